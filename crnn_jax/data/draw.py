@@ -1,0 +1,142 @@
+"""The draw: which images, in which lanes, make the sequences of a step.
+
+What is drawn is a pure function of (seed, step, index of the sequence in the global batch), so a
+resumed run needs no iterator state and any number of devices draws the same global batch.
+
+Lengths are stratified: sequence i has length `min_length + i % (max_length - min_length + 1)`, so
+every batch holds each length equally often. The images behind a length are independent draws
+with replacement, so this is the uniform distribution of lengths without its noise.
+
+That makes the layout of a batch static, and lets it be packed without any padding: a short
+sequence and its complement (length l, and max_length + min_length - l) share one lane. Lanes are
+stored time-major, TxN: T steps, N lanes.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+from jax import Array
+
+
+IMAGES, DROPOUT, AUGMENTATION = range(3)
+"""What a sequence's random keys are for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lanes:
+    """Where each frame of each sequence of a batch stands; all arrays are static (NumPy).
+
+    Attributes:
+      sequence_TxN: the sequence in the batch that the frame belongs to; -1 where there is none.
+      frame_TxN: the frame's index in its sequence; 0 where there is none.
+      starts_TxN: bool, the first frame of a sequence.
+      ends_TxN: bool, the last frame of a sequence.
+    """
+
+    sequence_TxN: np.ndarray
+    frame_TxN: np.ndarray
+    starts_TxN: np.ndarray
+    ends_TxN: np.ndarray
+
+    @property
+    def last_frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """Step and lane of the last frame of each sequence: two arrays of length B."""
+        t, n = np.nonzero(self.ends_TxN)
+        order = np.argsort(self.sequence_TxN[t, n])
+        return t[order], n[order]
+
+    @property
+    def real_TxN(self) -> np.ndarray:
+        """True where there is a frame."""
+        return self.sequence_TxN >= 0
+
+
+def lay_out(lanes: list[list[int]], lengths_B: np.ndarray) -> Lanes:
+    """Lays sequences out in lanes.
+
+    Args:
+      lanes: the sequences of each lane, in order.
+      lengths_B: length of each sequence, in frames.
+    """
+    steps = max(sum(lengths_B[i] for i in lane) for lane in lanes)
+    sequence_TxN = np.full((steps, len(lanes)), -1, np.int32)
+    frame_TxN = np.zeros((steps, len(lanes)), np.int32)
+    ends_TxN = np.zeros((steps, len(lanes)), bool)
+    for n, lane in enumerate(lanes):
+        t = 0
+        for i in lane:
+            length = lengths_B[i]
+            sequence_TxN[t : t + length, n] = i
+            frame_TxN[t : t + length, n] = np.arange(length)
+            t += length
+            ends_TxN[t - 1, n] = True
+    starts_TxN = (frame_TxN == 0) & (sequence_TxN >= 0)
+    return Lanes(sequence_TxN, frame_TxN, starts_TxN, ends_TxN)
+
+
+def padded_lanes(lengths_B: np.ndarray) -> Lanes:
+    """One sequence a lane, with nothing behind it: any lengths, but frames that are not real."""
+    return lay_out([[i] for i in range(len(lengths_B))], lengths_B)
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """What sequences of a split are made of.
+
+    Attributes:
+      seed: of the random keys.
+      min_length: frames of the shortest sequence.
+      max_length: frames of the longest sequence.
+      images: number of images to draw from.
+    """
+
+    seed: int
+    min_length: int
+    max_length: int
+    images: int
+
+    @property
+    def period(self) -> int:
+        """A batch of a multiple of this many sequences holds each length equally often, packed."""
+        lengths = self.max_length - self.min_length + 1
+        return lengths if lengths == 1 or lengths % 2 == 0 else 2 * lengths
+
+    def lengths(self, sequences: int) -> np.ndarray:
+        """Lengths in frames of the first `sequences` sequences of any batch."""
+        return self.min_length + np.arange(sequences) % (self.max_length - self.min_length + 1)
+
+    def lanes(self, sequences: int) -> Lanes:
+        """The packed layout of `sequences` sequences, a multiple of `period`: no padding at all."""
+        assert sequences % self.period == 0, (sequences, self.period)
+        if self.min_length == self.max_length:
+            return padded_lanes(self.lengths(sequences))
+        half = self.period // 2
+        lanes = [
+            [block + i, block + self.period - 1 - i]
+            for block in range(0, sequences, self.period)
+            for i in range(half)
+        ]
+        return lay_out(lanes, self.lengths(sequences))
+
+    def image_indices(self, step: int | Array, sequences_B: Array) -> Array:
+        """Indices of the images of some sequences of a step.
+
+        Args:
+          step: training step.
+          sequences_B: indices of the sequences in the global batch.
+
+        Returns:
+          (B, max_length) int32; a sequence of length l uses the first l.
+        """
+        shape = (self.max_length,)
+        return jax.vmap(
+            lambda i: jax.random.randint(self.key(step, i, IMAGES), shape, 0, self.images)
+        )(sequences_B)
+
+    def key(self, step: int | Array, sequence: int | Array, purpose: int) -> Array:
+        """The random key of one sequence of one step for `IMAGES`, `DROPOUT` or `AUGMENTATION`."""
+        key = jax.random.key(self.seed)
+        for number in (step, sequence, purpose):
+            key = jax.random.fold_in(key, number)
+        return key

@@ -1,0 +1,162 @@
+"""How drawn sequences reach the device: two feeds, one protocol, bit-identical micro-batches.
+
+`Resident` keeps the whole corpus on the device and gathers inside the compiled step: nothing
+crosses from the host while training. `Streamed` gathers on the host, ahead of time and in
+threads, for corpora larger than the device's memory.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from crnn_jax import parallel
+from crnn_jax.data.corpora import Split
+from crnn_jax.data.draw import Draw, Lanes
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a global batch is divided.
+
+    Attributes:
+      batch_size: sequences of a step, over all devices.
+      devices: devices of all processes.
+      micro_batch_size: sequences encoded at once on one device.
+      steps_per_dispatch: steps that one call of the compiled function makes.
+    """
+
+    batch_size: int
+    devices: int
+    micro_batch_size: int
+    steps_per_dispatch: int
+
+    @property
+    def micro_batches(self) -> int:
+        """Micro-batches of one step on one device."""
+        return self.batch_size // self.devices // self.micro_batch_size
+
+    def first_sequence(self, device: int | Array, micro_batch: int | Array) -> int | Array:
+        """Index in the global batch of a micro-batch's first sequence."""
+        return (device * self.micro_batches + micro_batch) * self.micro_batch_size
+
+
+class Feed(Protocol):
+    """What the training step needs of a feed."""
+
+    source_axis: int | None
+    """The axis of `sources` that is split over local devices; None where all share the source."""
+
+    def sources(self, first_step: int) -> Iterator[Any]:
+        """On the host: what each dispatch is given, beginning with the one at `first_step`."""
+
+    def micro_batch(
+        self, source: Any, step: Array, k: Array, device: Array, micro_batch: Array
+    ) -> tuple[Array, Array]:
+        """Inside the compiled step: frames_TxNxHxW (uint8) and labels_TxN (int32).
+
+        Args:
+          source: this device's part of what `sources` gave.
+          step: the training step.
+          k: the step's number within its dispatch.
+          device: number of the device.
+          micro_batch: number of the micro-batch on this device.
+        """
+
+
+class Resident:
+    """The corpus on every device; gathered there."""
+
+    source_axis = None
+
+    def __init__(self, split: Split, draw: Draw, plan: Plan) -> None:
+        self.draw, self.plan = draw, plan
+        self.lanes = draw.lanes(plan.micro_batch_size)
+        self.corpus = parallel.replicate((split.images_NxHxW, split.labels_N))
+
+    def sources(self, first_step: int) -> Iterator[tuple[Array, Array]]:
+        """The corpus, again and again."""
+        del first_step
+        while True:
+            yield self.corpus
+
+    def micro_batch(
+        self, source: tuple[Array, Array], step: Array, k: Array, device: Array, micro_batch: Array
+    ) -> tuple[Array, Array]:
+        """See `Feed`."""
+        del k
+        images_NxHxW, labels_N = source
+        first = self.plan.first_sequence(device, micro_batch)
+        indices_TxN = lane_images(self.draw, self.lanes, step, first)
+        return images_NxHxW[indices_TxN], labels_N[indices_TxN]
+
+
+class Streamed:
+    """Gathered on the host by Grain's threads, two dispatches ahead."""
+
+    source_axis = 0
+
+    def __init__(self, split: Split, draw: Draw, plan: Plan) -> None:
+        self.batches = _Dispatches(split, draw, plan)
+        self.steps_per_dispatch = plan.steps_per_dispatch
+
+    def sources(self, first_step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Frames and labels of one dispatch after the other, one slice a local device."""
+        dispatches = grain.MapDataset.source(self.batches)[first_step // self.steps_per_dispatch :]
+        options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
+        return iter(dispatches.to_iter_dataset(options))
+
+    def micro_batch(
+        self, source: tuple[Array, Array], step: Array, k: Array, device: Array, micro_batch: Array
+    ) -> tuple[Array, Array]:
+        """See `Feed`."""
+        del step, device
+        frames_KxAxTxNxHxW, labels_KxAxTxN = source
+        return frames_KxAxTxNxHxW[k, micro_batch], labels_KxAxTxN[k, micro_batch]
+
+
+class _Dispatches:
+    """Random access to the dispatches of a run, for Grain: a pure function of their number."""
+
+    def __init__(self, split: Split, draw: Draw, plan: Plan) -> None:
+        self.split, self.plan = split, plan
+        lanes = draw.lanes(plan.micro_batch_size)
+
+        def indices(step: Array, first: Array) -> Array:
+            return lane_images(draw, lanes, step, first)
+
+        over_micro_batches = jax.vmap(indices, in_axes=(None, 0))
+        self.indices = jax.jit(jax.vmap(over_micro_batches, in_axes=(0, None)))
+
+    def __len__(self) -> int:
+        return np.iinfo(np.int32).max // self.plan.steps_per_dispatch
+
+    def __getitem__(self, dispatch: int) -> tuple[np.ndarray, np.ndarray]:
+        plan = self.plan
+        steps_K = dispatch * plan.steps_per_dispatch + np.arange(plan.steps_per_dispatch)
+        firsts_A = np.arange(plan.micro_batches)
+        # The draw is made on the CPU, so that it does not wait behind the step on the device.
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            indices_DxKxAxTxN = np.stack(
+                [
+                    self.indices(steps_K, plan.first_sequence(device, firsts_A))
+                    for device in parallel.local_devices()
+                ]
+            )
+        return self.split.images_NxHxW[indices_DxKxAxTxN], self.split.labels_N[indices_DxKxAxTxN]
+
+
+def lane_images(draw: Draw, lanes: Lanes, step: Array, first_sequence: Array) -> Array:
+    """Indices TxN of the images in the lanes of the sequences from `first_sequence` on."""
+    sequences_B = first_sequence + jnp.arange(lanes.ends_TxN.sum())
+    indices_BxL = draw.image_indices(step, sequences_B)
+    return indices_BxL[lanes.sequence_TxN, lanes.frame_TxN]
+
+
+FEEDS: dict[str, type[Resident] | type[Streamed]] = {"resident": Resident, "streamed": Streamed}
+"""The feed of a config, by its `data.feed`."""

@@ -1,0 +1,98 @@
+"""Corpora on disk: prepared once by TFDS, by one process at a time, and checked when read."""
+
+import contextlib
+import fcntl
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from crnn_jax.data import mnist
+from crnn_jax.data.builder import Glyphs
+from crnn_jax.data.split import Split, identity
+from crnn_jax.errors import UserError
+
+
+def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str, Split], str]:
+    """Reads a corpus from `data_dir`, where it is prepared first if it is not yet there.
+
+    Args:
+      name: 'mnist' or 'optdigits'.
+      data_dir: the folder for prepared corpora; is made.
+      manual_dir: the folder with MNIST's four official files, or '' to download them.
+
+    Returns:
+      'train', 'validation' and 'test', in original order; and the corpus's identity.
+
+    Raises:
+      DownloadError: MNIST's files were to be downloaded and cannot be had.
+      UserError: `data_dir` cannot be written, `manual_dir` lacks a file or has a damaged one,
+        or the prepared corpus is damaged.
+    """
+    folder = data_dir / Glyphs.name / name / str(Glyphs.VERSION)
+    try:
+        if not folder.exists():
+            data_dir.mkdir(parents=True, exist_ok=True)
+            with _locked(data_dir / "glyphs.lock"):
+                if not folder.exists():  # another process may have prepared it in the meantime
+                    _prepare(name, data_dir, manual_dir, folder)
+    except OSError as error:
+        raise UserError(
+            f"{data_dir}: cannot be used ({error}), expected a folder to keep the prepared data "
+            "in; give another by --config.data.data_dir=FOLDER"
+        ) from error
+    return _read(name, data_dir, folder)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as file:  # closing it, or dying, frees the lock
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _prepare(name: str, data_dir: Path, manual_dir: str, folder: Path) -> None:
+    """TFDS writes into a folder of another name and renames it when all is done."""
+    for leftover in folder.parent.glob("incomplete.*"):  # of a process that was killed
+        shutil.rmtree(leftover)
+    logging.info("Preparing %s in %s, once.", name, folder)
+    tfds.disable_progress_bar()  # several bars, for a second of work
+    with tempfile.TemporaryDirectory() as scratch:
+        source = _find_mnist(manual_dir, Path(scratch)) if name == "mnist" else None
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where our answers belong
+            Glyphs(data_dir=data_dir, config=name).download_and_prepare(
+                file_format="array_record",
+                download_dir=scratch,
+                download_config=tfds.download.DownloadConfig(manual_dir=source),
+            )
+
+
+def _find_mnist(manual_dir: str, scratch: Path) -> Path:
+    if not manual_dir:
+        mnist.download_files(scratch)
+        return scratch
+    folder = Path(manual_dir).expanduser()
+    mnist.check_folder(folder)
+    return folder
+
+
+def _read(name: str, data_dir: Path, folder: Path) -> tuple[dict[str, Split], str]:
+    try:
+        builder = Glyphs(data_dir=data_dir, config=name)
+        splits = builder.read()
+        expected = builder.info.metadata["identity"]
+    except Exception as error:  # TFDS, protobuf and ArrayRecord raise nearly all there are
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise UserError(_damaged(folder, reason)) from error
+    found = identity(name, splits)
+    if found != expected:
+        raise UserError(_damaged(folder, f"its content is {found}, expected {expected}"))
+    return splits, found
+
+
+def _damaged(folder: Path, reason: str) -> str:
+    return f"{folder}: the prepared data is damaged ({reason}); delete this folder and start again"

@@ -1,0 +1,46 @@
+"""The arithmetic of a network, counted from its layers."""
+
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+
+def conv_sizes(
+    convs: Sequence[tuple[int, int, bool]], height: int, width: int
+) -> list[tuple[int, int]]:
+    """Height and width of a frame before the first and after each convolution with its pool."""
+    sizes = [(height, width)]
+    for _, size, pool in convs:
+        height, width = height - size + 1, width - size + 1
+        if pool:
+            height, width = height // 2, width // 2
+        sizes.append((height, width))
+    return sizes
+
+
+def frame_flops(model: ConfigDict, height: int, width: int) -> int:
+    """Floating-point operations that a frame costs forward: two for each multiply-add.
+
+    Only the matrix products of convolutions, dense and GRU layers count; a training step costs
+    about three times as much. Whatever more a fast form computes does not count.
+
+    Args:
+      model: a config's `model` section.
+      height: of a frame, in pixels.
+      width: of a frame, in pixels.
+    """
+    multiply_adds = 0
+    channels = 1
+    sizes = conv_sizes(model.convs, height, width)
+    for (features, size, _), (high, wide) in zip(model.convs, sizes, strict=False):
+        positions = (high - size + 1) * (wide - size + 1)
+        multiply_adds += positions * size * size * channels * features
+        channels = features
+    inputs = sizes[-1][0] * sizes[-1][1] * channels
+    for units in (model.dense,) if model.dense else ():
+        multiply_adds += inputs * units
+        inputs = units
+    for units in model.recurrent:
+        multiply_adds += 3 * units * (inputs + units)
+        inputs = units
+    return 2 * multiply_adds

@@ -1,0 +1,82 @@
+"""The aggregator: GRU layers over time, with the input's products outside the loop."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+
+class GRUStep(nn.Module):
+    """One step of a GRU whose input is already projected (see `GRU`)."""
+
+    hidden: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, carry_NxH: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        """Advances the carry by one step, after setting it to zero where a sequence starts.
+
+        Args:
+          carry_NxH: hidden state.
+          inputs: gates_Nx3H, the projected input for reset, update and candidate; starts_N, bool.
+
+        Returns:
+          The new hidden state, twice: as the carry and as the step's output.
+        """
+        gates_Nx3H, starts_N = inputs
+        initializer = nn.initializers.orthogonal()
+        blocks = [
+            self.param(f"{gate}_kernel", initializer, (self.hidden, self.hidden))
+            for gate in ("reset", "update", "candidate")
+        ]
+        bias = self.param("candidate_bias", nn.initializers.zeros, (self.hidden,))
+        kernel = jnp.concatenate(blocks, axis=1).astype(self.dtype)
+
+        carry = jnp.where(starts_N[:, None], 0, carry_NxH)
+        reset_in, update_in, candidate_in = jnp.split(gates_Nx3H, 3, axis=-1)
+        reset_h, update_h, candidate_h = jnp.split(carry @ kernel, 3, axis=-1)
+        reset = nn.sigmoid(reset_in + reset_h)
+        update = nn.sigmoid(update_in + update_h)
+        candidate = jnp.tanh(candidate_in + reset * (candidate_h + bias.astype(self.dtype)))
+        hidden = (1 - update) * candidate + update * carry
+        return hidden, hidden
+
+
+class GRU(nn.Module):
+    """A GRU layer (Cho et al. 2014; the variant of `flax.linen.GRUCell` and cuDNN).
+
+    The input's product with its three kernels does not depend on the state, so `project` makes
+    it for all frames at once, in one matrix product; only the small recurrent product stays in
+    the scan over time.
+
+    Attributes:
+      hidden: units H.
+      dtype: what is computed in, the carry too; parameters are float32.
+    """
+
+    hidden: int
+    dtype: jnp.dtype
+
+    def setup(self) -> None:
+        self.input = nn.Dense(3 * self.hidden, dtype=self.dtype)
+        scan = nn.scan(
+            GRUStep, variable_broadcast="params", split_rngs={"params": False}, in_axes=0, out_axes=0
+        )
+        self.step = scan(self.hidden, self.dtype)
+
+    def project(self, features: Array) -> Array:
+        """Projects features (..., D) to the three gates' inputs (..., 3H)."""
+        return self.input(features)
+
+    def __call__(self, gates_TxNx3H: Array, starts_TxN: Array) -> Array:
+        """Runs over time.
+
+        Args:
+          gates_TxNx3H: projected inputs.
+          starts_TxN: bool, true where a sequence starts and the state is set to zero.
+
+        Returns:
+          hidden_TxNxH in `dtype`.
+        """
+        carry = jnp.zeros((gates_TxNx3H.shape[1], self.hidden), self.dtype)
+        _, hidden_TxNxH = self.step(carry, (gates_TxNx3H, starts_TxN))
+        return hidden_TxNxH

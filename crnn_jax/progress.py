@@ -1,0 +1,100 @@
+"""How far a run is: a bar on a terminal, a line now and then anywhere else."""
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from rich import progress
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Shows on stderr how far the training is; a context manager."""
+
+    def __init__(self, total_steps: int, first_step: int, *, unit: str = "sequences") -> None:
+        """Prepares the bar; it appears when the context is entered.
+
+        Args:
+            total_steps: steps at the end of the run.
+            first_step: steps trained before this process.
+            unit: what `rate` counts.
+        """
+        self._total_steps = total_steps
+        self._unit = unit
+        self._next_line = 0.0
+        console = Console(stderr=True)
+        self._bar = progress.Progress(
+            progress.TextColumn("step {task.completed}/{task.total}"),
+            progress.BarColumn(bar_width=None),  # what the text leaves
+            progress.TextColumn("{task.description}"),
+            console=console,
+            redirect_stdout=False,  # or what goes to stdout would land in stderr
+            expand=True,
+            refresh_per_second=2,
+            disable=not console.is_interactive,
+        )
+        self._task = self._bar.add_task("", total=total_steps, completed=first_step)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, step: int, *, loss: float, rate: float, seconds_left: float) -> None:
+        """Shows the state of the run; where there is no bar, at most every 10 seconds.
+
+        Args:
+            step: steps trained.
+            loss: the latest.
+            rate: units a second; NaN for unknown.
+            seconds_left: to the end of the run; NaN for unknown.
+        """
+        text = f"loss {loss:.4g} · {_count(rate)} {self._unit}/s · {_duration(seconds_left)} left"
+        if not self._bar.disable:
+            self._bar.update(self._task, completed=step, description=text)
+        elif step >= self._total_steps or time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+            self.print(f"step {step}/{self._total_steps} · {text}")
+
+    def print(self, line: str) -> None:
+        """Prints a line, above the bar where there is one."""
+        if self._bar.disable:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self._bar.console.print(Text(line), soft_wrap=True)
+
+
+def print_table(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Prints names and values in two columns to stdout, whole also where it is no terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 10_000  # a file has no width to wrap at
+    table = Table(title=Text(title, "bold"), title_justify="left", show_header=False, box=None)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name), Text(value))
+    console.print(table)
+
+
+def _count(rate: float) -> str:
+    return f"{rate:,.0f}" if math.isfinite(rate) else "?"
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds))) if math.isfinite(seconds) else "?"

@@ -1,0 +1,329 @@
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import struct
+
+from crnn_jax.checkpoint import Checkpoints
+from crnn_jax.errors import UserError
+
+
+@struct.dataclass
+class State:
+    step: jax.Array
+    params: dict
+    opt_state: optax.OptState
+
+
+def make_state(seed=0):
+    """Adam's state in chained NamedTuples, a float16 and a bfloat16, and floats hard to keep."""
+    rng = np.random.default_rng(seed)
+    params = {
+        "encoder": {"kernel": jnp.asarray(rng.standard_normal((3, 4)), jnp.float32)},
+        "head": {
+            "bias": jnp.asarray([-0.0, math.nan, -math.inf, 1e-42], jnp.float32),
+            "half": jnp.asarray(rng.standard_normal(5), jnp.bfloat16),
+            "quarter": jnp.asarray(rng.standard_normal(2), jnp.float16),
+        },
+    }
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3))
+    return State(jnp.int32(7), params, optimizer.init(params))
+
+
+def save_steps(folder, scores, keep_latest=100, keep_best=0):
+    with Checkpoints(folder, keep_latest=keep_latest, keep_best=keep_best) as checkpoints:
+        for step, score in scores.items():
+            checkpoints.save(step, {"x": np.float32([step])}, {"step": step}, score)
+        return checkpoints.steps
+
+
+def listing(folder):
+    return {
+        os.path.relpath(path, folder): (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def assert_same_bits(restored, state):
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    for found, wanted in zip(jax.tree.leaves(restored), jax.tree.leaves(state), strict=True):
+        assert type(found) is np.ndarray
+        assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+        assert found.tobytes() == np.asarray(wanted).tobytes()
+
+
+def test_restores_structure_dtypes_and_bits(tmp_path):
+    state = make_state()
+    notes = {"config": {"name": "sum8", "lengths": [1, 8]}, "clock": {"seconds": 1.5, "steps": 7}}
+    with Checkpoints(tmp_path / "new" / "folder", keep_latest=1, keep_best=1) as checkpoints:
+        checkpoints.save(7, state, notes, 0.5)
+    with Checkpoints.open_to_read(tmp_path / "new" / "folder") as checkpoints:
+        step, restored, restored_notes = checkpoints.restore(
+            "latest", jax.eval_shape(lambda: state)
+        )
+    assert step == 7
+    assert restored_notes == notes
+    assert_same_bits(restored, state)
+
+
+def test_restores_nested_dicts_of_numpy_without_like(tmp_path):
+    state = make_state()
+    with Checkpoints(tmp_path, keep_latest=1, keep_best=0) as checkpoints:
+        checkpoints.save(7, state, {}, None)
+        _, restored, _ = checkpoints.restore(7, None)
+    assert sorted(restored) == ["opt_state", "params", "step"]
+    assert_same_bits(restored["params"], state.params)
+    adam = state.opt_state[1][0]
+    assert_same_bits(restored["opt_state"]["1"]["0"]["nu"], adam.nu)
+    assert_same_bits(restored["opt_state"]["1"]["0"]["count"], adam.count)
+
+
+def test_replicated_and_numpy_states_are_saved_alike(tmp_path):
+    mesh = jax.make_mesh((jax.device_count(),), ("batch",))
+    state = make_state()
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    for name, saved in (
+        ("replicated", jax.device_put(state, everywhere)),
+        ("numpy", jax.device_get(state)),
+    ):
+        with Checkpoints(tmp_path / name, keep_latest=1, keep_best=0) as checkpoints:
+            checkpoints.save(7, saved, {}, None)
+            assert_same_bits(checkpoints.restore(7, state)[1], state)
+
+
+def test_state_and_notes_may_change_once_save_returns(tmp_path):
+    update = jax.jit(lambda x: x * 0 - 1, donate_argnums=0)
+    count = 1 << 20
+    on_device, on_host, notes = jnp.arange(count), np.arange(count), {"seconds": 1}
+    with Checkpoints(tmp_path, keep_latest=1, keep_best=0) as checkpoints:
+        checkpoints.save(1, {"device": on_device, "host": on_host}, notes, None)
+        update(on_device).block_until_ready()
+        on_host[:] = -1
+        notes["seconds"] = 2
+        _, restored, restored_notes = checkpoints.restore(1, None)
+    assert (restored["device"] == np.arange(count)).all()
+    assert (restored["host"] == np.arange(count)).all()
+    assert restored_notes == {"seconds": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda params: params["encoder"].update(kernel=jnp.zeros((3, 5))),
+            r"params/encoder/kernel was saved as float32\[3, 4\], expected is float32\[3, 5\]",
+        ),
+        (
+            lambda params: params["head"].update(half=jnp.zeros(5, jnp.float32)),
+            r"params/head/half was saved as bfloat16\[5\], expected is float32\[5\]",
+        ),
+        (
+            lambda params: params.update(gru={"bias": jnp.zeros(2)}),
+            r"params/gru/bias was saved as nothing, expected is float32\[2\]",
+        ),
+        (
+            lambda params: params["head"].pop("quarter"),
+            r"params/head/quarter was saved as float16\[2\], expected is nothing",
+        ),
+    ],
+)
+def test_other_model_is_refused_by_the_name_of_the_leaf(tmp_path, change, message):
+    with Checkpoints(tmp_path, keep_latest=1, keep_best=0) as checkpoints:
+        checkpoints.save(7, make_state(), {}, None)
+        like = make_state()
+        change(like.params)
+        with pytest.raises(UserError, match=message):
+            checkpoints.restore(7, like)
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ({1: None, 2: None, 3: None, 4: None}, [3, 4]),
+        ({1: 0.5, 2: 0.1, 3: 0.9, 4: 0.8, 5: 0.7}, [2, 4, 5]),
+        ({1: 0.5, 2: 0.1, 3: math.nan, 4: None, 5: None}, [2, 4, 5]),
+        ({1: 0.5, 2: -math.inf, 3: 0.6, 4: math.nan, 5: math.nan}, [1, 4, 5]),
+        ({1: 0.5, 2: 0.5, 3: 0.6, 4: 0.7}, [2, 3, 4]),
+        ({1: np.float32(0.5), 2: np.float64(0.1), 3: 1, 4: 1, 5: 1}, [2, 4, 5]),
+    ],
+)
+def test_keeps_the_latest_two_and_the_best(tmp_path, scores, kept):
+    assert save_steps(tmp_path / "once", scores, keep_latest=2, keep_best=1) == kept
+    for step, score in scores.items():  # restarted after each step
+        last = save_steps(tmp_path / "often", {step: score}, keep_latest=2, keep_best=1)
+    assert last == kept
+    for name in ("once", "often"):
+        with Checkpoints.open_to_read(tmp_path / name) as checkpoints:
+            assert checkpoints.steps == kept
+            assert checkpoints.latest_step == kept[-1]
+            for which, step in (("latest", kept[-1]), (kept[0], kept[0])):
+                assert checkpoints.restore(which, None)[2] == {"step": step}
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ({1: 0.5, 2: 0.25, 3: 0.75}, 2),
+        ({1: 0.5, 2: 0.25, 3: 0.25}, 3),
+        ({1: math.nan, 2: 0.5, 3: math.nan, 4: -math.inf}, 2),
+        ({1: -1.0, 2: 0.0, 3: None}, 1),
+    ],
+)
+def test_best_is_the_lowest_score(tmp_path, scores, best):
+    save_steps(tmp_path, scores)
+    with Checkpoints.open_to_read(tmp_path) as checkpoints:
+        assert checkpoints.best_step == best
+        step, state, _ = checkpoints.restore("best", None)
+    assert step == best
+    assert state["x"] == [best]
+
+
+def test_step_not_above_the_latest_is_refused_and_changes_nothing(tmp_path):
+    save_steps(tmp_path, {5: None, 10: None})
+    before = listing(tmp_path)
+    for step in (5, 7, 10):
+        with pytest.raises(UserError, match=f"step {step} is not after step 10, the latest in"):
+            save_steps(tmp_path, {step: None})
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("state", "notes", "message"),
+    [
+        ({"a": {"b": 1.0}}, {}, "leaf a/b is float, not an array"),
+        ({"a": np.zeros(1)}, {"x": np.float32(1)}, "float32 is not JSON serializable"),
+    ],
+)
+def test_what_cannot_be_saved_is_refused_before_anything_is_written(
+    tmp_path, state, notes, message
+):
+    with Checkpoints(tmp_path, keep_latest=1, keep_best=0) as checkpoints:
+        with pytest.raises(TypeError, match=message):
+            checkpoints.save(1, state, notes, None)
+        assert list(tmp_path.iterdir()) == []
+        checkpoints.save(1, {"a": np.zeros(1)}, {}, None)
+
+
+@pytest.mark.skipif(jax.device_count() == 1, reason="needs several devices")
+def test_divided_array_is_refused(tmp_path):
+    mesh = jax.make_mesh((jax.device_count(),), ("batch",))
+    divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+    state = {"x": jax.device_put(jnp.zeros(jax.device_count()), divided)}
+    with (
+        Checkpoints(tmp_path, keep_latest=1, keep_best=0) as checkpoints,
+        pytest.raises(ValueError, match="leaf x is divided"),
+    ):
+        checkpoints.save(1, state, {}, None)
+
+
+def test_absent_checkpoints_are_named(tmp_path):
+    save_steps(tmp_path / "run", {10: None, 20: math.nan})
+    for folder in (tmp_path / "none", tmp_path):
+        with Checkpoints.open_to_read(folder) as checkpoints:
+            assert (checkpoints.steps, checkpoints.latest_step) == ([], None)
+            for which in ("latest", "best", 10):
+                with pytest.raises(UserError, match=f"no checkpoint in {folder}: train first"):
+                    checkpoints.restore(which, None)
+    assert not (tmp_path / "none").exists()
+    with Checkpoints.open_to_read(tmp_path / "run") as checkpoints:
+        assert checkpoints.best_step is None
+        with pytest.raises(UserError, match=r"has a score to be the best by.* 10, 20"):
+            checkpoints.restore("best", None)
+        for which in (15, "newest"):
+            with pytest.raises(UserError, match=f"no checkpoint {which} in .* 10, 20"):
+                checkpoints.restore(which, None)
+
+
+@pytest.mark.parametrize(("keep_latest", "keep_best"), [(0, 1), (-1, 0), (1, -1)])
+def test_number_to_keep_out_of_range(tmp_path, keep_latest, keep_best):
+    with pytest.raises(UserError, match=r"keep_\w+ is (0|-1): expected [01] or more"):
+        Checkpoints(tmp_path / "new", keep_latest=keep_latest, keep_best=keep_best)
+    assert not (tmp_path / "new").exists()
+
+
+def test_reading_changes_nothing_in_the_folder(tmp_path):
+    save_steps(tmp_path, {1: 0.5, 2: 0.25, 3: None})
+    (tmp_path / "4.orbax-checkpoint-tmp").mkdir()  # another process is saving
+    before = listing(tmp_path)
+    with Checkpoints.open_to_read(tmp_path) as checkpoints:
+        assert checkpoints.steps == [1, 2, 3]
+        for which in ("latest", "best", 1):
+            checkpoints.restore(which, None)
+        with pytest.raises(RuntimeError, match="opened to read"):
+            checkpoints.save(5, {"x": np.zeros(1)}, {}, None)
+    assert listing(tmp_path) == before
+
+
+def test_killed_while_saving_leaves_the_step_before(tmp_path):
+    program = """
+import os, signal, sys, time
+import numpy as np
+from crnn_jax.checkpoint import Checkpoints
+
+folder = sys.argv[1]
+checkpoints = Checkpoints(folder, keep_latest=1, keep_best=0)
+state = {"x": np.random.default_rng(0).standard_normal(1 << 23)}  # 64 MiB: slow to write
+checkpoints.save(1, {"x": np.arange(1000)}, {"step": 1}, 0.5)
+checkpoints.restore(1, None)
+checkpoints.save(2, state, {"step": 2}, 0.25)
+while not any(name.startswith("2.") for name in os.listdir(folder)):
+    time.sleep(0.001)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    child = subprocess.run([sys.executable, "-c", program, os.fspath(tmp_path)], check=False)
+    assert child.returncode == -signal.SIGKILL
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["1", "2.orbax-checkpoint-tmp"], "the save was not under way when it was killed"
+    with Checkpoints(tmp_path, keep_latest=2, keep_best=0) as checkpoints:
+        step, state, notes = checkpoints.restore("latest", None)
+        assert (step, notes) == (1, {"step": 1})
+        assert (state["x"] == np.arange(1000)).all()
+        checkpoints.save(3, {"x": np.arange(2000)}, {"step": 3}, None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "3"]
+
+
+def test_end_of_the_context_finishes_the_save_even_on_an_error(tmp_path):
+    def fail():
+        with Checkpoints(tmp_path, keep_latest=1, keep_best=0) as checkpoints:
+            checkpoints.save(1, {"x": np.zeros(1 << 20)}, {}, None)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    with Checkpoints.open_to_read(tmp_path) as checkpoints:
+        assert checkpoints.steps == [1]
+        checkpoints.restore(1, None)
+
+
+@pytest.mark.parametrize("then", ["close", "restore", "save"])
+def test_failed_save_is_raised_and_leaves_the_step_before(tmp_path, then):
+    save_steps(tmp_path, {1: None}, keep_latest=1)
+    checkpoints = Checkpoints(tmp_path, keep_latest=1, keep_best=0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))  # no file above 1 MiB: a full disk
+    try:
+        checkpoints.save(2, {"x": np.random.default_rng(0).standard_normal(1 << 20)}, {}, None)
+        with pytest.raises(Exception, match="File too large"):
+            {
+                "close": checkpoints.close,
+                "restore": lambda: checkpoints.restore("latest", None),
+                "save": lambda: checkpoints.save(3, {"x": np.zeros(1)}, {}, None),
+            }[then]()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with Checkpoints.open_to_read(tmp_path) as checkpoints:
+        assert checkpoints.restore("latest", None)[2] == {"step": 1}
+
+
+def test_relative_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_steps("run", {1: None})
+    assert (tmp_path / "run" / "1").is_dir()

@@ -1,0 +1,101 @@
+import gzip
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crnn_jax.data import mnist
+from crnn_jax.data.download import DownloadError
+from crnn_jax.errors import UserError
+
+
+def write_idx(path, array):
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0))
+
+
+def write_pair(folder, prefix, *, images=(12, 28, 28), labels=12, label=9):
+    write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", np.arange(np.prod(images)).reshape(images))
+    write_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", np.full(labels, label))
+
+
+def test_the_official_files(mnist_dir):
+    splits = mnist.read_splits(Path(mnist_dir))
+    assert list(splits) == ["train", "validation", "test"]
+    for split, size in zip(splits.values(), [55_000, 5_000, 10_000], strict=True):
+        assert split.images_NxHxW.shape == (size, 28, 28)
+        assert split.images_NxHxW.dtype == np.uint8
+        assert split.labels_N.shape == (size,)
+        assert split.labels_N.dtype == np.int32
+    assert splits["train"].labels_N[:5].tolist() == [5, 0, 4, 1, 9]
+    assert splits["validation"].labels_N[-5:].tolist() == [8, 3, 5, 6, 8]
+    assert splits["test"].labels_N[:5].tolist() == [7, 2, 1, 0, 4]
+    whole_NxHxW = np.concatenate([splits[name].images_NxHxW for name in ("train", "validation")])
+    np.testing.assert_array_equal(whole_NxHxW, mnist.read_pair(Path(mnist_dir), "train")[0])
+
+
+def test_a_pair_of_files(tmp_path):
+    write_pair(tmp_path, "t10k")
+    split = mnist.read_pair(tmp_path, "t10k")
+    np.testing.assert_array_equal(
+        split.images_NxHxW.ravel(), np.arange(12 * 28 * 28).astype(np.uint8)
+    )
+    np.testing.assert_array_equal(split.labels_N, np.full(12, 9, np.int32), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"images": (12, 28, 27)}, "train-images.*found images of 28×27, expected 28×28"),
+        ({"labels": 11}, "train-labels.*found 11 labels, expected 12"),
+        ({"label": 10}, "train-labels.*found label 10 at index 0, expected 0..9"),
+    ],
+)
+def test_a_pair_that_does_not_fit(tmp_path, wrong, message):
+    write_pair(tmp_path, "train", **wrong)
+    with pytest.raises(UserError, match=message):
+        mnist.read_pair(tmp_path, "train")
+
+
+def test_whole_files_that_are_not_the_official_ones(tmp_path):
+    write_pair(tmp_path, "train")
+    write_pair(tmp_path, "t10k")
+    name = "train-images-idx3-ubyte.gz"
+    found = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    with pytest.raises(UserError, match=f"{name}: SHA-256 {found}, expected {mnist.SHA256[name]}"):
+        mnist.read_splits(tmp_path)
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"absent: no such folder.*--config.data.manual_dir"):
+        mnist.check_folder(tmp_path / "absent")
+    write_pair(tmp_path, "t10k")
+    with pytest.raises(UserError) as error:
+        mnist.check_folder(tmp_path)
+    assert "no train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz;" in str(error.value)
+    assert "t10k" not in str(error.value)
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Stands in for the network: what `served` holds is what comes."""
+    files = {name: name.encode() for name in mnist.SHA256}
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    monkeypatch.setattr(mnist, "SHA256", hashes)
+    monkeypatch.setattr(
+        mnist, "download", lambda urls: [files[url.removeprefix(mnist.URL)] for url in urls]
+    )
+    return files
+
+
+def test_downloaded_files_are_written(tmp_path, served):
+    mnist.download_files(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == served
+
+
+def test_a_download_of_something_else_leaves_nothing(tmp_path, served):
+    served["t10k-labels-idx1-ubyte.gz"] = b"<html>Please log in</html>"
+    with pytest.raises(DownloadError, match=r"t10k-labels.*not the official file .26 bytes"):
+        mnist.download_files(tmp_path)
+    assert list(tmp_path.iterdir()) == []
