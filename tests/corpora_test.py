@@ -95,11 +95,17 @@ def test_a_damaged_file_is_a_mistake_even_with_fallback(tmp_path, warnings):
 
 
 def test_unknown_corpus(tmp_path):
-    with pytest.raises(UserError, match=r"unknown corpus 'emnist': expected .*mnist.*optdigits"):
+    with pytest.raises(UserError, match=r"unknown corpus 'emnist', expected .*mnist.*optdigits"):
         load_corpus("emnist", data_dir=str(tmp_path), manual_dir="", fallback=True)
 
 
-def test_home_folder_is_expanded(monkeypatch, data_dir, optdigits):
-    monkeypatch.setenv("HOME", data_dir)
-    corpus = load_corpus("optdigits", data_dir="~", manual_dir="", fallback=False)
-    assert corpus.identity == optdigits.identity
+def test_home_folder_is_expanded(tmp_path, monkeypatch):
+    home, here = tmp_path / "home", tmp_path / "here"
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    load_corpus("optdigits", data_dir="~/data", manual_dir="", fallback=False)
+    assert (home / "data" / "glyphs" / "optdigits").is_dir()
+    with pytest.raises(UserError, match=f"^{home / 'manual'}: no such folder"):
+        load_corpus("mnist", data_dir="~/data", manual_dir="~/manual", fallback=True)
+    assert list(here.iterdir()) == []

@@ -63,6 +63,9 @@ def test_gives_up_on_a_silent_server(monkeypatch, silent_server):
     with pytest.raises(DownloadError, match=f"^{silent_server}: 0 bytes in 0.2 s$"):
         download([silent_server])
     assert time.monotonic() - start < 2
+    left_behind = [thread for thread in threading.enumerate() if "fetch_all" in thread.name]
+    assert left_behind
+    assert all(thread.daemon for thread in left_behind), "it would hold up the exit"
 
 
 def test_a_slow_server_is_waited_for_while_enough_comes(monkeypatch, tmp_path, server):
@@ -71,12 +74,26 @@ def test_a_slow_server_is_waited_for_while_enough_comes(monkeypatch, tmp_path, s
     (tmp_path / "a").write_bytes(content)
     fetch = download_module._fetch
 
-    def slow_fetch(url, content, given_up):
-        fetch(url, content, given_up)
+    def slow_fetch(url, content):
+        fetch(url, content)
         time.sleep(0.15)
 
     monkeypatch.setattr(download_module, "_fetch", slow_fetch)
     assert download([server + "a"] * 4) == [content] * 4
+
+
+def test_gives_up_on_a_server_that_falls_silent(monkeypatch):
+    monkeypatch.setattr(download_module, "PATIENCE_S", 0.2)
+    over = threading.Event()
+
+    def stalling_fetch(url, content):
+        content += bytes(3 * 2**20)
+        over.wait(2)
+
+    monkeypatch.setattr(download_module, "_fetch", stalling_fetch)
+    with pytest.raises(DownloadError, match=r": 0 bytes in 0\.2 s$"):
+        download(["http://127.0.0.1/"])
+    over.set()
 
 
 def test_a_file_that_is_too_large(monkeypatch, tmp_path, server):

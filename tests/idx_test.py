@@ -32,6 +32,7 @@ DAMAGED = {
     "no gzip": (b"<html>no such page</html>", "not a whole gzip file"),
     "cut off": (WHOLE[:-9], "not a whole gzip file"),
     "checksum": (WHOLE[:-8] + b"\0\0\0\0" + WHOLE[-4:], "not a whole gzip file .*CRC"),
+    "nonsense": (WHOLE[:10] + b"\xff" * 20 + WHOLE[-8:], "not a whole gzip file"),
     "zeroed": (WHOLE[:12] + bytes(len(WHOLE) - 12), "not a whole gzip file"),
     "more behind": (WHOLE + b"more", "not a whole gzip file"),
     "labels": (gzip.compress(idx_bytes(IMAGES.ravel())), "0x00000801.*expected.*0x00000803"),

@@ -1,3 +1,4 @@
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,20 @@ def test_a_read_only_folder_that_is_prepared_is_only_read(tmp_path, copy, monkey
     _, identity = load_splits("optdigits", data_dir=tmp_path, manual_dir="")
     assert identity == optdigits.identity
     assert [path.name for path in tmp_path.iterdir()] == ["glyphs"]
+
+
+def test_what_another_process_prepared_meanwhile_is_taken(
+    tmp_path, data_dir, monkeypatch, optdigits
+):
+    @contextlib.contextmanager
+    def locked_after_a_while(path):
+        shutil.copytree(Path(data_dir) / "glyphs", tmp_path / "glyphs")
+        yield
+
+    monkeypatch.setattr(prepared, "_locked", locked_after_a_while)
+    monkeypatch.setattr(prepared, "_prepare", None)  # must not be called
+    _, identity = load_splits("optdigits", data_dir=tmp_path, manual_dir="")
+    assert identity == optdigits.identity
 
 
 @pytest.mark.parametrize("data_dir", ["file", "file/below"])

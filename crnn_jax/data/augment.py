@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from ml_collections import ConfigDict
 
 
@@ -41,4 +41,5 @@ def augment(frames_FxHxW: Array, keys_F: Array, settings: ConfigDict) -> Array:
         )
         return jnp.round(frame).astype(jnp.uint8)
 
-    return jax.vmap(change)(frames_FxHxW, keys_F)
+    # Without the barrier XLA interpolates anew for every patch that a frame's pixels are in.
+    return lax.optimization_barrier(jax.vmap(change)(frames_FxHxW, keys_F))

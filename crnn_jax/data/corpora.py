@@ -47,7 +47,10 @@ def load_corpus(name: str, *, data_dir: str, manual_dir: str, fallback: bool) ->
         `fallback` is off.
     """
     if name not in NUM_CLASSES:
-        raise UserError(f"unknown corpus {name!r}: expected one of {', '.join(NUM_CLASSES)}")
+        raise UserError(
+            f"unknown corpus {name!r}, expected one of {', '.join(NUM_CLASSES)}; "
+            "give for example --config.data.corpus=mnist"
+        )
     folder = Path(data_dir).expanduser()
     try:
         return _load(name, folder, manual_dir)

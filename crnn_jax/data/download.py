@@ -35,36 +35,34 @@ def download(urls: Sequence[str]) -> list[bytes]:
         2 MiB in any `PATIENCE_S` seconds.
     """
     contents = [bytearray() for _ in urls]
-    given_up = threading.Event()
     done: Future[None] = Future()
 
     def fetch_all() -> None:
         try:
             for url, content in zip(urls, contents, strict=True):
-                _fetch(url, content, given_up)
+                _fetch(url, content)
             done.set_result(None)
         except (requests.RequestException, DownloadError) as error:
             done.set_exception(error)
 
     threading.Thread(target=fetch_all, daemon=True).start()
     received = 0
-    while not done.done():
+    while True:
         try:
             done.result(timeout=PATIENCE_S)
+            return [bytes(content) for content in contents]
         except TimeoutError:
             total = sum(len(content) for content in contents)
             if total - received < _LEAST_BYTES:
-                given_up.set()
                 raise DownloadError(
                     f"{urls[0]}: {total - received:,} bytes in {PATIENCE_S:g} s"
                 ) from None
             received = total
         except requests.RequestException as error:
             raise DownloadError(f"{urls[0]}: {type(error).__name__}") from error
-    return [bytes(content) for content in contents]
 
 
-def _fetch(url: str, content: bytearray, given_up: threading.Event) -> None:
+def _fetch(url: str, content: bytearray) -> None:
     with requests.get(url, stream=True, timeout=_TIMEOUT_S) as response:
         if response.status_code != requests.codes.ok:
             raise DownloadError(f"{url}: the server answers {response.status_code}")
@@ -72,5 +70,3 @@ def _fetch(url: str, content: bytearray, given_up: threading.Event) -> None:
             content += chunk
             if len(content) > _LARGEST_BYTES:
                 raise DownloadError(f"{url}: more than {_LARGEST_BYTES:,} bytes")
-            if given_up.is_set():
-                return
