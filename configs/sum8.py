@@ -37,6 +37,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.dense = 128  # features of the dense layer after them; 0 for none
     c.model.activation = "relu"  # relu or tanh
     c.model.recurrent = (64,)  # units of each GRU layer
+    c.model.feature_dropout = 0.3  # share of the encoder's features dropped in training
     c.model.dropout = 0.3  # share of the last states' units
     c.model.head = "marginal"  # last, cumulative or marginal (crnn_jax/model/heads.py)
     c.model.dtype = "float32"  # computed in; bfloat16 pays on accelerators

@@ -31,6 +31,7 @@ AT_LEAST = {
     "data.augment.scale": 0,
     "data.augment.shear": 0,
     "model.dense": 0,
+    "model.feature_dropout": 0,
     "model.dropout": 0,
     "train.batch_size": 1,
     "train.micro_batch_size": 0,
@@ -45,7 +46,7 @@ AT_LEAST = {
     "checkpoint.keep_latest": 1,
     "checkpoint.keep_best": 0,
 }
-BELOW = {"model.dropout": 1, "data.augment.scale": 1, "seed": 2**32, "eval.seed": 2**32}
+BELOW = {"model.feature_dropout": 1, "model.dropout": 1, "data.augment.scale": 1, "seed": 2**32, "eval.seed": 2**32}
 
 WHERE_DATA_LIES = ("data.data_dir", "data.manual_dir", "data.fallback", "data.feed")
 """Fields that change nothing of what a run computes."""

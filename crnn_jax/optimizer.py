@@ -1,14 +1,37 @@
 """The optimizer of a config's `train` section."""
 
 from collections.abc import Callable
+from typing import Any
 
+import jax
 import optax
+import optax.contrib
 from ml_collections import ConfigDict
+from optax.contrib import MuonDimensionNumbers
 
 
 def adam(learning_rate: optax.Schedule) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015)."""
     return optax.adam(learning_rate)
+
+
+def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024) for every kernel, Adam for biases; steps as large as Adam's.
+
+    A convolution's kernel counts as the matrix that maps a patch to features.
+    """
+
+    def as_matrices(params: Any) -> Any:
+        return jax.tree.map(
+            lambda x: MuonDimensionNumbers(tuple(range(x.ndim - 1)), x.ndim - 1)
+            if x.ndim > 1
+            else None,
+            params,
+        )
+
+    return optax.contrib.muon(
+        learning_rate, consistent_rms=0.2, muon_weight_dimension_numbers=as_matrices
+    )
 
 
 def rmsprop(learning_rate: optax.Schedule) -> optax.GradientTransformation:
@@ -31,6 +54,7 @@ def constant(learning_rate: float, steps: int) -> optax.Schedule:
 
 OPTIMIZERS: dict[str, Callable[[optax.Schedule], optax.GradientTransformation]] = {
     "adam": adam,
+    "muon": muon,
     "rmsprop": rmsprop,
 }
 SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {

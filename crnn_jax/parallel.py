@@ -11,6 +11,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 AXIS = "devices"
 
 
+def devices() -> list[jax.Device]:
+    """The devices of all processes."""
+    return jax.devices()
+
+
 def pmap(
     step: Callable[[Any, Array, Any], tuple[Any, Any]], source_axis: int | None
 ) -> Callable[[Any, np.ndarray, Any], tuple[Any, Any]]:
@@ -26,7 +31,12 @@ def pmap(
         devices share it.
     """
     return jax.pmap(
-        step, axis_name=AXIS, in_axes=(None, 0, source_axis), out_axes=None, donate_argnums=0
+        step,
+        axis_name=AXIS,
+        in_axes=(None, 0, source_axis),
+        out_axes=None,
+        devices=devices(),
+        donate_argnums=0,
     )
 
 
@@ -37,7 +47,7 @@ def mean(tree: Any) -> Any:
 
 def replicate(tree: Any) -> Any:
     """Puts a pytree of arrays on every device, in the form `pmap` takes without compiling twice."""
-    mesh = Mesh(np.array(jax.devices()), (AXIS,))
+    mesh = Mesh(np.array(devices()), (AXIS,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
@@ -48,13 +58,13 @@ def local(tree: Any) -> Any:
 
 def device_count() -> int:
     """Devices of all processes."""
-    return jax.device_count()
+    return len(devices())
 
 
 def local_devices() -> np.ndarray:
     """Numbers of this process's devices among those of all processes."""
-    count = jax.local_device_count()
-    return (jax.process_index() * count + np.arange(count)).astype(np.int32)
+    mine = [device.process_index == jax.process_index() for device in devices()]
+    return np.flatnonzero(mine).astype(np.int32)
 
 
 def is_main_process() -> bool:

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from ml_collections import ConfigDict
 
+FRAMES_AT_ONCE = 32
+
 
 def augment(frames_FxHxW: Array, keys_F: Array, settings: ConfigDict) -> Array:
     """Shifts, turns, scales and shears each frame at random, with bilinear interpolation.
@@ -41,5 +43,6 @@ def augment(frames_FxHxW: Array, keys_F: Array, settings: ConfigDict) -> Array:
         )
         return jnp.round(frame).astype(jnp.uint8)
 
-    # Without the barrier XLA interpolates anew for every patch that a frame's pixels are in.
-    return lax.optimization_barrier(jax.vmap(change)(frames_FxHxW, keys_F))
+    # Mapped all at once, XLA would fuse this into what takes patches of the frames, and interpolate
+    # anew for every patch that a pixel is in; a loop ends the fusion.
+    return lax.map(lambda x: change(*x), (frames_FxHxW, keys_F), batch_size=FRAMES_AT_ONCE)

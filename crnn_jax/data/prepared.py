@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import io
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,7 +61,8 @@ def _prepare(name: str, data_dir: Path, manual_dir: str, folder: Path) -> None:
     for leftover in folder.parent.glob("incomplete.*"):  # of a process that was killed
         shutil.rmtree(leftover)
     logging.info("Preparing %s in %s, once.", name, folder)
-    tfds.disable_progress_bar()  # several bars, for a second of work
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     with tempfile.TemporaryDirectory() as scratch:
         source = _find_mnist(manual_dir, Path(scratch)) if name == "mnist" else None
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where our answers belong

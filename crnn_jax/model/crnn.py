@@ -25,6 +25,7 @@ class CRNN(nn.Module):
     Attributes:
       convs, dense, activation: see `FrameEncoder`.
       recurrent: units of each GRU layer, at least one.
+      feature_dropout: share of the encoder's features set to zero in training.
       dropout: share of the last hidden states' units set to zero in training.
       head: one of `HEADS`, the classes of `heads.py`.
       digits, max_length: for the marginal head.
@@ -35,6 +36,7 @@ class CRNN(nn.Module):
     dense: int
     activation: str
     recurrent: Sequence[int]
+    feature_dropout: float
     dropout: float
     head: str
     digits: int
@@ -69,21 +71,28 @@ class CRNN(nn.Module):
         hidden_TxNxH = self.gru[0](gates_TxNx3H, starts_TxN)
         for layer in self.gru[1:]:
             hidden_TxNxH = layer(layer.project(hidden_TxNxH), starts_TxN)
-        if dropout_keys_N is not None and self.dropout > 0:
+        if dropout_keys_N is not None:
             hidden_TxNxH = lane_dropout(hidden_TxNxH, dropout_keys_N, self.dropout)
         return self.answer_head(hidden_TxNxH, starts_TxN)
 
     def __call__(
         self, frames_TxNxHxWxC: Array, starts_TxN: Array, dropout_keys_N: Array | None = None
     ) -> Value | Posterior:
-        """`encode` all frames at once, then `aggregate`."""
+        """`encode` all frames at once, then `aggregate`; with dropout of features if with keys."""
         steps, lanes = starts_TxN.shape
-        gates = self.encode(frames_TxNxHxWxC.reshape(-1, *frames_TxNxHxWxC.shape[2:]))
-        return self.aggregate(gates.reshape(steps, lanes, -1), starts_TxN, dropout_keys_N)
+        features = self.encoder(frames_TxNxHxWxC.reshape(-1, *frames_TxNxHxWxC.shape[2:]))
+        features_TxNxD = features.reshape(steps, lanes, -1)
+        if dropout_keys_N is not None:
+            other_keys_N = jax.vmap(jax.random.fold_in, in_axes=(0, None))(dropout_keys_N, 1)
+            features_TxNxD = lane_dropout(features_TxNxD, other_keys_N, self.feature_dropout)
+        gates_TxNx3H = self.gru[0].project(features_TxNxD)
+        return self.aggregate(gates_TxNx3H, starts_TxN, dropout_keys_N)
 
 
 def lane_dropout(hidden_TxNxH: Array, keys_N: Array, rate: float) -> Array:
     """Dropout with a random key a lane, so that no split of the lanes changes what is dropped."""
+    if rate == 0:
+        return hidden_TxNxH
     steps, _, units = hidden_TxNxH.shape
     keep_NxTxH = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (steps, units)))(keys_N)
     return jnp.where(keep_NxTxH.swapaxes(0, 1), hidden_TxNxH / (1 - rate), 0)
@@ -102,6 +111,7 @@ def build(model: ConfigDict, *, digits: int, max_length: int) -> CRNN:
         dense=model.dense,
         activation=model.activation,
         recurrent=tuple(model.recurrent),
+        feature_dropout=model.feature_dropout,
         dropout=model.dropout,
         head=model.head,
         digits=digits,

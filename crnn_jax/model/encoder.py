@@ -37,7 +37,8 @@ class FrameEncoder(nn.Module):
             kernel = self.param(f"conv{i}_kernel", nn.initializers.lecun_normal(), shape)
             bias = self.param(f"conv{i}_bias", nn.initializers.zeros, (features,))
             apply = conv_max_pool if pool else conv
-            x = activation(apply(x, kernel.astype(self.dtype)) + bias.astype(self.dtype))
+            x = apply(x, kernel.astype(self.dtype))
+            x = activation(x + bias.astype(self.dtype)[None, None])
         x = x.reshape(-1)
         if self.dense:
             x = activation(nn.Dense(self.dense, dtype=self.dtype, name="dense")(x))

@@ -114,11 +114,11 @@ def total_log_probs(log_probs_TxNxD: Array, starts_TxN: Array, totals: int) -> A
       TxNxK.
     """
     _, lanes, digits = log_probs_TxNxD.shape
-    nothing_yet = jnp.full((totals,), IMPOSSIBLE).at[0].set(0.0)
+    nothing_yet_1xK = jnp.full((1, totals), IMPOSSIBLE).at[0, 0].set(0.0)
 
     def convolve(total_NxK: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
         log_probs_NxD, starts_N = inputs
-        total_NxK = jnp.where(starts_N[:, None], nothing_yet, total_NxK)
+        total_NxK = jnp.where(starts_N[:, None], nothing_yet_1xK, total_NxK)
         padded = jnp.pad(total_NxK, ((0, 0), (digits - 1, 0)), constant_values=IMPOSSIBLE)
         terms = [
             padded[:, digits - 1 - d : digits - 1 - d + totals] + log_probs_NxD[:, d, None]
@@ -127,6 +127,6 @@ def total_log_probs(log_probs_TxNxD: Array, starts_TxN: Array, totals: int) -> A
         total_NxK = jax.nn.logsumexp(jnp.stack(terms), axis=0)
         return total_NxK, total_NxK
 
-    start = jnp.broadcast_to(nothing_yet, (lanes, totals))
+    start = jnp.broadcast_to(nothing_yet_1xK, (lanes, totals))
     _, totals_TxNxK = lax.scan(convolve, start, (log_probs_TxNxD, starts_TxN))
     return totals_TxNxK

@@ -36,7 +36,7 @@ class GRUStep(nn.Module):
         reset_h, update_h, candidate_h = jnp.split(carry @ kernel, 3, axis=-1)
         reset = nn.sigmoid(reset_in + reset_h)
         update = nn.sigmoid(update_in + update_h)
-        candidate = jnp.tanh(candidate_in + reset * (candidate_h + bias.astype(self.dtype)))
+        candidate = jnp.tanh(candidate_in + reset * (candidate_h + bias.astype(self.dtype)[None]))
         hidden = (1 - update) * candidate + update * carry
         return hidden, hidden
 

@@ -1,0 +1,66 @@
+"""The sum of 1..8 MNIST digits with the network of mnistCRNN (2016), as published.
+
+    python -m crnn_jax.main --config=configs/sum8_2016.py --config.data.manual_dir=../shared/mnist
+"""
+
+import os
+
+from ml_collections import ConfigDict
+
+from crnn_jax.config import smoke
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+    """The experiment; with `arg` "smoke", a run of seconds."""
+    c = ConfigDict()
+    c.seed = 0  # of parameters, draw, dropout and augmentation
+
+    c.task = ConfigDict()
+    c.task.name = "sum"  # what is asked (crnn_jax/tasks.py)
+    c.task.min_length = 1  # frames of the shortest sequence
+    c.task.max_length = 8  # frames of the longest sequence
+
+    c.data = ConfigDict()
+    c.data.corpus = "mnist"  # mnist or optdigits
+    c.data.data_dir = "~/.cache/crnn_jax"  # where prepared corpora are kept
+    c.data.manual_dir = os.environ.get("CRNN_JAX_MANUAL_DIR", "")  # folder of the four MNIST files
+    c.data.fallback = True  # go on with optdigits, and a warning, where mnist cannot be had
+    c.data.feed = "resident"  # resident (corpus on the device) or streamed (from the host)
+    c.data.augment = ConfigDict()  # the largest random change of a training frame, each way
+    c.data.augment.shift = 0.0  # pixels
+    c.data.augment.turn = 0.0  # radians
+    c.data.augment.scale = 0.0  # share of the size
+    c.data.augment.shear = 0.0  # pixels a pixel
+
+    c.model = ConfigDict()
+    c.model.convs = ((8, 4, True), (8, 3, False))  # (features, size, max pool)
+    c.model.dense = 0  # features of the dense layer after them; 0 for none
+    c.model.activation = "relu"  # relu or tanh
+    c.model.recurrent = (100, 50)  # units of each GRU layer
+    c.model.feature_dropout = 0.0  # share of the encoder's features dropped in training
+    c.model.dropout = 0.2  # share of the last states' units
+    c.model.head = "last"  # last, cumulative or marginal (crnn_jax/model/heads.py)
+    c.model.dtype = "float32"  # computed in; bfloat16 pays on accelerators
+
+    c.train = ConfigDict()
+    c.train.batch_size = 32  # sequences a step, over all devices
+    c.train.micro_batch_size = 0  # sequences encoded at once; 0: 64 on a CPU, elsewhere all
+    c.train.steps = 187_500  # 100 epochs of 60,000 sequences; parameter updates
+    c.train.steps_per_dispatch = 125  # updates that one call of the compiled function makes
+    c.train.optimizer = "rmsprop"  # adam or rmsprop
+    c.train.learning_rate = 1e-3  # the largest
+    c.train.schedule = "constant"  # constant or one_cycle (up in the first 20 %, down to 0)
+    c.train.clip_norm = 0.0  # largest norm of the gradient; 0 for no limit
+
+    c.eval = ConfigDict()
+    c.eval.every = 1875  # steps between evaluations on the validation images
+    c.eval.validation_sequences = 8000
+    c.eval.test_sequences = 60_000
+    c.eval.seed = 1  # of the draw of validation and test sequences
+
+    c.checkpoint = ConfigDict()
+    c.checkpoint.every = 1875  # steps; a multiple of eval.every saves without evaluating
+    c.checkpoint.keep_latest = 2
+    c.checkpoint.keep_best = 1  # by rmse on the validation images
+
+    return smoke(c) if arg == "smoke" else c

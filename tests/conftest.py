@@ -1,0 +1,76 @@
+"""What all tests share: 8 simulated CPU devices, strict shapes, and corpora prepared once."""
+
+import os
+
+# Before JAX is imported: it reads these once.
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+from pathlib import Path
+
+import jax
+import pytest
+from absl import flags
+
+from configs.sum8 import get_config
+from crnn_jax.data.corpora import load_corpus
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def strict(tmp_path_factory):
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    flags.FLAGS.mark_as_parsed()
+
+
+@pytest.fixture(scope="session")
+def project():
+    """Path of the project's folder."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    """Folder of the four official MNIST files; skips where they are not to be had."""
+    given = os.environ.get("CRNN_JAX_MANUAL_DIR")
+    folder = Path(given) if given else PROJECT.parent / "shared" / "mnist"
+    if not (folder / "train-images-idx3-ubyte.gz").exists():
+        pytest.skip(f"MNIST's files are not in {folder}: set CRNN_JAX_MANUAL_DIR to their folder")
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """Folder of prepared corpora, shared by all tests."""
+    return str(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def optdigits(data_dir):
+    """The corpus of real digits that every machine has."""
+    return load_corpus("optdigits", data_dir=data_dir, manual_dir="", fallback=False)
+
+
+@pytest.fixture
+def tiny_config():
+    """A config like configs/sum8.py of a network small enough to compile in seconds."""
+    config = get_config()
+    config.task.max_length = 4
+    config.data.corpus = "optdigits"
+    config.model.convs = ((4, 5, True), (8, 3, True))
+    config.model.dense = 0
+    config.model.recurrent = (16,)
+    config.model.feature_dropout = config.model.dropout = 0.1
+    config.data.augment.turn = config.data.augment.shear = 0.0
+    config.train.batch_size = 32
+    config.train.steps = 4
+    config.train.steps_per_dispatch = 2
+    config.eval.every = 4
+    config.eval.validation_sequences = 400
+    config.eval.test_sequences = 400
+    config.checkpoint.every = 4
+    return config

@@ -1,0 +1,142 @@
+"""The training loop: devices, resuming, compiling once, learning, stopping on NaN."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from crnn_jax import parallel
+from crnn_jax.checkpoint import Checkpoints
+from crnn_jax.data.draw import Draw
+from crnn_jax.data.feed import Plan
+from crnn_jax.train import Diverged, Trainer, train
+
+
+@pytest.fixture
+def config(tiny_config):
+    tiny_config.train.steps = 40
+    tiny_config.eval.every = 20
+    tiny_config.checkpoint.every = 20
+    return tiny_config
+
+
+def losses(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def test_eight_devices_train_as_one_does(config, optdigits, monkeypatch):
+    def twenty_losses():
+        trainer = Trainer(config, optdigits)
+        state = parallel.replicate(trainer.initial_state())
+        sources = trainer.feed.sources(0)
+        found = []
+        for _ in range(20 // config.train.steps_per_dispatch):
+            state, metrics = trainer.dispatch(state, parallel.local_devices(), next(sources))
+            found += np.asarray(parallel.local(metrics)["loss"]).tolist()
+        return found
+
+    eight = twenty_losses()
+    assert parallel.device_count() == 8
+    one_device = jax.devices()[:1]
+    monkeypatch.setattr(parallel, "devices", lambda: one_device)
+    assert parallel.device_count() == 1
+    np.testing.assert_allclose(twenty_losses(), eight, rtol=1e-5)
+
+
+def test_resumed_run_is_the_straight_run_bit_for_bit(config, optdigits, tmp_path):
+    straight, _ = train(config, optdigits, tmp_path / "straight", profile=False)
+
+    class Interrupted(Exception):
+        pass
+
+    original = Checkpoints.save
+
+    def save_then_stop(self, step, *args, **kwargs):
+        original(self, step, *args, **kwargs)
+        if step == 20:
+            raise Interrupted
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Checkpoints, "save", save_then_stop)
+        train(config, optdigits, tmp_path / "resumed", profile=False)
+    resumed, clock = train(config, optdigits, tmp_path / "resumed", profile=False)
+
+    assert clock.steps == 40
+    jax.tree.map(np.testing.assert_array_equal, straight, resumed)
+    same = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("straight", "resumed")]
+    assert same[0] == same[1]
+
+
+def test_feeds_train_the_same(config, optdigits, tmp_path):
+    params = {}
+    for feed in ("resident", "streamed"):
+        config.data.feed = feed
+        params[feed], _ = train(config, optdigits, tmp_path / feed, profile=False)
+    jax.tree.map(np.testing.assert_array_equal, params["resident"], params["streamed"])
+
+
+def test_compiles_once(config, optdigits):
+    trainer = Trainer(config, optdigits)
+    state = parallel.replicate(trainer.initial_state())
+    sources = trainer.feed.sources(0)
+    traces = []
+    update = trainer._update
+    trainer._update = lambda *args: traces.append(1) or update(*args)
+    for _ in range(4):
+        state, _ = trainer.dispatch(state, parallel.local_devices(), next(sources))
+    # lax.scan itself may trace its body more than once, but only during the one compilation.
+    at_first = len(traces)
+    state, _ = trainer.dispatch(state, parallel.local_devices(), next(sources))
+    assert trainer.dispatch._cache_size() == 1
+    assert len(traces) == at_first
+
+
+def test_micro_batches_change_only_the_order_of_sums(config, optdigits):
+    def first_losses(micro_batch_size):
+        config.train.micro_batch_size = micro_batch_size
+        trainer = Trainer(config, optdigits)
+        state = parallel.replicate(trainer.initial_state())
+        source = next(trainer.feed.sources(0))
+        _, metrics = trainer.dispatch(state, parallel.local_devices(), source)
+        return np.asarray(parallel.local(metrics)["loss"])
+
+    config.train.batch_size = 8 * 4 * 4
+    np.testing.assert_allclose(first_losses(4), first_losses(16), rtol=1e-5)
+
+
+def test_learns_to_read_digits_from_sums_alone(config, optdigits, tmp_path):
+    config.train.batch_size = 64
+    config.train.steps = 300
+    config.train.learning_rate = 1e-2
+    config.eval.every = 300
+    config.checkpoint.every = 300
+    train(config, optdigits, tmp_path, profile=False)
+    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["validation_exact"] > 0.6  # 0.14 at best without looking at the images
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
+    config, optdigits, tmp_path
+):
+    def poisoned_loss(self, *args):
+        step = args[3]
+        return loss_of(self, *args) * jax.numpy.where(step == 30, jax.numpy.nan, 1.0)
+
+    loss_of = Trainer._loss
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Diverged, match="nan at step 31"):
+        patch.setattr(Trainer, "_loss", poisoned_loss)
+        train(config, optdigits, tmp_path, profile=False)
+    with Checkpoints.open_to_read(tmp_path / "checkpoints") as checkpoints:
+        step, state, _ = checkpoints.restore("latest", like=None)
+    assert step == 20
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+
+
+def test_plan_gives_every_sequence_to_one_micro_batch():
+    plan = Plan(batch_size=48, devices=3, micro_batch_size=8, steps_per_dispatch=1)
+    draw = Draw(0, 1, 4, 10)
+    firsts = [plan.first_sequence(d, a) for d in range(3) for a in range(plan.micro_batches)]
+    covered = [first + i for first in firsts for i in range(len(draw.lengths(8)))]
+    assert sorted(covered) == list(range(48))
