@@ -7,7 +7,7 @@ import os
 
 from ml_collections import ConfigDict
 
-from crnn_jax.config import smoke
+from crnn_jax.config import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
@@ -30,11 +30,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.data.augment.shift = 0.0  # pixels
     c.data.augment.turn = 0.0  # radians
     c.data.augment.scale = 0.0  # share of the size
-    c.data.augment.shear = 0.0  # pixels a pixel
+    c.data.augment.elastic = 0.0  # pixels: standard deviation of elastic bending
 
     c.model = ConfigDict()
     c.model.convs = ((8, 4, True), (8, 3, False))  # (features, size, max pool)
     c.model.dense = 0  # features of the dense layer after them; 0 for none
+    c.model.normalize = False  # layer normalization after each convolution
     c.model.activation = "relu"  # relu or tanh
     c.model.recurrent = (100, 50)  # units of each GRU layer
     c.model.feature_dropout = 0.0  # share of the encoder's features dropped in training
@@ -63,4 +64,4 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.checkpoint.keep_latest = 2
     c.checkpoint.keep_best = 1  # by rmse on the validation images
 
-    return smoke(c) if arg == "smoke" else c
+    return variant(c, arg)

@@ -4,14 +4,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from ml_collections import ConfigDict
 
-from crnn_jax import parallel, workdir as folder
+from crnn_jax import parallel
+from crnn_jax import workdir as folder
 from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.config import check
+from crnn_jax.config import check, check_fields, check_names, differences
 from crnn_jax.data.corpora import Corpus, load_corpus
 from crnn_jax.errors import UserError
 from crnn_jax.evaluate import Evaluation, training_mean
@@ -25,29 +26,38 @@ from crnn_jax.train import train as train_loop
 def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     """Trains to the end, tests, and prints the results; or prints those of a complete run.
 
+    Args:
+      workdir: folder of the run; is made.
+      config: the experiment.
+      profile: whether to write a trace of a few steps to `workdir`/profile.
+
     Raises:
-      UserError: the config or the folder cannot be used; nothing was written.
+      UserError: the config, the corpus or the folder cannot be used; the folder is as it was.
+      SystemExit: status 1, where the loss is not finite; checkpoints from before stay.
     """
     _keep_compiled_programs()
     check(config, parallel.device_count(), jax.default_backend())
-    corpus = _corpus(config)
-    folder.claim(workdir, config, corpus)
+    folder.check_config(workdir, config)
+    corpus = _training_corpus(workdir, config)
+    folder.check_corpus(workdir, corpus)
     results = folder.read_results(workdir)
     if results is not None:
-        print(f"the run in {workdir} is complete", file=sys.stderr)
+        _say(f"the run in {workdir} is complete")
         _print_results(results)
         return
+    folder.claim(workdir, config, corpus)
     _print_network(config, corpus)
+    _announce_resume(workdir)
     try:
         params, clock = train_loop(config, corpus, workdir, profile=profile)
     except Diverged as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         sys.exit(1)
-    report = _test(config, corpus, params)
+    clock.stop()
     results = {
         "corpus": corpus.identity,
         "step": config.train.steps,
-        **report,
+        **_test(config, corpus, params),
         "sequences_per_second": sequences_per_second(config, clock),
         "training_seconds": clock.seconds,
     }
@@ -56,60 +66,89 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
 
 
 def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bool) -> None:
-    """Tests a checkpoint and prints the results.
+    """Tests a checkpoint, with the config stored in it, and prints the results.
 
     Args:
       workdir: folder of a run.
-      config: None for the one stored with the run; another must agree with it.
+      config: says where the data lies and must agree in all else; None for where it lay.
       step: "latest", "best" or a number.
       as_json: whether to print one JSON object instead of a table.
 
     Raises:
-      UserError: the folder holds no such run or checkpoint, or is of another corpus.
+      UserError: the folder holds no such run or checkpoint, or the corpus cannot be had.
     """
-    _keep_compiled_programs()
     which = _parse_step(step)
-    stored = folder.read_config(workdir)
-    if config is not None:
-        if different := folder.differences(stored, config):
-            raise UserError(
-                f"--config differs from that of the run in {workdir} ({'; '.join(different)}): "
-                "leave --config out to evaluate with the run's own"
-            )
-        stored = config
+    _keep_compiled_programs()
+    if not (workdir / "checkpoints").is_dir():
+        raise UserError(f"no run in {workdir}: expected the --workdir of a run")
     with Checkpoints.open_to_read(workdir / "checkpoints") as checkpoints:
         step_found, state, notes = checkpoints.restore(which, like=None)
-    corpus = _corpus(stored)
+    if config is None:
+        config = ConfigDict(notes["config"])
+        check_names(config, f"the config of the run in {workdir}")
+    elif different := differences(notes["config"], config):
+        raise UserError(
+            f"--config differs from that of the run in {workdir} ({'; '.join(different)}): "
+            "leave --config out to evaluate with the run's own"
+        )
+    check_fields(config)
+    corpus = _corpus(config, notes["corpus"].partition(":")[0], fallback=False)
     if corpus.identity != notes["corpus"]:
         raise UserError(
             f"the checkpoint in {workdir} is of the corpus {notes['corpus']}, not "
-            f"{corpus.identity}: give that corpus (--config=... --config.data.manual_dir=FOLDER)"
+            f"{corpus.identity}: say where that lies (--config=FILE --config.data.data_dir=FOLDER)"
         )
-    report = _test(stored, corpus, state["params"])
-    results = {"corpus": corpus.identity, "step": step_found, **report}
-    if as_json:
-        print(json.dumps(results))
-    else:
+    results = {
+        "corpus": corpus.identity,
+        "step": step_found,
+        **_test(config, corpus, state["params"]),
+    }
+    if not as_json:
         _print_results(results)
+    elif parallel.is_main_process():
+        print(json.dumps(results))
+
+
+def _say(line: str) -> None:
+    if parallel.is_main_process():
+        print(line, file=sys.stderr)
 
 
 def _keep_compiled_programs() -> None:
     """Turns JAX's persistent compilation cache on, unless the user chose a place for it."""
-    if jax.config.jax_compilation_cache_dir is None:
-        place = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        cache = Path(place).expanduser() / "crnn_jax" / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
+    if jax.config.jax_compilation_cache_dir is not None:
+        return
+    place = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    cache = Path(place).expanduser() / "crnn_jax" / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def _corpus(config: ConfigDict) -> Corpus:
-    data = config.data
+def _training_corpus(workdir: Path, config: ConfigDict) -> Corpus:
+    """The corpus of a config; its stand-in only for a run that is new or began with it."""
+    name = config.data.corpus
+    recorded = folder.recorded_corpus(workdir)
+    begun_without = recorded is not None and recorded.partition(":")[0] == name
+    return _corpus(config, name, fallback=config.data.fallback and not begun_without)
+
+
+def _corpus(config: ConfigDict, name: str, *, fallback: bool) -> Corpus:
     return load_corpus(
-        data.corpus, data_dir=data.data_dir, manual_dir=data.manual_dir, fallback=data.fallback
+        name,
+        data_dir=config.data.data_dir,
+        manual_dir=config.data.manual_dir,
+        fallback=fallback,
     )
 
 
-def _parse_step(step: str) -> Any:
+def _announce_resume(workdir: Path) -> None:
+    if (workdir / "checkpoints").is_dir():
+        with Checkpoints.open_to_read(workdir / "checkpoints") as checkpoints:
+            if checkpoints.latest_step is not None:
+                _say(f"resuming the run in {workdir} from step {checkpoints.latest_step}")
+
+
+def _parse_step(step: str) -> Literal["latest", "best"] | int:
     if step in ("latest", "best"):
         return step
     if not step.isdecimal():
@@ -118,9 +157,7 @@ def _parse_step(step: str) -> Any:
 
 
 def _test(config: ConfigDict, corpus: Corpus, params: Any) -> dict[str, Any]:
-    network = crnn.build(
-        config.model, digits=corpus.num_classes, max_length=config.task.max_length
-    )
+    network = crnn.build(config.model, digits=corpus.num_classes, max_length=config.task.max_length)
     evaluation = Evaluation(
         network,
         config,
@@ -132,9 +169,9 @@ def _test(config: ConfigDict, corpus: Corpus, params: Any) -> dict[str, Any]:
 
 
 def _print_network(config: ConfigDict, corpus: Corpus) -> None:
-    network = crnn.build(
-        config.model, digits=corpus.num_classes, max_length=config.task.max_length
-    )
+    if not parallel.is_main_process():
+        return
+    network = crnn.build(config.model, digits=corpus.num_classes, max_length=config.task.max_length)
     height, width = corpus.train.images_NxHxW.shape[1:]
     shapes = jax.eval_shape(
         network.init,
@@ -160,6 +197,8 @@ def _print_network(config: ConfigDict, corpus: Corpus) -> None:
 
 
 def _print_results(results: dict[str, Any]) -> None:
+    if not parallel.is_main_process():
+        return
     rows = [
         ("corpus", results["corpus"]),
         ("step", f"{results['step']:,}"),
@@ -175,11 +214,8 @@ def _print_results(results: dict[str, Any]) -> None:
             ("training rate", f"{results['sequences_per_second']:,.0f} sequences/s"),
         ]
     rows.append(("evaluation", f"{results['seconds']:.2f} s"))
+    rows += [
+        (f"length {row['length']:,}", f"rmse {row['rmse']:.3f} · exact {row['exact']:.4f}")
+        for row in results["per_length"]
+    ]
     print_table("results", rows)
-    print_table(
-        "by length",
-        [
-            (f"{row['length']:,}", f"rmse {row['rmse']:.3f} · exact {row['exact']:.4f}")
-            for row in results["per_length"]
-        ],
-    )

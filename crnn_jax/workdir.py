@@ -1,6 +1,7 @@
 """A run's folder: whose run is in it, and what it leaves there besides checkpoints and metrics."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -12,61 +13,118 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from crnn_jax import parallel
 from crnn_jax.config import differences
 from crnn_jax.data.corpora import Corpus
 from crnn_jax.errors import UserError
 
 PACKAGES = (
-    "crnn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "grain", "numpy"
-)  # fmt: skip
+    "crnn-jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+    "grain",
+    "numpy",
+)
+
+
+def check_config(workdir: Path, config: ConfigDict) -> None:
+    """Sees that a folder holds a run of this config, or can be made to; writes nothing.
+
+    Raises:
+      UserError: the folder cannot be written, or holds a run of another config.
+    """
+    try:
+        nearest = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
+        if not nearest.is_dir():
+            raise NotADirectoryError(f"{nearest} is no folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(f"no permission to write in {nearest}")
+        holds_a_run = (workdir / "config.json").exists()
+    except OSError as error:
+        raise _unwritable(workdir, error) from error
+    if not holds_a_run:
+        return
+    stored = _read_json(workdir / "config.json")
+    if different := differences(stored, config):
+        raise UserError(
+            f"--workdir={workdir} holds a run of another config ({'; '.join(different)}): "
+            "name another folder, or give that run's config"
+        )
+
+
+def recorded_corpus(workdir: Path) -> str | None:
+    """Identity of the corpus that the run in a folder is of; None where no run is.
+
+    Raises:
+      UserError: run.json is damaged.
+    """
+    if not (workdir / "config.json").exists():
+        return None
+    return _read_json(workdir / "run.json")["corpus"]
+
+
+def check_corpus(workdir: Path, corpus: Corpus) -> None:
+    """Sees that a folder holds no run on another corpus.
+
+    Raises:
+      UserError: it holds one.
+    """
+    recorded = recorded_corpus(workdir)
+    if recorded not in (None, corpus.identity):
+        raise UserError(
+            f"--workdir={workdir} holds a run on the corpus {recorded}, not {corpus.identity}: "
+            "name another folder, or have data_dir and manual_dir lead to that corpus"
+        )
 
 
 def claim(workdir: Path, config: ConfigDict, corpus: Corpus) -> None:
-    """Makes the folder this run's own, or sees that it is already.
+    """Makes a folder this run's own, if it is not already, and records this start.
 
-    Writes config.json when the folder is new, and run.json at every start.
+    Writes run.json at every start, and then config.json if the folder has none: a folder with a
+    config.json has both. Of several processes, the main one writes.
 
     Raises:
-      UserError: the folder cannot be written, or holds a run of another config or corpus.
+      UserError: the folder cannot be written.
     """
+    if not parallel.is_main_process():
+        return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        if (workdir / "config.json").exists():
-            _check_same_run(workdir, config, corpus)
-        else:
-            write_json(workdir / "config.json", json.loads(config.to_json()))
         write_json(workdir / "run.json", describe(corpus))
+        if not (workdir / "config.json").exists():
+            write_json(workdir / "config.json", json.loads(config.to_json()))
     except OSError as error:
-        raise UserError(
-            f"--workdir={workdir} cannot be written ({error.strerror}): name another folder"
-        ) from error
-
-
-def read_config(workdir: Path) -> ConfigDict:
-    """The config of the run in a folder.
-
-    Raises:
-      UserError: no run is there, or its config.json is damaged.
-    """
-    return ConfigDict(_read_json(workdir / "config.json"))
+        raise _unwritable(workdir, error) from error
 
 
 def read_results(workdir: Path) -> dict[str, Any] | None:
-    """What a complete run left in results.json; None where the run is not complete."""
+    """What a complete run left in results.json; None where the run is not complete.
+
+    Raises:
+      UserError: results.json is damaged.
+    """
     path = workdir / "results.json"
     return _read_json(path) if path.exists() else None
 
 
 def write_results(workdir: Path, results: dict[str, Any]) -> None:
-    """Writes results.json: the mark of a complete run."""
-    write_json(workdir / "results.json", results)
+    """Writes results.json, the mark of a complete run, in the main process."""
+    if parallel.is_main_process():
+        write_json(workdir / "results.json", results)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file whole or not at all."""
     draft = path.with_name(path.name + ".tmp")
-    draft.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def describe(corpus: Corpus) -> dict[str, Any]:
@@ -84,30 +142,21 @@ def describe(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _check_same_run(workdir: Path, config: ConfigDict, corpus: Corpus) -> None:
-    different = differences(read_config(workdir), config)
-    if different:
-        raise UserError(
-            f"--workdir={workdir} holds a run of another config ({'; '.join(different)}): "
-            "name another folder, or give that run's config"
-        )
-    found = _read_json(workdir / "run.json")["corpus"]
-    if found != corpus.identity:
-        raise UserError(
-            f"--workdir={workdir} holds a run on the corpus {found}, not {corpus.identity}: "
-            "name another folder, or give that corpus (--config.data.manual_dir)"
-        )
+def _unwritable(workdir: Path, error: OSError) -> UserError:
+    reason = error.strerror or error
+    return UserError(f"--workdir={workdir} cannot be written ({reason}): name another folder")
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"no run in {path.parent}: {path.name} is missing; expected the --workdir of a run"
-        ) from None
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("no JSON object")
     except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}): name the folder of another run") from None
+        raise UserError(
+            f"{path} is damaged ({error}): name another folder, or delete this one"
+        ) from error
+    return value
 
 
 def _git_revision() -> str:

@@ -65,7 +65,7 @@ def tiny_config():
     config.model.dense = 0
     config.model.recurrent = (16,)
     config.model.feature_dropout = config.model.dropout = 0.1
-    config.data.augment.turn = config.data.augment.shear = 0.0
+    config.data.augment.turn = config.data.augment.elastic = 0.0
     config.train.batch_size = 32
     config.train.steps = 4
     config.train.steps_per_dispatch = 2

@@ -10,12 +10,17 @@ from crnn_jax.model.conv import conv, conv_max_pool
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": jnp.tanh}
 
+INITIALIZERS = {"relu": nn.initializers.he_normal, "tanh": nn.initializers.lecun_normal}
+"""Initializers that keep the size of activations through the layers."""
+
 
 class FrameEncoder(nn.Module):
     """Convolutions, each with bias, optional 2x2 max pool and activation; then flattened.
 
     Attributes:
       convs: one (features, kernel size, pool) a layer; kernels are square and valid.
+      normalize: whether each layer's outputs are normalized over the frame (layer normalization,
+        Ba et al. 2016, with a scale and a shift for each feature) before the activation.
       dense: features of a dense layer with activation after them; 0 for none.
       activation: a name in `ACTIVATIONS`. All are monotone, so pooling before them is the same
         as after them, and cheaper.
@@ -24,6 +29,7 @@ class FrameEncoder(nn.Module):
 
     convs: Sequence[tuple[int, int, bool]]
     dense: int
+    normalize: bool
     activation: str
     dtype: jnp.dtype
 
@@ -34,14 +40,20 @@ class FrameEncoder(nn.Module):
         x = frame_HxWxC.astype(self.dtype) / 255
         for i, (features, size, pool) in enumerate(self.convs):
             shape = (size, size, x.shape[-1], features)
-            kernel = self.param(f"conv{i}_kernel", nn.initializers.lecun_normal(), shape)
+            kernel = self.param(f"conv{i}_kernel", INITIALIZERS[self.activation](), shape)
             bias = self.param(f"conv{i}_bias", nn.initializers.zeros, (features,))
             apply = conv_max_pool if pool else conv
             x = apply(x, kernel.astype(self.dtype))
-            x = activation(x + bias.astype(self.dtype)[None, None])
+            x = x + bias.astype(self.dtype)[None, None]
+            if self.normalize:
+                norm = nn.LayerNorm(reduction_axes=(0, 1, 2), use_bias=False, dtype=self.dtype)
+                x = norm(x)
+            x = activation(x)
         x = x.reshape(-1)
         if self.dense:
-            x = activation(nn.Dense(self.dense, dtype=self.dtype, name="dense")(x))
+            initializer = INITIALIZERS[self.activation]()
+            dense = nn.Dense(self.dense, dtype=self.dtype, kernel_init=initializer, name="dense")
+            x = activation(dense(x))
         return x
 
 

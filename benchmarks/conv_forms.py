@@ -1,0 +1,67 @@
+"""Times the forms of a convolution on this machine, forward and with gradients.
+
+    python benchmarks/conv_forms.py
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from crnn_jax.model.conv import max_pool, pooled_conv, row_conv, xla_conv
+
+FRAMES = 288  # the real frames of 64 sequences of 1..8
+REPEATS = 20
+
+
+def milliseconds(function: Callable, *arguments: Array) -> float:
+    """Median time of a compiled call."""
+    compiled = jax.jit(function)
+    jax.block_until_ready(compiled(*arguments))
+    taken = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        jax.block_until_ready(compiled(*arguments))
+        taken.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(taken)
+
+
+def report(layer: str, form: str, conv: Callable, frames: Array, kernel: Array) -> None:
+    """Prints one row: forward, with the kernel's gradient, with the frames' too."""
+
+    def loss(kernel: Array, frames: Array) -> Array:
+        outputs = jax.vmap(conv, in_axes=(0, None))(frames, kernel)
+        return jnp.sum(jnp.square(jax.nn.relu(outputs)))
+
+    times = [
+        milliseconds(loss, kernel, frames),
+        milliseconds(jax.grad(loss), kernel, frames),
+        milliseconds(jax.grad(loss, argnums=(0, 1)), kernel, frames),
+    ]
+    print(f"| {layer} | {form} | " + " | ".join(f"{t:.1f}" for t in times) + " |")
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    print("| layer | form | forward, ms | + kernel's gradient | + frames' gradient |")
+    print("|---|---|---|---|---|")
+    key = jax.random.key(0)
+    frames = jax.random.uniform(key, (FRAMES, 28, 28, 1))
+    kernel = jax.random.normal(key, (4, 4, 1, 8))
+    first = "8@4×4 and pool on 28×28×1"
+    report(first, "XLA's", lambda x, k: max_pool(xla_conv(x, k)), frames, kernel)
+    report(first, "rows", lambda x, k: max_pool(row_conv(x, k)), frames, kernel)
+    report(first, "pooled", pooled_conv, frames, kernel)
+    for size, channels, features in ((12, 8, 8), (12, 16, 32), (5, 32, 64)):
+        frames = jax.random.normal(key, (FRAMES, size, size, channels))
+        kernel = jax.random.normal(key, (3, 3, channels, features))
+        layer = f"{features}@3×3 on {size}×{size}×{channels}"
+        report(layer, "XLA's", xla_conv, frames, kernel)
+        report(layer, "rows", row_conv, frames, kernel)
+
+
+if __name__ == "__main__":
+    main()

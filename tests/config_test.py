@@ -1,0 +1,245 @@
+"""Configs: which values are refused, in what words, and what makes two runs the same."""
+
+import json
+import math
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from crnn_jax.config import (
+    FIELDS,
+    WHERE_DATA_LIES,
+    check,
+    check_fields,
+    check_names,
+    differences,
+    micro_batch_size,
+    smoke,
+    variant,
+)
+from crnn_jax.errors import UserError
+
+
+def put(config, field, value):
+    """Sets a field to a value of any type."""
+    *sections, name = field.split(".")
+    for section in sections:
+        config = config[section]
+    with config.ignore_type():
+        config[name] = value
+
+
+def get(config, field):
+    for name in field.split("."):
+        config = config[name]
+    return config
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**32),
+        ("task.name", "product"),
+        ("task.min_length", 0),
+        ("task.max_length", 0),
+        ("data.corpus", "emnist"),
+        ("data.corpus", 3),
+        ("data.data_dir", ""),
+        ("data.manual_dir", None),
+        ("data.fallback", 1),
+        ("data.feed", "grain"),
+        ("data.augment.shift", -1.0),
+        ("data.augment.scale", 1.0),
+        ("model.convs", 5),
+        ("model.convs", (1, 2)),
+        ("model.convs", ("abc",)),
+        ("model.convs", ((16, 5),)),
+        ("model.convs", ((16, 5, 1),)),
+        ("model.convs", ((16, 0, True),)),
+        ("model.convs", ((True, 5, True),)),
+        ("model.dense", -1),
+        ("model.activation", "gelu"),
+        ("model.recurrent", ()),
+        ("model.recurrent", 64),
+        ("model.recurrent", (64, 0)),
+        ("model.recurrent", (64.0,)),
+        ("model.dropout", 1.0),
+        ("model.dropout", -0.1),
+        ("model.head", "marginals"),
+        ("model.dtype", "float16"),
+        ("train.batch_size", 0),
+        ("train.batch_size", "64"),
+        ("train.micro_batch_size", -1),
+        ("train.steps", 0),
+        ("train.steps", 4.0),
+        ("train.steps", True),
+        ("train.steps", 2**31),
+        ("train.steps_per_dispatch", 0),
+        ("train.optimizer", "sgd"),
+        ("train.learning_rate", 0.0),
+        ("train.learning_rate", -1e-3),
+        ("train.schedule", "cosine"),
+        ("train.clip_norm", -1.0),
+        ("eval.every", 0),
+        ("eval.validation_sequences", 0),
+        ("eval.test_sequences", 0),
+        ("eval.seed", -1),
+        ("checkpoint.every", 0),
+        ("checkpoint.keep_latest", 0),
+        ("checkpoint.keep_best", -1),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_what_was_expected(tiny_config, field, value):
+    check_fields(tiny_config)
+    put(tiny_config, field, value)
+    with pytest.raises(UserError) as refusal:
+        check_fields(tiny_config)
+    assert str(refusal.value) == f"--config.{field}={value}: expected {FIELDS[field].expected}"
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, "1", None, True])
+def test_no_number_may_be_anything_but_finite(tiny_config, wrong):
+    floats = [field for field in FIELDS if isinstance(get(tiny_config, field), float)]
+    assert len(floats) >= 6
+    for field in floats:
+        assert not FIELDS[field].accepts(wrong), field
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", 2**32 - 1),
+        ("data.manual_dir", ""),
+        ("model.convs", ()),
+        ("model.convs", [[16, 5, True]]),
+        ("model.recurrent", [8]),
+        ("model.dropout", 0),
+        ("train.clip_norm", 0),
+        ("train.learning_rate", 1e-30),
+    ],
+)
+def test_a_value_at_the_border_or_as_json_has_it_is_accepted(tiny_config, field, value):
+    put(tiny_config, field, value)
+    check_fields(tiny_config)
+
+
+def test_the_largest_seed_is_one_that_jax_takes():
+    jax.random.key(2**32 - 1)
+
+
+def test_lengths_that_are_the_wrong_way_round(tiny_config):
+    tiny_config.task.min_length = 5
+    with pytest.raises(UserError, match=r"^--config\.task\.max_length=4: expected .*=5 or more$"):
+        check_fields(tiny_config)
+
+
+def test_convolutions_must_leave_something_of_a_frame(tiny_config):
+    tiny_config.model.convs = ((4, 15, True), (4, 7, True))  # 28 - 14 = 14, 7, 1, 0
+    with pytest.raises(UserError, match=r"^--config\.model\.convs=.* leaves nothing of a frame"):
+        check_fields(tiny_config)
+    tiny_config.model.convs = ((4, 15, True), (4, 7, False))
+    check_fields(tiny_config)
+
+
+@pytest.mark.parametrize("field", ["seed", "train.steps", "data.augment.shift"])
+def test_a_missing_field_is_named(tiny_config, field):
+    *sections, name = field.split(".")
+    holder = get(tiny_config, ".".join(sections)) if sections else tiny_config
+    del holder[name]
+    with pytest.raises(UserError, match=f"^configs/my.py lacks {field}: expected a "):
+        check_names(tiny_config, "configs/my.py")
+    with pytest.raises(UserError, match=f"^the config lacks {field}: expected a "):
+        check(tiny_config, 1, "cpu")
+
+
+def test_a_field_that_nothing_reads_is_named(tiny_config):
+    tiny_config.train.stesp = 10
+    with pytest.raises(UserError, match=r"^the config has train\.stesp, which nothing reads"):
+        check_names(tiny_config)
+
+
+@pytest.mark.parametrize("content", [{}, {"train": 3}, {"seed": {}}])
+def test_any_content_is_refused_in_one_line(content):
+    with pytest.raises(UserError, match=r"^the config lacks seed"):
+        check(ConfigDict(content), 1, "cpu")
+
+
+def test_batch_size_must_fit_devices_and_lengths(tiny_config):
+    tiny_config.train.batch_size = 24  # 4 lengths
+    check(tiny_config, 1, "cpu")
+    check(tiny_config, 2, "cpu")
+    with pytest.raises(
+        UserError, match=r"batch_size=24: expected a multiple of 16, .* 4 device\(s\) x 4 seq"
+    ):
+        check(tiny_config, 4, "cpu")
+    tiny_config.task.max_length = 3  # lanes of whole sequences need each of 3 lengths twice
+    check(tiny_config, 4, "cpu")
+    with pytest.raises(UserError, match=r"batch_size=24: expected a multiple of 18"):
+        check(tiny_config, 3, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("micro", "fits"), [(0, True), (4, True), (8, True), (6, False), (16, False)]
+)
+def test_micro_batch_size_must_fit_lengths_and_divide_a_devices_share(tiny_config, micro, fits):
+    tiny_config.train.batch_size = 48
+    tiny_config.train.micro_batch_size = micro
+    if fits:
+        check(tiny_config, 2, "cpu")
+        return
+    with pytest.raises(UserError, match=f"micro_batch_size={micro}: expected a multiple of 4 that"):
+        check(tiny_config, 2, "cpu")
+
+
+@pytest.mark.parametrize("field", ["train.steps", "eval.every", "checkpoint.every"])
+def test_steps_must_be_whole_dispatches(tiny_config, field):
+    put(tiny_config, field, 7)
+    with pytest.raises(UserError, match=rf"^--config\.{field}=7: .*steps_per_dispatch=2$"):
+        check(tiny_config, 1, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("batch", "devices", "backend", "expected"),
+    [
+        (64, 1, "cpu", 64),
+        (32, 8, "cpu", 4),
+        (192, 1, "cpu", 64),
+        (144, 1, "cpu", 48),
+        (268, 1, "cpu", 4),
+        (192, 1, "gpu", 192),
+    ],
+)
+def test_micro_batch_size_chosen_by_itself(tiny_config, batch, devices, backend, expected):
+    tiny_config.train.batch_size = batch
+    assert micro_batch_size(tiny_config, devices, backend) == expected
+    check(tiny_config, devices, backend)
+
+
+def test_variants(tiny_config):
+    tiny_config.train.steps = 1000
+    assert variant(tiny_config, None).train.steps == 1000
+    assert variant(tiny_config, "smoke").train.steps == 4
+    assert smoke(tiny_config).train.steps == 4
+    for unknown in ("", "Smoke", "smok"):
+        with pytest.raises(UserError, match=f"FILE:{unknown}: expected FILE, or FILE:smoke"):
+            variant(tiny_config, unknown)
+
+
+def test_differences_are_found_through_json_and_leave_out_where_data_lies(tiny_config):
+    stored = json.loads(tiny_config.to_json())
+    assert differences(stored, tiny_config) == []
+    for field in WHERE_DATA_LIES:
+        put(tiny_config, field, "elsewhere")
+    assert differences(stored, tiny_config) == []
+    tiny_config.model.recurrent = (16, 8)
+    tiny_config.train.learning_rate = 0.5
+    del stored["seed"]
+    stored["model"]["width"] = 3
+    assert differences(stored, tiny_config) == [
+        "model.recurrent: [16], not [16, 8]",
+        "model.width: 3, not missing",
+        "seed: missing, not 0",
+        "train.learning_rate: 0.003, not 0.5",
+    ]

@@ -1,0 +1,55 @@
+"""Devices: replication, averaging, who does what."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crnn_jax import parallel
+
+
+def test_mean_is_over_all_devices_and_the_state_stays_replicated():
+    def step(state, device, source):
+        mean = parallel.mean(source * (device + 1))
+        return state + mean, {"mean": mean}
+
+    run = parallel.pmap(step, source_axis=0)
+    state = parallel.replicate(jnp.zeros(3))
+    sources = np.arange(24, dtype=np.float32).reshape(8, 3)
+    expected = np.mean(sources * np.arange(1, 9)[:, None], axis=0)
+    for n in range(1, 4):
+        state, metrics = run(state, parallel.local_devices(), sources)
+        assert state.shape == (3,)
+        assert state.is_fully_replicated
+        for shard in state.addressable_shards:
+            np.testing.assert_allclose(shard.data, n * expected)
+    np.testing.assert_allclose(parallel.local(metrics)["mean"], expected)
+
+
+def test_a_shared_source_is_whole_on_every_device():
+    def step(state, device, source):
+        return state, {"sum": parallel.mean(jnp.sum(source) * (device == 7))}
+
+    run = parallel.pmap(step, source_axis=None)
+    source = parallel.replicate(jnp.arange(5.0))
+    _, metrics = run(parallel.replicate(jnp.zeros(())), parallel.local_devices(), source)
+    assert parallel.local(metrics)["sum"] == 10 / 8
+
+
+def test_the_state_is_donated():
+    run = parallel.pmap(lambda state, device, source: (state + 1, {}), source_axis=None)
+    state = parallel.replicate(jnp.zeros(1000))
+    run(state, parallel.local_devices(), parallel.replicate(jnp.zeros(())))
+    assert state.is_deleted()
+
+
+def test_local_takes_the_first_device_without_a_copy():
+    tree = parallel.replicate({"a": jnp.arange(4)})
+    mine = parallel.local(tree)["a"]
+    assert mine.devices() == {jax.local_devices()[0]}
+    assert mine.unsafe_buffer_pointer() == tree["a"].addressable_shards[0].data.unsafe_buffer_pointer()
+
+
+def test_one_process_has_all_devices_and_is_the_main_one():
+    assert parallel.local_devices().tolist() == list(range(8))
+    assert parallel.device_count() == 8
+    assert parallel.is_main_process()

@@ -1,0 +1,315 @@
+"""Training and evaluating as a whole: what is printed, resumed, refused and left behind."""
+
+import dataclasses
+import json
+import math
+import shutil
+
+import jax
+import pytest
+
+from configs.sum8 import get_config
+from crnn_jax import parallel, run
+from crnn_jax.checkpoint import Checkpoints
+from crnn_jax.errors import UserError
+from crnn_jax.train import Diverged
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def complete_config(data_dir):
+    """A config of two lengths and the smallest network, which compiles in no time."""
+    config = get_config()
+    config.data.data_dir = data_dir
+    config.data.corpus = "optdigits"
+    config.task.max_length = 2
+    for change in config.data.augment:
+        config.data.augment[change] = 0.0
+    config.model.convs = ((4, 5, True),)
+    config.model.dense = 0
+    config.model.recurrent = (8,)
+    config.train.batch_size = 16
+    config.train.steps = 8
+    config.train.steps_per_dispatch = 4
+    config.eval.every = 4
+    config.eval.validation_sequences = 40
+    config.eval.test_sequences = 400
+    config.checkpoint.every = 4
+    return config
+
+
+@pytest.fixture
+def config(complete_config):
+    """The complete run's config, to change."""
+    return complete_config.copy_and_resolve_references()
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory, complete_config):
+    """The folder of a complete run; tests that write use a copy."""
+    folder = tmp_path_factory.mktemp("runs") / "complete"
+    run.train(folder, complete_config, profile=False)
+    return folder
+
+
+@pytest.fixture
+def workdir(complete, tmp_path):
+    """A copy of a complete run's folder."""
+    return shutil.copytree(complete, tmp_path / "run")
+
+
+def content(folder):
+    """Every file under a folder and its bytes."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def scores(results):
+    """What does not depend on time."""
+    return {name: value for name, value in results.items() if "second" not in name}
+
+
+def answer(capsys):
+    """The one JSON object on stdout, with nothing on stderr."""
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.count("\n") == 1
+    return json.loads(captured.out)
+
+
+def test_a_complete_run_prints_its_results_again_and_changes_nothing(workdir, config, capsys):
+    before = content(workdir)
+    run.train(workdir, config, profile=False)
+    captured = capsys.readouterr()
+    assert captured.err == f"the run in {workdir} is complete\n"
+    assert content(workdir) == before
+    results = json.loads((workdir / "results.json").read_text())
+    for part in (results["corpus"], f"{results['rmse']:.3f}", f"{results['exact']:.4f}"):
+        assert part in captured.out
+
+
+def test_results_hold_what_was_asked_for(complete, optdigits):
+    results = json.loads((complete / "results.json").read_text())
+    assert results["corpus"] == optdigits.identity
+    assert results["step"] == 8
+    assert results["n"] == 400
+    assert [(row["length"], row["n"]) for row in results["per_length"]] == [(1, 200), (2, 200)]
+    for row in (results, *results["per_length"]):
+        assert 0 < row["rmse"] < math.inf
+        assert 0 <= row["exact"] <= 1
+    assert 0 < results["mae"] <= results["rmse"]
+    # A mean answer is off by no less than digits vary, whose standard deviation is 2.9.
+    assert 2.9 < results["baseline_rmse"] < 10
+    rate = results["sequences_per_second"]
+    assert rate == pytest.approx(8 * 16 / results["training_seconds"])
+
+
+@pytest.mark.parametrize(("step", "expected"), [("latest", 8), ("8", 8), ("4", 4)])
+def test_evaluation_as_json_needs_no_config(complete, capsys, step, expected):
+    run.evaluate(complete, None, step=step, as_json=True)
+    found = answer(capsys)
+    assert list(found)[:2] == ["corpus", "step"]
+    assert set(found) == {"corpus", "step", "n", "rmse", "mae", "exact", "baseline_rmse"} | {
+        "per_length",
+        "seconds",
+    }
+    assert found["step"] == expected
+    trained = scores(json.loads((complete / "results.json").read_text()))
+    assert (scores(found) == trained) == (expected == 8)
+
+
+def test_the_best_step_is_that_of_the_lowest_validation_rmse(complete, capsys):
+    lines = [json.loads(line) for line in (complete / "metrics.jsonl").read_text().splitlines()]
+    rmse = {line["step"]: line["validation_rmse"] for line in lines if "validation_rmse" in line}
+    assert set(rmse) == {4, 8}
+    run.evaluate(complete, None, step="best", as_json=True)
+    assert answer(capsys)["step"] == min(rmse, key=rmse.get)
+
+
+def test_evaluation_for_people_is_one_table_and_leaves_the_folder_alone(workdir, capsys):
+    before = content(workdir)
+    run.evaluate(workdir, None, step="latest", as_json=False)
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert content(workdir) == before
+    results = json.loads((workdir / "results.json").read_text())
+    lines = [line.split() for line in captured.out.splitlines()]
+    assert lines[0] == ["results"]
+    for row in (
+        ["corpus", results["corpus"]],
+        ["step", "8"],
+        ["test", "sequences", "400"],
+        ["rmse", f"{results['rmse']:.3f}"],
+        ["exact", f"{results['exact']:.4f}"],
+        ["rmse", "of", "the", "training", "mean", f"{results['baseline_rmse']:.2f}"],
+        "length 2 rmse {rmse:.3f} · exact {exact:.4f}".format(**results["per_length"][1]).split(),
+    ):
+        assert row in lines, row
+
+
+def test_an_interrupted_run_goes_on_where_it_was_and_says_so(complete, tmp_path, config, capsys):
+    class Interrupted(Exception):
+        pass
+
+    original = Checkpoints.save
+
+    def save_then_stop(self, step, *args, **kwargs):
+        original(self, step, *args, **kwargs)
+        raise Interrupted
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_then_stop)
+        with pytest.raises(Interrupted):
+            run.train(tmp_path, config, profile=False)
+    assert not (tmp_path / "results.json").exists()
+    assert "resuming" not in capsys.readouterr().err
+    run.train(tmp_path, config, profile=False)
+    assert f"resuming the run in {tmp_path} from step 4\n" in capsys.readouterr().err
+    straight, resumed = (
+        scores(json.loads((folder / "results.json").read_text())) for folder in (complete, tmp_path)
+    )
+    assert resumed == straight
+
+
+def test_a_folder_of_another_run_is_refused_and_left_alone(workdir, config):
+    before = content(workdir)
+    config.train.learning_rate = 0.5
+    with pytest.raises(UserError, match=r"another config \(train\.learning_rate: 0\.003, not 0\.5"):
+        run.train(workdir, config, profile=False)
+    with pytest.raises(UserError, match=r"--config differs .*learning_rate: 0\.003, not 0\.5\)"):
+        run.evaluate(workdir, config, step="latest", as_json=True)
+    assert content(workdir) == before
+
+
+def test_another_corpus_is_refused(workdir, config, optdigits, monkeypatch):
+    before = content(workdir)
+    other = dataclasses.replace(optdigits, identity="optdigits:0")
+    monkeypatch.setattr(run, "load_corpus", lambda *args, **kwargs: other)
+    for work in (
+        lambda: run.train(workdir, config, profile=False),
+        lambda: run.evaluate(workdir, None, step="latest", as_json=True),
+    ):
+        with pytest.raises(UserError, match=rf"{optdigits.identity}, not optdigits:0: "):
+            work()
+    assert content(workdir) == before
+
+
+def test_a_config_given_to_evaluate_says_where_the_data_lies(
+    complete, config, optdigits, monkeypatch, capsys
+):
+    asked = []
+
+    def load_corpus(name, **where):
+        asked.append((name, where))
+        return optdigits
+
+    monkeypatch.setattr(run, "load_corpus", load_corpus)
+    config.data.data_dir, config.data.manual_dir = "/moved", "/files"
+    run.evaluate(complete, config, step="latest", as_json=True)
+    assert asked == [
+        ("optdigits", {"data_dir": "/moved", "manual_dir": "/files", "fallback": False})
+    ]
+    trained = scores(json.loads((complete / "results.json").read_text()))
+    assert scores(answer(capsys)) == trained
+
+
+@pytest.mark.parametrize(
+    ("recorded", "fallback"), [(None, True), ("mnist:0123", False), ("optdigits:0123", True)]
+)
+def test_no_stand_in_for_the_corpus_that_a_run_began_with(
+    tmp_path, config, monkeypatch, recorded, fallback
+):
+    config.data.corpus, config.data.fallback = "mnist", True
+    if recorded:
+        (tmp_path / "config.json").write_text(config.to_json())
+        (tmp_path / "run.json").write_text(json.dumps({"corpus": recorded}))
+    asked = []
+
+    def load_corpus(name, **where):
+        asked.append((name, where["fallback"]))
+        raise UserError("no MNIST")
+
+    monkeypatch.setattr(run, "load_corpus", load_corpus)
+    with pytest.raises(UserError, match="no MNIST"):
+        run.train(tmp_path, config, profile=False)
+    assert asked == [("mnist", fallback)]
+
+
+def test_a_run_that_began_with_the_stand_in_is_evaluated_on_it(complete, config, tmp_path, capsys):
+    with Checkpoints.open_to_read(complete / "checkpoints") as checkpoints:
+        step, state, notes = checkpoints.restore("latest", like=None)
+    notes["config"]["data"]["corpus"] = "mnist"
+    with Checkpoints(tmp_path / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
+        checkpoints.save(step, state, notes, None)
+    run.evaluate(tmp_path, None, step="latest", as_json=True)
+    trained = scores(json.loads((complete / "results.json").read_text()))
+    assert scores(answer(capsys)) == trained
+
+
+def test_a_diverged_run_is_one_line_and_status_1(tmp_path, config, capsys, monkeypatch):
+    def diverge(*args, **kwargs):
+        raise Diverged("the loss is nan at step 3")
+
+    monkeypatch.setattr(run, "train_loop", diverge)
+    with pytest.raises(SystemExit) as leaving:
+        run.train(tmp_path, config, profile=False)
+    assert leaving.value.code == 1
+    assert capsys.readouterr().err == "error: the loss is nan at step 3\n"
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_other_processes_print_nothing(complete, config, capsys, monkeypatch):
+    monkeypatch.setattr(parallel, "is_main_process", lambda: False)
+    run.train(complete, config, profile=False)
+    run.evaluate(complete, None, step="latest", as_json=False)
+    run.evaluate(complete, None, step="latest", as_json=True)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("step", ["first", "-1", "", "1.5", "²"])
+def test_a_step_is_a_word_or_a_number(complete, step):
+    with pytest.raises(UserError, match=f"^--step={step}: expected latest, best or a number$"):
+        run.evaluate(complete, None, step=step, as_json=False)
+
+
+def test_a_step_that_is_not_there_is_refused_with_those_that_are(complete):
+    with pytest.raises(UserError, match=r"no checkpoint 5 in .*one of the steps 4, 8$"):
+        run.evaluate(complete, None, step="5", as_json=False)
+
+
+def test_a_folder_without_a_run_cannot_be_evaluated(tmp_path):
+    with pytest.raises(UserError, match=f"^no run in {tmp_path / 'none'}: expected the --workdir"):
+        run.evaluate(tmp_path / "none", None, step="latest", as_json=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_stored_by_another_version_is_refused(complete, tmp_path):
+    with Checkpoints.open_to_read(complete / "checkpoints") as checkpoints:
+        step, state, notes = checkpoints.restore("latest", like=None)
+    del notes["config"]["model"]["head"]
+    with Checkpoints(tmp_path / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
+        checkpoints.save(step, state, notes, None)
+    with pytest.raises(UserError, match=f"^the config of the run in {tmp_path} lacks model.head:"):
+        run.evaluate(tmp_path, None, step="latest", as_json=False)
+
+
+def test_compiled_programs_are_kept_in_the_users_cache(tmp_path, monkeypatch):
+    chosen = jax.config.jax_compilation_cache_dir
+    least = jax.config.jax_persistent_cache_min_compile_time_secs
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    try:
+        run._keep_compiled_programs()
+        assert jax.config.jax_compilation_cache_dir == chosen
+        jax.config.update("jax_compilation_cache_dir", None)
+        run._keep_compiled_programs()
+        kept = tmp_path / "crnn_jax" / "compiled"
+        assert jax.config.jax_compilation_cache_dir == str(kept)
+        assert not kept.exists()
+    finally:
+        jax.config.update("jax_compilation_cache_dir", chosen)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)

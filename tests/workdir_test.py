@@ -1,0 +1,150 @@
+"""A run's folder: who may use it, and what is written there, whole or not at all."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from crnn_jax import parallel, workdir
+from crnn_jax.errors import UserError
+
+
+def content(folder):
+    """Every file under a folder and its bytes."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_new_folder_is_claimed_and_stays_the_runs_own(tmp_path, tiny_config, optdigits):
+    folder = tmp_path / "runs" / "new"
+    workdir.check_config(folder, tiny_config)
+    assert workdir.recorded_corpus(folder) is None
+    workdir.check_corpus(folder, optdigits)
+    assert not folder.parent.exists()
+
+    workdir.claim(folder, tiny_config, optdigits)
+    assert sorted(os.listdir(folder)) == ["config.json", "run.json"]
+    assert json.loads((folder / "config.json").read_text()) == json.loads(tiny_config.to_json())
+    assert workdir.recorded_corpus(folder) == optdigits.identity
+    workdir.check_config(folder, tiny_config)
+    workdir.check_corpus(folder, optdigits)
+
+
+def test_what_a_result_depends_on_is_recorded_at_every_start(tmp_path, tiny_config, optdigits):
+    workdir.claim(tmp_path, tiny_config, optdigits)
+    first = json.loads((tmp_path / "run.json").read_text())
+    assert first["corpus"] == optdigits.identity
+    assert len(first["devices"]) == 8
+    assert first["processes"] == 1
+    assert set(first) >= {"started", "command", "git_revision", "python", "platform"}
+    assert first["versions"]["jax"][0].isdigit()
+    config_time = (tmp_path / "config.json").stat().st_mtime_ns
+    (tmp_path / "run.json").unlink()
+    workdir.claim(tmp_path, tiny_config, optdigits)
+    assert json.loads((tmp_path / "run.json").read_text())["corpus"] == optdigits.identity
+    assert (tmp_path / "config.json").stat().st_mtime_ns == config_time
+
+
+def test_a_run_of_another_config_is_refused_and_the_fields_named(tmp_path, tiny_config, optdigits):
+    workdir.claim(tmp_path, tiny_config, optdigits)
+    before = content(tmp_path)
+    tiny_config.train.steps = 40
+    tiny_config.model.recurrent = (8,)
+    tiny_config.data.manual_dir = "/elsewhere"
+    with pytest.raises(UserError) as refusal:
+        workdir.check_config(tmp_path, tiny_config)
+    assert str(refusal.value) == (
+        f"--workdir={tmp_path} holds a run of another config (model.recurrent: [16], not [8]; "
+        "train.steps: 4, not 40): name another folder, or give that run's config"
+    )
+    assert content(tmp_path) == before
+
+
+def test_a_run_on_another_corpus_is_refused_and_both_named(tmp_path, tiny_config, optdigits):
+    workdir.claim(tmp_path, tiny_config, optdigits)
+    other = dataclasses.replace(optdigits, identity="mnist:0123")
+    with pytest.raises(UserError, match=rf"the corpus {optdigits.identity}, not mnist:0123: name"):
+        workdir.check_corpus(tmp_path, other)
+
+
+@pytest.mark.parametrize("below", [".", "deep/er"])
+def test_a_file_in_the_way_is_named(tmp_path, tiny_config, below):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(
+        UserError, match=rf"cannot be written \({file} is no folder\): name another"
+    ):
+        workdir.check_config(file / below, tiny_config)
+    assert content(tmp_path) == {file: b"mine"}
+
+
+def test_a_folder_without_permission_is_refused_before_anything_is_made(
+    tmp_path, tiny_config, monkeypatch
+):
+    def access(path, mode):  # the tests' user may be root, who may write anywhere
+        return Path(path) != tmp_path or not mode & os.W_OK
+
+    monkeypatch.setattr(os, "access", access)
+    with pytest.raises(
+        UserError, match=rf"cannot be written \(no permission to write in {tmp_path}"
+    ):
+        workdir.check_config(tmp_path / "a" / "b", tiny_config)
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_cannot_be_made_after_all_is_one_line(tmp_path, tiny_config, optdigits):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match=r"/run cannot be written \(Not a directory\): name"):
+        workdir.claim(tmp_path / "file" / "run", tiny_config, optdigits)
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path, tiny_config, optdigits, monkeypatch):
+    def full(self, text, encoding):
+        self.write_bytes(text[:10].encode())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
+        workdir.claim(tmp_path, tiny_config, optdigits)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\xff\xfe"])
+@pytest.mark.parametrize("name", ["config.json", "run.json", "results.json"])
+def test_a_damaged_file_is_named(tmp_path, tiny_config, optdigits, name, text):
+    workdir.claim(tmp_path, tiny_config, optdigits)
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
+    read = {
+        "config.json": lambda: workdir.check_config(tmp_path, tiny_config),
+        "run.json": lambda: workdir.check_corpus(tmp_path, optdigits),
+        "results.json": lambda: workdir.read_results(tmp_path),
+    }[name]
+    with pytest.raises(UserError, match=rf"^{tmp_path / name} is damaged \(.*\): name another"):
+        read()
+
+
+def test_a_killed_claim_is_one_that_never_was(tmp_path, tiny_config, optdigits, monkeypatch):
+    written = []
+    write = workdir.write_json
+    monkeypatch.setattr(
+        workdir, "write_json", lambda path, value: written.append(path.name) or write(path, value)
+    )
+    workdir.claim(tmp_path, tiny_config, optdigits)
+    assert written == ["run.json", "config.json"]
+    (tmp_path / "config.json").unlink()
+    workdir.check_config(tmp_path, tiny_config)
+    assert workdir.recorded_corpus(tmp_path) is None
+
+
+def test_results_are_read_as_they_were_written(tmp_path):
+    assert workdir.read_results(tmp_path) is None
+    workdir.write_results(tmp_path, {"rmse": 0.1, "per_length": [{"length": 1}]})
+    assert workdir.read_results(tmp_path) == {"rmse": 0.1, "per_length": [{"length": 1}]}
+
+
+def test_only_the_main_process_writes(tmp_path, tiny_config, optdigits, monkeypatch):
+    monkeypatch.setattr(parallel, "is_main_process", lambda: False)
+    workdir.claim(tmp_path / "new", tiny_config, optdigits)
+    workdir.write_results(tmp_path, {})
+    assert os.listdir(tmp_path) == []
