@@ -1,6 +1,6 @@
 """Times the forms of a convolution on this machine, forward and with gradients.
 
-    python benchmarks/conv_forms.py
+python benchmarks/conv_forms.py
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """Times training steps of configs/sum8_2016.py: one JSON line with sequences/s and sgemm's rate.
 
-    python benchmarks/rate_crnn_jax.py --batch-size=64
+python benchmarks/rate_crnn_jax.py --batch-size=64
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The sum of 1..8 MNIST digits, learned from sums alone: the best network found for the job.
 
-    python -m crnn_jax.main --config=configs/sum8.py --config.data.manual_dir=../shared/mnist
+python -m crnn_jax.main --config=configs/sum8.py --config.data.manual_dir=../shared/mnist
 """
 
 import os
@@ -35,7 +35,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model = ConfigDict()
     c.model.convs = ((16, 5, True), (32, 3, True), (64, 3, False))  # (features, size, max pool)
     c.model.dense = 128  # features of the dense layer after them; 0 for none
-    c.model.normalize = False  # layer normalization after each convolution
     c.model.activation = "relu"  # relu or tanh
     c.model.recurrent = (64,)  # units of each GRU layer
     c.model.feature_dropout = 0.3  # share of the encoder's features dropped in training

@@ -1,6 +1,6 @@
 """The sum of 1..8 MNIST digits with the network of mnistCRNN (2016), as published.
 
-    python -m crnn_jax.main --config=configs/sum8_2016.py --config.data.manual_dir=../shared/mnist
+python -m crnn_jax.main --config=configs/sum8_2016.py --config.data.manual_dir=../shared/mnist
 """
 
 import os
@@ -35,7 +35,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model = ConfigDict()
     c.model.convs = ((8, 4, True), (8, 3, False))  # (features, size, max pool)
     c.model.dense = 0  # features of the dense layer after them; 0 for none
-    c.model.normalize = False  # layer normalization after each convolution
     c.model.activation = "relu"  # relu or tanh
     c.model.recurrent = (100, 50)  # units of each GRU layer
     c.model.feature_dropout = 0.0  # share of the encoder's features dropped in training

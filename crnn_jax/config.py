@@ -77,7 +77,6 @@ FIELDS: dict[str, Rule] = {
         _all(_is_conv), '(features, kernel size, pool) of each layer, as in "((16, 5, True),)"'
     ),
     "model.dense": _whole(0),
-    "model.normalize": Rule(lambda value: isinstance(value, bool), "true or false"),
     "model.activation": _one_of(ACTIVATIONS),
     "model.recurrent": Rule(
         lambda value: _all(_whole(1).accepts)(value) and len(value) > 0,

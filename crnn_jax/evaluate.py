@@ -99,7 +99,7 @@ class Evaluation:
     def _answer_all(
         self, params: Any, images_NxHxW: Array, labels_N: Array
     ) -> tuple[Array, Array, Array]:
-        """Targets, estimates and answers of all sequences, and of those that fill the last chunk."""
+        """Targets, estimates and answers of all sequences, and of what fills the last chunk."""
 
         def encode(frame_HxW: Array) -> Array:
             return self.network.apply(params, frame_HxW[None, ..., None], method="encode")[0]

@@ -23,9 +23,9 @@ def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
 
     def as_matrices(params: Any) -> Any:
         return jax.tree.map(
-            lambda x: MuonDimensionNumbers(tuple(range(x.ndim - 1)), x.ndim - 1)
-            if x.ndim > 1
-            else None,
+            lambda x: (
+                MuonDimensionNumbers(tuple(range(x.ndim - 1)), x.ndim - 1) if x.ndim > 1 else None
+            ),
             params,
         )
 

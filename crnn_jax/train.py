@@ -58,9 +58,7 @@ class Trainer:
         self.network = crnn.build(
             config.model, digits=corpus.num_classes, max_length=task.max_length
         )
-        self.draw = Draw(
-            config.seed, task.min_length, task.max_length, len(corpus.train.labels_N)
-        )
+        self.draw = Draw(config.seed, task.min_length, task.max_length, len(corpus.train.labels_N))
         self.plan = Plan(
             batch_size=config.train.batch_size,
             devices=parallel.device_count(),

@@ -38,7 +38,9 @@ def test_agrees_with_reading_the_sequences_one_by_one(evaluation, params, optdig
     frames = optdigits.test.images_NxHxW[indices.T][..., None]
     output = evaluation.network.apply(params, frames, lanes.starts_TxN)
     ends = lanes.last_frames
-    target = np.array([optdigits.test.labels_N[i[:n]].sum() for i, n in zip(indices, lengths)])
+    target = np.array(
+        [optdigits.test.labels_N[i[:n]].sum() for i, n in zip(indices, lengths, strict=True)]
+    )
     error = np.asarray(output.estimate())[ends] - target
     right = np.asarray(output.answer())[ends] == target
 

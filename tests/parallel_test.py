@@ -46,7 +46,9 @@ def test_local_takes_the_first_device_without_a_copy():
     tree = parallel.replicate({"a": jnp.arange(4)})
     mine = parallel.local(tree)["a"]
     assert mine.devices() == {jax.local_devices()[0]}
-    assert mine.unsafe_buffer_pointer() == tree["a"].addressable_shards[0].data.unsafe_buffer_pointer()
+    assert (
+        mine.unsafe_buffer_pointer() == tree["a"].addressable_shards[0].data.unsafe_buffer_pointer()
+    )
 
 
 def test_one_process_has_all_devices_and_is_the_main_one():

@@ -59,9 +59,10 @@ def test_resumed_run_is_the_straight_run_bit_for_bit(config, optdigits, tmp_path
         if step == 20:
             raise Interrupted
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "save", save_then_stop)
-        train(config, optdigits, tmp_path / "resumed", profile=False)
+        with pytest.raises(Interrupted):
+            train(config, optdigits, tmp_path / "resumed", profile=False)
     resumed, clock = train(config, optdigits, tmp_path / "resumed", profile=False)
 
     assert clock.steps == 40
@@ -137,9 +138,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
         return loss_of(self, *args) * jax.numpy.where(step == 30, jax.numpy.nan, 1.0)
 
     loss_of = Trainer._loss
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Diverged, match="nan at step 31"):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_loss", poisoned_loss)
-        train(config, optdigits, tmp_path, profile=False)
+        with pytest.raises(Diverged, match="nan at step 31"):
+            train(config, optdigits, tmp_path, profile=False)
     with Checkpoints.open_to_read(tmp_path / "checkpoints") as checkpoints:
         step, state, _ = checkpoints.restore("latest", like=None)
     assert step == 20

@@ -1,0 +1,1 @@
+"""The way of the data: corpus, draw, feed, augmentation."""

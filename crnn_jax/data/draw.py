@@ -18,7 +18,6 @@ import jax
 import numpy as np
 from jax import Array
 
-
 IMAGES, DROPOUT, AUGMENTATION = range(3)
 """What a sequence's random keys are for."""
 

@@ -1,0 +1,1 @@
+"""The network: convolution, frame encoder, GRU, heads, and all of it together."""

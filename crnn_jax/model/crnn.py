@@ -12,7 +12,6 @@ from crnn_jax.model.encoder import FramesEncoder
 from crnn_jax.model.heads import Cumulative, Last, Marginal, Posterior, Value
 from crnn_jax.model.recurrent import GRU
 
-
 HEADS = ("last", "cumulative", "marginal")
 
 
@@ -23,7 +22,7 @@ class CRNN(nn.Module):
     the other, and `starts_TxN` is true where one begins.
 
     Attributes:
-      convs, dense, normalize, activation: see `FrameEncoder`.
+      convs, dense, activation: see `FrameEncoder`.
       recurrent: units of each GRU layer, at least one.
       feature_dropout: share of the encoder's features set to zero in training.
       dropout: share of the last hidden states' units set to zero in training.
@@ -34,7 +33,6 @@ class CRNN(nn.Module):
 
     convs: Sequence[tuple[int, int, bool]]
     dense: int
-    normalize: bool
     activation: str
     recurrent: Sequence[int]
     feature_dropout: float
@@ -45,9 +43,8 @@ class CRNN(nn.Module):
     dtype: jnp.dtype
 
     def setup(self) -> None:
-        self.encoder = FramesEncoder(
-            self.convs, self.dense, self.normalize, self.activation, self.dtype
-        )
+        """Makes the parts."""
+        self.encoder = FramesEncoder(self.convs, self.dense, self.activation, self.dtype)
         self.gru = [GRU(hidden, self.dtype) for hidden in self.recurrent]
         match self.head:
             case "last":
@@ -105,14 +102,13 @@ def build(model: ConfigDict, *, digits: int, max_length: int) -> CRNN:
     """The network of a config's `model` section.
 
     Args:
-      model: fields convs, dense, normalize, activation, recurrent, dropout, head, dtype.
+      model: fields convs, dense, activation, recurrent, dropout, head, dtype.
       digits: number of classes of the corpus.
       max_length: longest sequence asked about.
     """
     return CRNN(
         convs=tuple(tuple(layer) for layer in model.convs),
         dense=model.dense,
-        normalize=model.normalize,
         activation=model.activation,
         recurrent=tuple(model.recurrent),
         feature_dropout=model.feature_dropout,

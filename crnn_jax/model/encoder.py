@@ -19,8 +19,6 @@ class FrameEncoder(nn.Module):
 
     Attributes:
       convs: one (features, kernel size, pool) a layer; kernels are square and valid.
-      normalize: whether each layer's outputs are normalized over the frame (layer normalization,
-        Ba et al. 2016, with a scale and a shift for each feature) before the activation.
       dense: features of a dense layer with activation after them; 0 for none.
       activation: a name in `ACTIVATIONS`. All are monotone, so pooling before them is the same
         as after them, and cheaper.
@@ -29,7 +27,6 @@ class FrameEncoder(nn.Module):
 
     convs: Sequence[tuple[int, int, bool]]
     dense: int
-    normalize: bool
     activation: str
     dtype: jnp.dtype
 
@@ -44,11 +41,7 @@ class FrameEncoder(nn.Module):
             bias = self.param(f"conv{i}_bias", nn.initializers.zeros, (features,))
             apply = conv_max_pool if pool else conv
             x = apply(x, kernel.astype(self.dtype))
-            x = x + bias.astype(self.dtype)[None, None]
-            if self.normalize:
-                norm = nn.LayerNorm(reduction_axes=(0, 1, 2), use_bias=False, dtype=self.dtype)
-                x = norm(x)
-            x = activation(x)
+            x = activation(x + bias.astype(self.dtype)[None, None])
         x = x.reshape(-1)
         if self.dense:
             initializer = INITIALIZERS[self.activation]()

@@ -57,9 +57,14 @@ class GRU(nn.Module):
     dtype: jnp.dtype
 
     def setup(self) -> None:
+        """Makes the input projection and the scanned step."""
         self.input = nn.Dense(3 * self.hidden, dtype=self.dtype)
         scan = nn.scan(
-            GRUStep, variable_broadcast="params", split_rngs={"params": False}, in_axes=0, out_axes=0
+            GRUStep,
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            in_axes=0,
+            out_axes=0,
         )
         self.step = scan(self.hidden, self.dtype)
 
