@@ -50,6 +50,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.train.optimizer = "adam"  # adam or rmsprop
     c.train.learning_rate = 3e-3  # the largest
     c.train.schedule = "one_cycle"  # constant or one_cycle (up in the first 20 %, down to 0)
+    c.train.weight_decay = 0.3  # share of the kernels, times the learning rate, taken off
     c.train.clip_norm = 1.0  # largest norm of the gradient; 0 for no limit
 
     c.eval = ConfigDict()

@@ -50,6 +50,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.train.optimizer = "rmsprop"  # adam or rmsprop
     c.train.learning_rate = 1e-3  # the largest
     c.train.schedule = "constant"  # constant or one_cycle (up in the first 20 %, down to 0)
+    c.train.weight_decay = 0.0  # share of the kernels, times the learning rate, taken off
     c.train.clip_norm = 0.0  # largest norm of the gradient; 0 for no limit
 
     c.eval = ConfigDict()

@@ -91,8 +91,11 @@ FIELDS: dict[str, Rule] = {
     "train.steps": _whole(1),
     "train.steps_per_dispatch": _whole(1),
     "train.optimizer": _one_of(OPTIMIZERS),
-    "train.learning_rate": Rule(lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "train.learning_rate": Rule(
+        lambda value: _is_number(value) and value > 0, "a finite number above 0"
+    ),
     "train.schedule": _one_of(SCHEDULES),
+    "train.weight_decay": _at_least_0(),
     "train.clip_norm": _at_least_0(),
     "eval.every": _whole(1),
     "eval.validation_sequences": _whole(1),

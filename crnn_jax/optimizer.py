@@ -5,38 +5,17 @@ from typing import Any
 
 import jax
 import optax
-import optax.contrib
 from ml_collections import ConfigDict
-from optax.contrib import MuonDimensionNumbers
 
 
-def adam(learning_rate: optax.Schedule) -> optax.GradientTransformation:
+def adam() -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015)."""
-    return optax.adam(learning_rate)
+    return optax.scale_by_adam()
 
 
-def muon(learning_rate: optax.Schedule) -> optax.GradientTransformation:
-    """Muon (Jordan et al. 2024) for every kernel, Adam for biases; steps as large as Adam's.
-
-    A convolution's kernel counts as the matrix that maps a patch to features.
-    """
-
-    def as_matrices(params: Any) -> Any:
-        return jax.tree.map(
-            lambda x: (
-                MuonDimensionNumbers(tuple(range(x.ndim - 1)), x.ndim - 1) if x.ndim > 1 else None
-            ),
-            params,
-        )
-
-    return optax.contrib.muon(
-        learning_rate, consistent_rms=0.2, muon_weight_dimension_numbers=as_matrices
-    )
-
-
-def rmsprop(learning_rate: optax.Schedule) -> optax.GradientTransformation:
+def rmsprop() -> optax.GradientTransformation:
     """RMSprop as Keras 1 had it in 2016: decay .9, epsilon 1e-8 outside the root."""
-    return optax.rmsprop(learning_rate, decay=0.9, eps=1e-8, eps_in_sqrt=False)
+    return optax.scale_by_rms(decay=0.9, eps=1e-8, eps_in_sqrt=False)
 
 
 def one_cycle(learning_rate: float, steps: int) -> optax.Schedule:
@@ -52,9 +31,8 @@ def constant(learning_rate: float, steps: int) -> optax.Schedule:
     return optax.constant_schedule(learning_rate)
 
 
-OPTIMIZERS: dict[str, Callable[[optax.Schedule], optax.GradientTransformation]] = {
+OPTIMIZERS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "adam": adam,
-    "muon": muon,
     "rmsprop": rmsprop,
 }
 SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
@@ -64,13 +42,25 @@ SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
 
 
 def build(train: ConfigDict) -> optax.GradientTransformation:
-    """Clipping, if `clip_norm` is above 0, then the optimizer on its schedule.
+    """Clipping, the optimizer, weight decay and the learning rate, in this order.
+
+    Weight decay is decoupled from the gradient (AdamW, Loshchilov & Hutter 2019) and leaves
+    biases alone.
 
     Args:
-      train: fields optimizer, schedule, learning_rate, steps, clip_norm.
+      train: fields optimizer, schedule, learning_rate, steps, weight_decay, and clip_norm, where
+        0 is no clipping.
     """
     schedule = SCHEDULES[train.schedule](train.learning_rate, train.steps)
-    optimizer = OPTIMIZERS[train.optimizer](schedule)
-    if train.clip_norm == 0:
-        return optimizer
-    return optax.chain(optax.clip_by_global_norm(train.clip_norm), optimizer)
+    steps = [
+        OPTIMIZERS[train.optimizer](),
+        optax.add_decayed_weights(train.weight_decay, mask=_kernels),
+        optax.scale_by_learning_rate(schedule),
+    ]
+    if train.clip_norm:
+        steps.insert(0, optax.clip_by_global_norm(train.clip_norm))
+    return optax.chain(*steps)
+
+
+def _kernels(params: Any) -> Any:
+    return jax.tree.map(lambda x: x.ndim > 1, params)

@@ -29,7 +29,7 @@ def get_config(arg=None):
     c.task.max_length = 2
     for change in c.data.augment:
         c.data.augment[change] = 0.0
-    c.model.convs = ((4, 5, True),)
+    c.model.convs = ()
     c.model.dense = 0
     c.model.recurrent = (8,)
     c.train.batch_size = 16
@@ -64,7 +64,9 @@ def here(tmp_path, monkeypatch):
         "part.py": "from ml_collections import ConfigDict\n\n\n"
         "def get_config(arg=None):\n    return ConfigDict({'seed': 0})\n",
         "extra.py": TINY.replace("    return", "    c.train.stesp = 4\n    return"),
-        "wrong_type.py": TINY.replace("c.train.steps = 8", "c.train.steps = 8.0"),
+        "wrong_type.py": TINY.replace(
+            "    c.train.steps = 8", "    del c.train.steps\n    c.train.steps = 8.0"
+        ),
         "file": "mine",
     }.items():
         (tmp_path / name).write_text(text)
@@ -78,7 +80,7 @@ def a_run(here, optdigits):
     workdir.claim(here / "run", config, optdigits)
     notes = {"config": json.loads(config.to_json()), "corpus": optdigits.identity}
     with Checkpoints(here / "run" / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
-        checkpoints.save(4, {"step": np.int32(4).reshape(())}, notes, None)
+        checkpoints.save(4, {"step": np.zeros((), np.int32)}, notes, None)
 
 
 def content(folder):
@@ -457,5 +459,6 @@ def test_mnist_from_its_files(here, mnist_dir, capsys, monkeypatch):
     with pytest.raises(SystemExit, match="enough"):
         main.main(["--config=tiny.py", "--config.data.corpus=mnist", files])
     assert json.loads((here / "runs/tiny/run.json").read_text())["corpus"].startswith("mnist:")
+    capsys.readouterr()
     other = ["--config=tiny.py", "--workdir=runs/tiny"]
     assert_refused(other, ["data.corpus: mnist, not optdigits"], capsys)

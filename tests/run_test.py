@@ -31,7 +31,7 @@ def complete_config(data_dir):
     config.task.max_length = 2
     for change in config.data.augment:
         config.data.augment[change] = 0.0
-    config.model.convs = ((4, 5, True),)
+    config.model.convs = ()
     config.model.dense = 0
     config.model.recurrent = (8,)
     config.train.batch_size = 16

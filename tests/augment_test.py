@@ -1,0 +1,132 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import FrozenConfigDict
+
+from crnn_jax.data.augment import augment
+
+SIZE = 9  # odd: the middle of the frame is a pixel
+MIDDLE = SIZE // 2
+
+
+def settings(*, shift=0.0, turn=0.0, scale=0.0, elastic=0.0):
+    return FrozenConfigDict({"shift": shift, "turn": turn, "scale": scale, "elastic": elastic})
+
+
+ALL = settings(shift=2.0, turn=0.3, scale=0.2, elastic=1.0)
+
+
+def random_frames(count=4):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, SIZE, SIZE), dtype=np.uint8)
+
+
+def augmented(frames, keys, limits):
+    return np.asarray(AUGMENT(frames, keys, limits))
+
+
+AUGMENT = jax.jit(augment, static_argnums=2)
+
+
+@pytest.fixture
+def augment_by(monkeypatch):
+    """Augments with these shares of the limits in the place of random numbers."""
+    names = ("turn", "tall", "wide", "down", "right")
+
+    def run(frames, limits, **shares):
+        assert shares.keys() <= set(names)
+        numbers = np.array([shares.get(name, 0) for name in names], np.float32)
+
+        def uniform(key, shape, minval):
+            assert (shape, minval) == ((5,), -1)  # the upper end is 1 unless told
+            return jnp.asarray(numbers)
+
+        monkeypatch.setattr(jax.random, "uniform", uniform)
+        keys = jax.random.split(jax.random.key(0), len(frames))
+        return np.asarray(jax.jit(lambda frames: augment(frames, keys, limits))(frames))
+
+    return run
+
+
+def moved(frame, down, right):
+    """`frame` with its content read from `down` and `right` of each pixel, black beyond."""
+    padded = np.pad(frame, SIZE)
+    return padded[SIZE + down : 2 * SIZE + down, SIZE + right : 2 * SIZE + right]
+
+
+def test_all_zero_gives_the_very_same_array():
+    frames = random_frames()
+    assert augment(frames, None, settings()) is frames
+
+
+def test_is_a_pure_function_of_frame_and_key():
+    frames, keys = random_frames(), jax.random.split(jax.random.key(0), 4)
+    whole = augmented(frames, keys, ALL)
+    assert whole.dtype == np.uint8
+    assert whole.shape == frames.shape
+    np.testing.assert_array_equal(augmented(frames, keys, ALL), whole)
+    np.testing.assert_array_equal(augmented(frames[2:3], keys[2:3], ALL), whole[2:3])
+    same = augmented(np.stack([frames[0]] * 4), keys, ALL)
+    np.testing.assert_array_equal(same[0], whole[0])
+    assert len(np.unique(same.reshape(4, -1), axis=0)) == 4
+
+
+def test_a_random_shift_keeps_the_ink_and_uses_the_whole_range():
+    dots = np.zeros((100, SIZE, SIZE), np.uint8)
+    dots[:, MIDDLE, MIDDLE] = 200
+    keys = jax.random.split(jax.random.key(0), 100)
+    found = augmented(dots, keys, settings(shift=2.0)).astype(float)
+    ink = found.sum(axis=(1, 2))
+    np.testing.assert_allclose(ink, 200, atol=2)  # each of four pixels is rounded
+    for axis in np.mgrid[:SIZE, :SIZE]:
+        moved_by = np.einsum("fyx,yx->f", found, axis) / ink - MIDDLE
+        assert np.abs(moved_by).max() < 2.02
+        np.testing.assert_allclose(
+            np.quantile(moved_by, [0, 0.25, 0.75, 1]), [-2, -1, 1, 2], atol=0.3
+        )
+
+
+@pytest.mark.parametrize(("down", "right"), [(2, 0), (0, -2), (-1, 2)])
+def test_a_shift_moves_pixels_and_leaves_black(down, right, augment_by):
+    frames = random_frames()
+    found = augment_by(frames, settings(shift=2.0), down=down / 2, right=right / 2)
+    np.testing.assert_array_equal(found, [moved(frame, down, right) for frame in frames])
+
+
+def test_half_a_pixel_is_the_mean_of_two(augment_by):
+    frames = random_frames()
+    found = augment_by(frames, settings(shift=0.5), right=1)
+    neighbours = np.stack([frames, np.pad(frames, ((0, 0), (0, 0), (0, 1)))[:, :, 1:]])
+    inside = found[:, :, :-1] - neighbours.mean(axis=0)[:, :, :-1]
+    assert np.abs(inside).max() <= 0.5
+
+
+def test_a_quarter_turn(augment_by):
+    frames = random_frames()
+    found = augment_by(frames, settings(turn=np.pi / 2), turn=1)
+    np.testing.assert_array_equal(found, np.rot90(frames, -1, axes=(1, 2)))
+
+
+@pytest.mark.parametrize(("tall", "wide"), [(1, 0), (0, 1)])
+def test_scale_stretches_one_axis_about_the_middle(tall, wide, augment_by):
+    frames = random_frames()
+    found = augment_by(frames, settings(scale=1.0), tall=tall, wide=wide)
+    y, x = (np.arange(SIZE) for _ in range(2))
+    y, x = (MIDDLE + (1 + share) * (i - MIDDLE) for i, share in ((y, tall), (x, wide)))
+    padded = np.pad(frames, ((0, 0), (SIZE, SIZE), (SIZE, SIZE)))
+    np.testing.assert_array_equal(found, padded[:, y + SIZE][:, :, x + SIZE])
+
+
+def test_elastic_bending_moves_neighbours_alike_and_by_its_standard_deviation():
+    size = 28
+    across = np.tile(np.arange(size, dtype=np.uint8) * 9, (200, size, 1))  # brightness is x
+    keys = jax.random.split(jax.random.key(0), 200)
+    found = np.asarray(AUGMENT(across, keys, settings(elastic=0.5)), np.float32) / 9
+    moved_by = (found - np.arange(size))[:, 4:-4, 4:-4]  # away from the black beyond the frame
+    assert np.std(moved_by) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(moved_by) == pytest.approx(0, abs=0.05)
+    pixels = moved_by.reshape(200, -1).T
+    middle, beside, far = 10 * 20 + 10, 10 * 20 + 11, 19 * 20 + 19
+    assert np.corrcoef(pixels[middle], pixels[beside])[0, 1] > 0.9
+    assert abs(np.corrcoef(pixels[middle], pixels[far])[0, 1]) < 0.3

@@ -1,0 +1,202 @@
+"""Whole numbers go in, so every sum is exact: all forms must agree to the last bit."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from crnn_jax.model import conv as conv_module
+from crnn_jax.model.conv import (
+    conv,
+    conv_max_pool,
+    largest,
+    max_pool,
+    pooled_conv,
+    product,
+    row_conv,
+    xla_conv,
+)
+
+SHAPES = [  # frame HxWxC, kernel height x width
+    ((8, 9, 1), (2, 2)),
+    ((9, 8, 3), (3, 3)),
+    ((9, 9, 1), (4, 4)),
+    ((10, 10, 2), (5, 5)),
+    ((7, 6, 1), (3, 4)),
+    ((6, 7, 1), (5, 2)),
+]
+
+
+def whole_numbers(seed, shape):
+    return np.random.default_rng(seed).integers(-4, 5, shape).astype(np.float32)
+
+
+def frames_and_kernel(frame_shape, size):
+    return whole_numbers(0, (3, *frame_shape)), whole_numbers(1, (*size, frame_shape[-1], 2))
+
+
+def over_frames(form):
+    return jax.vmap(form, in_axes=(0, None))
+
+
+def output_and_gradients(form, frames, kernel):
+    """The output, and the gradients of its product with the numbers of seed 2."""
+
+    @jax.jit
+    def run(frames, kernel):
+        output, pull = jax.vjp(over_frames(form), frames, kernel)
+        return output, *pull(whole_numbers(2, output.shape))
+
+    return run(frames, kernel)
+
+
+def assert_all_equal(found, expected):
+    for a, b in zip(found, expected, strict=True):
+        assert np.any(a)
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("frame_shape", "size"), SHAPES)
+def test_row_conv_is_the_convolution(frame_shape, size):
+    frames, kernel = frames_and_kernel(frame_shape, size)
+    found = output_and_gradients(row_conv, frames, kernel)
+    assert_all_equal(found, output_and_gradients(xla_conv, frames, kernel))
+
+
+@pytest.mark.parametrize(("frame_shape", "size"), SHAPES)
+def test_pooled_conv_is_the_convolution_then_the_pool(frame_shape, size):
+    frames, kernel = frames_and_kernel(frame_shape, size)
+
+    def conv_then_pool(frame, kernel):
+        return max_pool(xla_conv(frame, kernel))
+
+    found = output_and_gradients(pooled_conv, frames, kernel)
+    assert_all_equal(found, output_and_gradients(conv_then_pool, frames, kernel))
+
+
+def test_xla_conv_is_the_sum_over_the_kernel():
+    (frame, *_), kernel = frames_and_kernel((5, 6, 2), (3, 2))
+    expected = np.zeros((3, 5, 2), np.float32)
+    for y, x in np.ndindex(3, 5):
+        expected[y, x] = np.einsum("ijc,ijco->o", frame[y : y + 3, x : x + 2], kernel)
+    np.testing.assert_array_equal(jax.jit(xla_conv)(frame, kernel), expected)
+
+
+def test_max_pool_is_the_window_maximum_and_drops_an_odd_last_row_and_column():
+    def window_maximum(frame):
+        return lax.reduce_window(frame, -jnp.inf, lax.max, (2, 2, 1), (2, 2, 1), "VALID")
+
+    @jax.jit
+    def run(frame):
+        outputs = []
+        for form in (max_pool, window_maximum):
+            pooled, pull = jax.vjp(form, frame)
+            outputs.append((pooled, *pull(whole_numbers(2, pooled.shape))))
+        return outputs
+
+    found, expected = run(whole_numbers(0, (7, 5, 2)))
+    assert found[0].shape == (3, 2, 2)
+    assert_all_equal(found, expected)
+    gradient = np.asarray(found[1])
+    assert not gradient[6].any()
+    assert not gradient[:, 4].any()
+
+
+def test_largest_gives_the_whole_gradient_to_the_first_of_equals():
+    members = np.indices((3, 3, 3, 3)).reshape(4, -1).astype(np.float32)  # all ties there are
+    gradient = np.arange(1, 82, dtype=np.float32)
+
+    @jax.jit
+    def run(members):
+        most, pull = jax.vjp(largest, *members)
+        return most, jnp.stack(pull(gradient))
+
+    most, shares = run(members)
+    np.testing.assert_array_equal(most, members.max(axis=0))
+    expected = np.zeros_like(members)
+    expected[members.argmax(axis=0), np.arange(81)] = gradient
+    np.testing.assert_array_equal(shares, expected)
+
+
+def test_largest_compares_what_it_returned_when_xla_fuses_it_in_bfloat16():
+    rng = np.random.default_rng(0)
+    patches = rng.standard_normal((50, 9)).astype(jnp.bfloat16)
+    matrix = rng.standard_normal((9, 16)).astype(jnp.bfloat16)
+
+    @jax.jit
+    def run(patches, matrix):
+        members = jnp.stack(jnp.split(jnp.tanh(patches @ matrix), 4, axis=-1))
+        most, pull = jax.vjp(largest, *members)
+        return members, jnp.stack(pull(jnp.ones_like(most)))
+
+    members, shares = (np.asarray(x, np.float32) for x in run(patches, matrix))
+    np.testing.assert_array_equal(shares.argmax(axis=0), members.argmax(axis=0))
+
+
+def test_each_backend_gets_the_form_that_is_fast_there(monkeypatch):
+    used = []
+    for name in ("pooled_conv", "row_conv", "xla_conv"):
+        form = getattr(conv_module, name)
+        noted = functools.partial(lambda name, form, *x: used.append(name) or form(*x), name, form)
+        monkeypatch.setattr(conv_module, name, noted)
+
+    def form_of(function, channels):
+        used.clear()
+        function(jnp.zeros((8, 9, channels)), jnp.zeros((3, 3, channels, 2)))
+        return used[0].removesuffix("_conv")
+
+    def forms():
+        return [form_of(f, channels) for f in (conv, conv_max_pool) for channels in (1, 2)]
+
+    assert forms() == ["row", "row", "pooled", "row"]
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert forms() == ["xla", "xla", "xla", "xla"]
+
+
+def dot_shapes(function, *args):
+    """Shapes of the operands of every matrix product that `function` makes."""
+    return [
+        tuple(x.aval.shape for x in equation.invars)
+        for equation in jax.make_jaxpr(function)(*args).eqns
+        if equation.primitive.name == "dot_general"
+    ]
+
+
+def test_product_over_frames_is_one_product_of_two_matrices():
+    patches, matrix = whole_numbers(0, (5, 6, 7)), whole_numbers(1, (7, 3))
+    mapped = over_frames(product)
+    np.testing.assert_array_equal(mapped(patches, matrix), patches @ matrix)
+
+    def gradients(patches, matrix):
+        return jax.vjp(mapped, patches, matrix)[1](np.ones((5, 6, 3), np.float32))
+
+    forward = ((30, 7), (7, 3))
+    assert dot_shapes(mapped, patches, matrix) == [forward]
+    of_matrix, of_patches = ((30, 3), (30, 7)), ((30, 3), (7, 3))
+    assert sorted(dot_shapes(gradients, patches, matrix)) == sorted(
+        [forward, of_matrix, of_patches]
+    )
+
+
+@pytest.mark.parametrize("form", [row_conv, pooled_conv])
+def test_conv_of_many_frames_is_one_product_of_two_matrices_there_and_back(form):
+    frames, kernel = frames_and_kernel((8, 8, 1), (3, 3))
+    frames = np.tile(frames, (20, 1, 1, 1))
+
+    def loss(kernel):
+        return over_frames(form)(frames, kernel).sum()
+
+    def of_frames(function):
+        """Leaves out the kernel's own rearrangement, whose size has no part in the frames."""
+        dots = dot_shapes(function, kernel)
+        return [shapes for shapes in dots if max(map(max, shapes)) >= len(frames)]
+
+    ((patches, matrix),) = of_frames(loss)
+    assert patches[0] % len(frames) == 0
+    assert len(patches) == len(matrix) == 2
+    forward, backward = of_frames(jax.grad(loss))
+    assert forward == (patches, matrix)
+    assert backward == ((patches[0], matrix[1]), patches)

@@ -1,0 +1,44 @@
+import runpy
+
+import jax
+import jax.numpy as jnp
+import pytest
+from ml_collections import ConfigDict
+
+from crnn_jax.model import crnn
+from crnn_jax.model.flops import conv_sizes, frame_flops
+
+CONVS = ((2, 3, True), (3, 2, False))
+
+
+def test_sizes_before_and_after_each_layer():
+    assert conv_sizes(CONVS, 9, 7) == [(9, 7), (3, 2), (2, 1)]
+    assert conv_sizes((), 8, 7) == [(8, 7)]
+
+
+@pytest.mark.parametrize(
+    ("dense", "dense_multiply_adds", "recurrent_multiply_adds"),
+    [
+        (5, 6 * 5, 3 * 4 * (5 + 4) + 3 * 3 * (4 + 3)),
+        (0, 0, 3 * 4 * (6 + 4) + 3 * 3 * (4 + 3)),
+    ],
+)
+def test_counted_by_hand(dense, dense_multiply_adds, recurrent_multiply_adds):
+    model = ConfigDict({"convs": CONVS, "dense": dense, "recurrent": (4, 3)})
+    first_conv = (7 * 5) * (3 * 3 * 1) * 2
+    second_conv = (2 * 1) * (2 * 2 * 2) * 3
+    multiply_adds = first_conv + second_conv + dense_multiply_adds + recurrent_multiply_adds
+    assert frame_flops(model, 9, 7) == 2 * multiply_adds
+
+
+@pytest.mark.parametrize("name", ["sum8", "sum8_2016"])
+def test_agrees_with_what_xla_counts_in_the_plain_form(name, project, monkeypatch):
+    model = runpy.run_path(project / "configs" / f"{name}.py")["get_config"]().model
+    network = crnn.build(model, digits=10, max_length=1)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # the form without extra arithmetic
+    frames = jax.ShapeDtypeStruct((1, 16, 28, 28, 1), jnp.uint8)
+    starts = jax.ShapeDtypeStruct((1, 16), bool)
+    params = jax.eval_shape(network.init, jax.random.key(0), frames, starts)
+    counted = jax.jit(network.apply).lower(params, frames, starts).cost_analysis()["flops"] / 16
+    ours = frame_flops(model, 28, 28)
+    assert ours <= counted <= 1.03 * ours  # XLA counts what is elementwise too

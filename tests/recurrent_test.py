@@ -1,0 +1,160 @@
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from crnn_jax.model.recurrent import GRU, GRUStep
+
+STEPS, LANES, INPUTS, HIDDEN = 7, 2, 3, 4
+
+
+def run_gru(gru, features_TxNxD, starts_TxN):
+    return gru(gru.project(features_TxNxD), starts_TxN)
+
+
+def random_params(gru):
+    """Parameters of `gru`, its biases random too."""
+    features, starts = jnp.zeros((1, 1, INPUTS)), jnp.ones((1, 1), bool)
+    params = jax.eval_shape(
+        lambda key: gru.init(key, features, starts, method=run_gru), jax.random.key(0)
+    )
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda x: rng.normal(0, 0.5, x.shape).astype(x.dtype), params)
+
+
+def random_features(steps=STEPS):
+    return np.random.default_rng(1).normal(0, 1, (steps, LANES, INPUTS)).astype(np.float32)
+
+
+def starts_at(*steps, length=STEPS):
+    starts = np.zeros((length, LANES), bool)
+    starts[list(steps)] = True
+    return starts
+
+
+def as_flax_cell(params):
+    """The same weights as `nn.GRUCell` names them."""
+    kernels = jnp.split(params["input"]["kernel"], 3, axis=1)
+    biases = jnp.split(params["input"]["bias"], 3)
+    step = params["step"]
+    return {
+        "params": {
+            **{
+                name: {"kernel": kernel, "bias": bias}
+                for name, kernel, bias in zip(("ir", "iz", "in"), kernels, biases, strict=True)
+            },
+            "hr": {"kernel": step["reset_kernel"]},
+            "hz": {"kernel": step["update_kernel"]},
+            "hn": {"kernel": step["candidate_kernel"], "bias": step["candidate_bias"]},
+        }
+    }
+
+
+def test_agrees_with_flax_gru_cell():
+    gru, cell = GRU(HIDDEN, jnp.float32), nn.GRUCell(HIDDEN)
+    features, starts = random_features(), starts_at(0)
+    weights = np.random.default_rng(2).normal(0, 1, (STEPS, LANES, HIDDEN)).astype(np.float32)
+
+    def ours(params, features):
+        hidden = gru.apply(params, features, starts, method=run_gru)
+        return jnp.sum(hidden * weights), hidden
+
+    def flax(params, features):
+        def step(carry, x):
+            return cell.apply(as_flax_cell(params["params"]), carry, x)
+
+        hidden = lax.scan(step, jnp.zeros((LANES, HIDDEN)), features)[1]
+        return jnp.sum(hidden * weights), hidden
+
+    @jax.jit
+    def both(params, features):
+        return [jax.grad(f, (0, 1), has_aux=True)(params, features) for f in (ours, flax)]
+
+    found, expected = both(random_params(gru), features)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert np.any(a)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_scan_is_a_loop_of_steps():
+    gru, step = GRU(HIDDEN, jnp.float32), jax.jit(GRUStep(HIDDEN, jnp.float32).apply)
+    params, starts = random_params(gru), starts_at(0)
+    starts[4, 1] = True
+    gates = random_features() @ params["params"]["input"]["kernel"]
+    carry = np.full((LANES, HIDDEN), 9, np.float32)  # must be forgotten at the start
+    hidden = np.asarray(jax.jit(gru.apply)(params, gates, starts))
+    for t in range(STEPS):
+        carry, output = step({"params": params["params"]["step"]}, carry, (gates[t], starts[t]))
+        np.testing.assert_array_equal(carry, output)
+        np.testing.assert_allclose(hidden[t], output, rtol=1e-6, atol=1e-6)
+
+
+def test_sequences_in_one_lane_are_the_same_as_apart():
+    gru = GRU(HIDDEN, jnp.float32)
+    params, features = random_params(gru), random_features()
+
+    @jax.jit
+    def run(features, starts):
+        return gru.apply(params, features, starts, method=run_gru)
+
+    together = run(features, starts_at(0, 3))
+    np.testing.assert_array_equal(together[:3], run(features[:3], starts_at(0, length=3)))
+    np.testing.assert_array_equal(together[3:], run(features[3:], starts_at(0, length=4)))
+    assert np.all(together[3:] != run(features, starts_at(0))[3:])
+
+
+def test_no_gradient_crosses_a_start():
+    gru = GRU(HIDDEN, jnp.float32)
+    params = random_params(gru)
+
+    @jax.jit
+    @jax.grad
+    def gradient(features):
+        return gru.apply(params, features, starts_at(0, 3), method=run_gru)[5].sum()
+
+    found = np.asarray(gradient(random_features()))
+    assert not found[:3].any()
+    assert found[3:6].all()
+    assert not found[6:].any()
+
+
+def test_computes_in_its_dtype_with_float32_parameters():
+    gru = GRU(HIDDEN, jnp.bfloat16)
+    hidden, params = jax.eval_shape(
+        lambda key: gru.init_with_output(key, random_features(), starts_at(0), method=run_gru),
+        jax.random.key(0),
+    )
+    assert hidden.dtype == jnp.bfloat16
+    assert {x.dtype for x in jax.tree.leaves(params)} == {np.dtype(np.float32)}
+    carry, output = jax.eval_shape(
+        GRUStep(HIDDEN, jnp.bfloat16).apply,
+        {"params": params["params"]["step"]},
+        jnp.zeros((LANES, HIDDEN), jnp.bfloat16),
+        (jnp.zeros((LANES, 3 * HIDDEN), jnp.bfloat16), np.zeros(LANES, bool)),
+    )
+    assert carry.dtype == output.dtype == jnp.bfloat16
+
+    def run(params):
+        return gru.apply(params, random_features(), starts_at(0), method=run_gru)
+
+    products = re.findall(r"(\w+)\[[\d,]*\] = dot_general", str(jax.make_jaxpr(run)(params)))
+    assert products == ["bf16", "bf16"]
+
+
+def test_parameters_have_the_names_that_checkpoints_know():
+    params = random_params(GRU(HIDDEN, jnp.float32))
+    square = (HIDDEN, HIDDEN)
+    assert jax.tree.map(lambda x: x.shape, params) == {
+        "params": {
+            "input": {"kernel": (INPUTS, 3 * HIDDEN), "bias": (3 * HIDDEN,)},
+            "step": {
+                "reset_kernel": square,
+                "update_kernel": square,
+                "candidate_kernel": square,
+                "candidate_bias": (HIDDEN,),
+            },
+        }
+    }
