@@ -44,7 +44,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
     c.train = ConfigDict()
     c.train.batch_size = 32  # sequences a step, over all devices
-    c.train.micro_batch_size = 0  # sequences encoded at once; 0: 64 on a CPU, elsewhere all
+    c.train.micro_batch_size = 0  # sequences encoded at once; 0: 32 on a CPU, elsewhere all
     c.train.steps = 187_500  # 100 epochs of 60,000 sequences; parameter updates
     c.train.steps_per_dispatch = 125  # updates that one call of the compiled function makes
     c.train.optimizer = "rmsprop"  # adam or rmsprop

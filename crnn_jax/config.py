@@ -138,15 +138,15 @@ def smoke(config: ConfigDict) -> ConfigDict:
 def micro_batch_size(config: ConfigDict, devices: int, backend: str) -> int:
     """Sequences that one device encodes at once.
 
-    On a CPU, 64 sequences or fewer: what they need stays near the L2 cache.
+    On a CPU, 32 sequences or fewer: what they need stays near the L2 cache.
     """
     device_batch = config.train.batch_size // devices
     if config.train.micro_batch_size:
         return config.train.micro_batch_size
-    if backend != "cpu" or device_batch <= 64:
+    if backend != "cpu" or device_batch <= 32:
         return device_batch
     period = Draw(0, config.task.min_length, config.task.max_length, 1).period
-    fitting = [n for n in range(period, 65, period) if device_batch % n == 0]
+    fitting = [n for n in range(period, 33, period) if device_batch % n == 0]
     return fitting[-1] if fitting else device_batch
 
 
