@@ -203,10 +203,10 @@ def test_steps_must_be_whole_dispatches(tiny_config, field):
 @pytest.mark.parametrize(
     ("batch", "devices", "backend", "expected"),
     [
-        (64, 1, "cpu", 64),
+        (64, 1, "cpu", 32),
         (32, 8, "cpu", 4),
-        (192, 1, "cpu", 64),
-        (144, 1, "cpu", 48),
+        (192, 1, "cpu", 32),
+        (144, 1, "cpu", 24),
         (268, 1, "cpu", 4),
         (192, 1, "gpu", 192),
     ],
