@@ -53,7 +53,6 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     except Diverged as error:
         _say(f"error: {error}")
         sys.exit(1)
-    clock.stop()
     results = {
         "corpus": corpus.identity,
         "step": config.train.steps,

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import logging
 from jax import Array, lax
 from ml_collections import ConfigDict
 
@@ -150,7 +149,7 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
     Args:
       config: checked (`config.check`).
       corpus: what to train on.
-      workdir: folder of the run; it must hold no other run (`workdir.claim`).
+      workdir: folder of the run; it must hold no other run (`workdir.check_config`).
       profile: whether to write a trace of a few steps to `workdir`/profile.
 
     Returns:
@@ -213,6 +212,7 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
                         }
                         checkpoints.save(step, parallel.local(state), notes, score)
             loop.flush()
+            clock.stop()
     return parallel.local(state.params), clock
 
 
@@ -220,8 +220,7 @@ def _restore_or_start(trainer: Trainer, checkpoints: Checkpoints) -> tuple[Train
     state = trainer.initial_state()
     if checkpoints.latest_step is None:
         return state, Clock()
-    step, state, notes = checkpoints.restore("latest", like=jax.eval_shape(lambda: state))
-    logging.info("resuming from step %d", step)
+    _, state, notes = checkpoints.restore("latest", like=jax.eval_shape(lambda: state))
     return state, Clock.from_state(notes["clock"])
 
 

@@ -11,7 +11,6 @@ import pytest
 from configs.sum8 import get_config
 from crnn_jax import parallel, run
 from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.clock import Clock
 from crnn_jax.errors import UserError
 from crnn_jax.train import Diverged
 
@@ -262,26 +261,6 @@ def test_a_diverged_run_is_one_line_and_status_1(tmp_path, config, capsys, monke
     assert leaving.value.code == 1
     assert capsys.readouterr().err == "error: the loss is nan at step 3\n"
     assert not (tmp_path / "results.json").exists()
-
-
-def test_the_test_does_not_count_as_training(tmp_path, config, monkeypatch):
-    now = 0.0
-    clock = Clock(now=lambda: now)
-
-    def take(seconds, result):
-        nonlocal now
-        now += seconds
-        return result
-
-    clock.start()
-    clock.tick(8)
-    monkeypatch.setattr(run, "train_loop", lambda *args, **kwargs: take(2.0, (None, clock)))
-    monkeypatch.setattr(run, "_test", lambda *args: take(5.0, {}))
-    monkeypatch.setattr(run, "_print_results", lambda results: None)
-    run.train(tmp_path, config, profile=False)
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["training_seconds"] == 2.0
-    assert results["sequences_per_second"] == 8 * 16 / 2.0
 
 
 def test_other_processes_print_nothing(complete, config, capsys, monkeypatch):

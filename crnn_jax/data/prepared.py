@@ -35,6 +35,9 @@ def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str
         or the prepared corpus is damaged.
     """
     folder = data_dir / Glyphs.name / name / str(Glyphs.VERSION)
+    if not folder.exists() and name == "mnist" and manual_dir:
+        # Read here too, before anything is made: a damaged file leaves no folder behind.
+        mnist.read_splits(_manual_folder(manual_dir))
     try:
         if not folder.exists():
             data_dir.mkdir(parents=True, exist_ok=True)
@@ -77,6 +80,10 @@ def _find_mnist(manual_dir: str, scratch: Path) -> Path:
     if not manual_dir:
         mnist.download_files(scratch)
         return scratch
+    return _manual_folder(manual_dir)
+
+
+def _manual_folder(manual_dir: str) -> Path:
     folder = Path(manual_dir).expanduser()
     mnist.check_folder(folder)
     return folder
