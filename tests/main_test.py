@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import shutil
 import struct
 import subprocess
 import sys
@@ -299,10 +298,7 @@ def test_a_damaged_data_file_is_one_line_and_nothing_is_prepared(
     # The checksums are looked at last, in the order of the files.
     culprit = IMAGES if "SHA-256" in words else name
     assert_refused(FROM_FILES, [*words, culprit, "files"], capsys)
-    after = content(here)
-    shutil.rmtree(here / "data")
     assert content(here) == before
-    assert not [path for path in after if "record" in path.name or "mnist" in path.parent.name]
 
 
 def test_a_missing_data_folder_is_one_line(here, capsys):
