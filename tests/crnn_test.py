@@ -97,40 +97,50 @@ def test_encode_and_aggregate_are_the_call():
 
 
 def test_dropout_only_where_keys_are_given():
-    net, sure = network("last", dropout=0.5), network("last")
-    params = random_params(net)
-    gates = np.random.default_rng(2).normal(0, 1, (*PACKED.starts_TxN.shape, 12))
+    rates = [(0, 0), (0.5, 0), (0, 0.5)]
+    nets = [network("last", feature_dropout=f, dropout=d) for f, d in rates]
+    params, frames = random_params(nets[0]), frames_in(PACKED)
 
     @jax.jit
-    def values(params, key):
+    def run(params, key):
         keys = jax.random.split(key, PACKED.starts_TxN.shape[1])
         return [
-            net.apply(params, gates, PACKED.starts_TxN, keys, method="aggregate").value_TxN
-            for net, keys in [(net, None), (net, keys), (sure, keys)]
+            (
+                net.apply(params, frames, PACKED.starts_TxN).value_TxN,
+                net.apply(params, frames, PACKED.starts_TxN, keys).value_TxN,
+            )
+            for net in nets
         ]
 
-    without, dropped, of_rate_0 = values(params, jax.random.key(0))
-    np.testing.assert_array_equal(without, of_rate_0)
-    assert np.mean(without != dropped) > 0.7  # of four units all are kept once in 16 times
+    (sure, still_sure), *others = run(params, jax.random.key(0))
+    np.testing.assert_allclose(still_sure, sure, rtol=1e-6)
+    for without, dropped in others:
+        np.testing.assert_allclose(without, sure, rtol=1e-6)
+        assert np.mean(dropped != sure) > 0.7  # of four units all are kept once in 16 times
 
 
-def test_feature_dropout_only_where_keys_are_given():
-    net = network("last", feature_dropout=0.5)
-    params = random_params(net)
-    shape = (*PACKED.starts_TxN.shape, 8, 8, 1)
-    frames = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
-    keys = jax.random.split(jax.random.key(0), shape[1])
+def test_features_and_states_are_dropped_by_keys_of_their_own(monkeypatch):
+    net = network("last", feature_dropout=0.1, dropout=0.2)
+    params, frames = random_params(net), frames_in(PACKED)
 
     @jax.jit
-    def values(params, keys):
-        return [
-            net.apply(params, frames, PACKED.starts_TxN, keys).value_TxN
-            for net, keys in [(net, None), (net, keys), (network("last"), keys)]
-        ]
+    def run(key):
+        dropped = []
 
-    without, dropped, of_rate_0 = values(params, keys)
-    np.testing.assert_allclose(of_rate_0, without, rtol=1e-6)
-    assert np.mean(without != dropped) > 0.7
+        def note(x, keys, rate):
+            dropped.append((jnp.array([x.shape[-1], rate]), jax.random.key_data(keys)))
+            return x
+
+        with monkeypatch.context() as patch:
+            patch.setattr(crnn, "lane_dropout", note)
+            net.apply(params, frames, PACKED.starts_TxN, jax.random.split(key, frames.shape[1]))
+        return dropped
+
+    (features, feature_keys), (states, state_keys) = run(jax.random.key(0))
+    np.testing.assert_allclose(features, [5, 0.1])
+    np.testing.assert_allclose(states, [4, 0.2])
+    keys = np.concatenate([feature_keys, state_keys])
+    assert len(np.unique(keys, axis=0)) == 2 * frames.shape[1]
 
 
 HIDDEN = np.random.default_rng(0).normal(1, 0.1, (20, 10, 100)).astype(np.float32)
@@ -174,9 +184,14 @@ def test_computes_in_bfloat16_between_float32_parameters_and_answers(head):
     output, params = jax.eval_shape(
         lambda key: net.init_with_output(key, frames_in(PADDED), starts), jax.random.key(0)
     )
-    gates = jax.eval_shape(
-        lambda params: net.apply(params, frames_in(PADDED)[0], method="encode"), params
-    )
+
+    def encoded(params):
+        frames = frames_in(PADDED)[0]
+        features = net.apply(params, frames, method=lambda net, frames: net.encoder(frames))
+        return features, net.apply(params, frames, method="encode")
+
+    features, gates = jax.eval_shape(encoded, params)
+    assert features.dtype == jnp.bfloat16
     assert gates.dtype == jnp.bfloat16
     assert {x.dtype for x in jax.tree.leaves((output, params))} == {np.dtype(np.float32)}
     assert jax.eval_shape(lambda x: x.estimate(), output).dtype == jnp.float32

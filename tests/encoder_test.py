@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax.model.encoder import ACTIVATIONS, FramesEncoder
+from crnn_jax.model.encoder import ACTIVATIONS, INITIALIZERS, FramesEncoder
 
 CONVS = ((4, 3, True), (5, 2, False))
 
@@ -61,6 +61,17 @@ def test_parameters_have_the_names_that_checkpoints_know():
             "dense": {"kernel": (30, 6), "bias": (6,)},
         }
     }
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_all_kernels_start_as_suits_the_activation_and_biases_at_zero(activation, monkeypatch):
+    monkeypatch.setitem(INITIALIZERS, activation, lambda: nn.initializers.constant(0.5))
+    encoder = FramesEncoder(CONVS, 6, activation, jnp.float32)
+    params = jax.jit(encoder.init)(jax.random.key(0), random_frames(1))["params"]
+    for kernel in (params["conv0_kernel"], params["conv1_kernel"], params["dense"]["kernel"]):
+        assert (np.asarray(kernel) == 0.5).all()
+    for bias in (params["conv0_bias"], params["conv1_bias"], params["dense"]["bias"]):
+        assert not np.asarray(bias).any()
 
 
 def test_each_frame_is_encoded_by_itself():
