@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from crnn_jax.data import builder as builder_module
-from crnn_jax.data.builder import Glyphs
+from crnn_jax.data.builder import PUBLISHED, Glyphs, config_name
 from crnn_jax.data.split import Split, identity
 from crnn_jax.errors import UserError
 
@@ -42,6 +42,12 @@ def test_what_is_read_is_what_was_prepared(tmp_path, monkeypatch, glyphs):
         np.testing.assert_array_equal(found[name].images_NxHxW, split.images_NxHxW, strict=True)
         np.testing.assert_array_equal(found[name].labels_N, split.labels_N, strict=True)
     assert reopened.info.metadata["identity"] == identity("optdigits", splits)
+
+
+def test_every_corpus_has_a_config():
+    assert {config_name(corpus) for corpus in [*PUBLISHED, "optdigits"]} == set(
+        Glyphs.builder_configs
+    )
 
 
 def test_a_failed_preparation_leaves_nothing(tmp_path, monkeypatch, glyphs):

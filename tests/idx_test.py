@@ -1,10 +1,11 @@
 import gzip
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
 
-from crnn_jax.data.idx import read_idx
+from crnn_jax.data.idx import read_idx, read_pair
 from crnn_jax.errors import UserError
 
 
@@ -73,3 +74,48 @@ def test_memory_follows_the_smaller_of_promise_and_content(tmp_path, promised, r
     finally:
         tracemalloc.stop()
     assert peak < 4 * 2**20
+
+
+def write_pair(folder, *, images=(12, 28, 28), labels=(1,) * 11 + (26,)):
+    pixels = np.arange(np.prod(images)).astype(np.uint8).reshape(images)
+    for name, array in [("images-idx3", pixels), ("labels-idx1", np.array(labels, np.uint8))]:
+        (folder / f"x-{name}-ubyte.gz").write_bytes(gzip.compress(idx_bytes(array)))
+
+
+def test_a_pair_of_files(tmp_path):
+    write_pair(tmp_path)
+    split = read_pair(tmp_path, "x", labels=range(1, 27))
+    np.testing.assert_array_equal(
+        split.images_NxHxW.ravel(), np.arange(12 * 28 * 28).astype(np.uint8)
+    )
+    np.testing.assert_array_equal(split.labels_N, np.array([1] * 11 + [26], np.int32), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"images": (12, 28, 27)}, "x-images.*found images of 28×27, expected 28×28"),
+        ({"labels": [1] * 11}, "x-labels.*found 11 labels, expected 12"),
+        ({"labels": [1] * 11 + [27]}, r"x-labels.*found label 27 at index 11, expected 1\.\.26"),
+        ({"labels": [1, 0] * 6}, r"x-labels.*found label 0 at index 1, expected 1\.\.26"),
+    ],
+)
+def test_a_pair_that_does_not_fit(tmp_path, wrong, message):
+    write_pair(tmp_path, **wrong)
+    with pytest.raises(UserError, match=f"^{tmp_path}/{message}"):
+        read_pair(tmp_path, "x", labels=range(1, 27))
+
+
+def test_a_pair_in_a_zip_file(tmp_path):
+    write_pair(tmp_path)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in tmp_path.glob("*.gz"):
+            archive.write(path, f"inner/{path.name}")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        inner = zipfile.Path(archive, "inner/")
+        zipped = read_pair(inner, "x", labels=range(1, 27))
+        with pytest.raises(UserError, match=r"a\.zip/inner/y-images-idx3-ubyte\.gz: "):
+            read_pair(inner, "y", labels=range(1, 27))
+    loose = read_pair(tmp_path, "x", labels=range(1, 27))
+    np.testing.assert_array_equal(zipped.images_NxHxW, loose.images_NxHxW, strict=True)
+    np.testing.assert_array_equal(zipped.labels_N, loose.labels_N, strict=True)

@@ -123,9 +123,11 @@ def test_a_killed_preparation_is_not_taken_for_prepared(tmp_path, optdigits):
     killed = subprocess.run([sys.executable, "-c", START + DIE, tmp_path], check=False)
     assert killed.returncode == 9
     assert list(tmp_path.glob("glyphs/optdigits/*/*")), "it died too early to prove anything"
+    assert list(tmp_path.glob("glyphs-scratch-*"))
     _, identity = load_splits("optdigits", data_dir=tmp_path, manual_dir="")
     assert identity == optdigits.identity
     assert [path.name for path in tmp_path.glob("glyphs/optdigits/*")] == ["1.0.0"]
+    assert {path.name for path in tmp_path.iterdir()} == {"glyphs", "glyphs.lock"}
 
 
 def test_two_processes_at_once(tmp_path):

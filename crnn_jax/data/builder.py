@@ -12,10 +12,17 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from crnn_jax.data import mnist, optdigits
+from crnn_jax.data import emnist, mnist, optdigits
 from crnn_jax.data.split import Split, identity
 
+# Corpora made from published files, with what finds, downloads and reads these.
+PUBLISHED = {"mnist": mnist, "emnist/letters": emnist}
 _BLOCK = 1_000  # images in a record
+
+
+def config_name(corpus: str) -> str:
+    """Name of a corpus in TFDS, which allows no '/': 'emnist_letters' for 'emnist/letters'."""
+    return corpus.replace("/", "_")
 
 
 class Glyphs(tfds.core.GeneratorBasedBuilder):
@@ -29,8 +36,11 @@ class Glyphs(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [  # noqa: RUF012 - TFDS's own form
         tfds.core.BuilderConfig(name="mnist", description="MNIST: 70,000 digits"),
         tfds.core.BuilderConfig(name="optdigits", description="scikit-learn's 1,797 digits"),
+        tfds.core.BuilderConfig(
+            name=config_name("emnist/letters"), description="EMNIST: 145,600 letters"
+        ),
     ]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "For mnist: its four official files, *-ubyte.gz."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "The official files, see mnist.py and emnist.py."
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -48,11 +58,12 @@ class Glyphs(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        if self.builder_config.name == "mnist":
-            splits = mnist.read_splits(Path(dl_manager.manual_dir))
+        corpus = self.builder_config.name.replace("_", "/")  # undoes `config_name`
+        if corpus in PUBLISHED:
+            splits = PUBLISHED[corpus].read_splits(Path(dl_manager.manual_dir))
         else:
             splits = optdigits.read_splits()
-        self.info.metadata["identity"] = identity(self.builder_config.name, splits)
+        self.info.metadata["identity"] = identity(corpus, splits)
         return {name: self._generate_examples(split) for name, split in splits.items()}
 
     def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, Any]]]:

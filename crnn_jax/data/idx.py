@@ -1,20 +1,58 @@
-"""Reading gzipped IDX files, the format in which MNIST is published, without trusting them."""
+"""Reading gzipped IDX files, the form of MNIST and EMNIST, without trusting them."""
 
 import gzip
 import math
+import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from crnn_jax.data.split import Split
 from crnn_jax.errors import UserError
 
 _LARGEST_BYTES = 2**30  # twenty times MNIST's largest file
 _CHUNK_BYTES = 2**20
 _UINT8 = 0x08  # the type code in an IDX magic number
+_IMAGE_SHAPE = (28, 28)
 
 
-def read_idx(path: Path, ndim: int) -> np.ndarray:
+def read_pair(folder: Path | zipfile.Path, prefix: str, *, labels: range) -> Split:
+    """Reads one pair of image and label files and checks that they fit each other.
+
+    Args:
+      folder: holds `{prefix}-images-idx3-ubyte.gz` and `{prefix}-labels-idx1-ubyte.gz`.
+      prefix: 'train', say.
+      labels: the labels that may occur.
+
+    Returns:
+      The images (28×28) and labels in original order.
+
+    Raises:
+      UserError: a file is damaged (see `read_idx`), the images are not 28×28, there are not as
+        many labels as images, or a label is not among `labels`.
+    """
+    images_path = folder / f"{prefix}-images-idx3-ubyte.gz"
+    labels_path = folder / f"{prefix}-labels-idx1-ubyte.gz"
+    images_NxHxW = read_idx(images_path, ndim=3)
+    labels_N = read_idx(labels_path, ndim=1)
+    if images_NxHxW.shape[1:] != _IMAGE_SHAPE:
+        height, width = images_NxHxW.shape[1:]
+        raise UserError(f"{images_path}: found images of {height}×{width}, expected 28×28")
+    if len(images_NxHxW) != len(labels_N):
+        raise UserError(
+            f"{labels_path}: found {len(labels_N):,} labels, expected {len(images_NxHxW):,}: one "
+            f"for each image in {images_path.name}"
+        )
+    if wrong := np.flatnonzero(~np.isin(labels_N, labels)).tolist():
+        raise UserError(
+            f"{labels_path}: found label {labels_N[wrong[0]]} at index {wrong[0]:,}, expected "
+            f"{labels[0]}..{labels[-1]}"
+        )
+    return Split(images_NxHxW, labels_N.astype(np.int32))
+
+
+def read_idx(path: Path | zipfile.Path, ndim: int) -> np.ndarray:
     """Reads one IDX file of unsigned bytes.
 
     No more is inflated than the header promises and one byte, and no memory is taken ahead of
@@ -32,7 +70,7 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
         unsigned bytes and `ndim` axes, or does not hold as many bytes as its header promises.
     """
     try:
-        with gzip.open(path) as file:
+        with path.open("rb") as compressed, gzip.open(compressed) as file:
             shape = _read_header(file, path, ndim)
             promised = math.prod(shape)
             if promised > _LARGEST_BYTES:
@@ -54,7 +92,7 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     return np.frombuffer(bytes(payload), np.uint8).reshape(shape)
 
 
-def _read_header(file: gzip.GzipFile, path: Path, ndim: int) -> tuple[int, ...]:
+def _read_header(file: gzip.GzipFile, path: Path | zipfile.Path, ndim: int) -> tuple[int, ...]:
     expected = bytes([0, 0, _UINT8, ndim])
     size = 4 + 4 * ndim
     header = _read_at_most(file, size)

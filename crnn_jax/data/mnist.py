@@ -3,11 +3,10 @@
 import hashlib
 from pathlib import Path
 
-import numpy as np
 from absl import logging
 
-from crnn_jax.data.download import DownloadError, download
-from crnn_jax.data.idx import read_idx
+from crnn_jax.data.download import DownloadError, check_sha256, download
+from crnn_jax.data.idx import read_pair
 from crnn_jax.data.split import Split
 from crnn_jax.errors import UserError
 
@@ -30,8 +29,7 @@ SHA256 = {
 }
 
 _VALIDATION_IMAGES = 5_000  # the last of the training images, never trained on
-_IMAGE_SHAPE = (28, 28)
-_NUM_CLASSES = 10
+_LABELS = range(10)
 
 
 def read_splits(folder: Path) -> dict[str, Split]:
@@ -47,10 +45,10 @@ def read_splits(folder: Path) -> dict[str, Split]:
       UserError: a file is missing, damaged or not the official one: see `read_pair` and
         `check_sha256`.
     """
-    training = read_pair(folder, "train")
-    test = read_pair(folder, "t10k")
+    training = read_pair(folder, "train", labels=_LABELS)
+    test = read_pair(folder, "t10k", labels=_LABELS)
     for name, expected in SHA256.items():
-        check_sha256(folder / name, expected)
+        check_sha256(folder / name, expected, corpus="MNIST", url=URL + name)
     return {
         "train": Split(*(array[:-_VALIDATION_IMAGES] for array in training)),
         "validation": Split(*(array[-_VALIDATION_IMAGES:] for array in training)),
@@ -73,54 +71,6 @@ def check_folder(folder: Path) -> None:
         raise UserError(
             f"{folder}: no {', '.join(missing)}; put the missing MNIST files there, or leave "
             "--config.data.manual_dir empty to download MNIST"
-        )
-
-
-def read_pair(folder: Path, prefix: str) -> Split:
-    """Reads one pair of image and label files and checks that they fit each other.
-
-    Args:
-      folder: holds `{prefix}-images-idx3-ubyte.gz` and `{prefix}-labels-idx1-ubyte.gz`.
-      prefix: 'train' or 't10k'.
-
-    Returns:
-      The images (28×28) and labels (0..9) in original order.
-
-    Raises:
-      UserError: a file is damaged (see `read_idx`), the images are not 28×28, there are not as
-        many labels as images, or a label is above 9.
-    """
-    images_path = folder / f"{prefix}-images-idx3-ubyte.gz"
-    labels_path = folder / f"{prefix}-labels-idx1-ubyte.gz"
-    images_NxHxW = read_idx(images_path, ndim=3)
-    labels_N = read_idx(labels_path, ndim=1)
-    if images_NxHxW.shape[1:] != _IMAGE_SHAPE:
-        height, width = images_NxHxW.shape[1:]
-        raise UserError(f"{images_path}: found images of {height}×{width}, expected 28×28")
-    if len(images_NxHxW) != len(labels_N):
-        raise UserError(
-            f"{labels_path}: found {len(labels_N):,} labels, expected {len(images_NxHxW):,}: one "
-            f"for each image in {images_path.name}"
-        )
-    if wrong := np.flatnonzero(labels_N >= _NUM_CLASSES).tolist():
-        raise UserError(
-            f"{labels_path}: found label {labels_N[wrong[0]]} at index {wrong[0]:,}, expected 0..9"
-        )
-    return Split(images_NxHxW, labels_N.astype(np.int32))
-
-
-def check_sha256(path: Path, expected: str) -> None:
-    """Checks that a file is the official one, byte for byte.
-
-    Raises:
-      UserError: names the file, the SHA-256 found and the one expected.
-    """
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
-        raise UserError(
-            f"{path}: SHA-256 {found}, expected {expected}: not the official MNIST file; "
-            f"fetch it anew, for example from {URL}{path.name}"
         )
 
 

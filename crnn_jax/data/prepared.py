@@ -8,36 +8,38 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import tensorflow_datasets as tfds
 from absl import logging
 
-from crnn_jax.data import mnist
-from crnn_jax.data.builder import Glyphs
+from crnn_jax.data.builder import PUBLISHED, Glyphs, config_name
 from crnn_jax.data.split import Split, identity
 from crnn_jax.errors import UserError
+
+_SCRATCH = "glyphs-scratch-"  # begins the name of the folder for downloads in a data folder
 
 
 def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str, Split], str]:
     """Reads a corpus from `data_dir`, where it is prepared first if it is not yet there.
 
     Args:
-      name: 'mnist' or 'optdigits'.
+      name: 'mnist', 'optdigits' or 'emnist/letters'.
       data_dir: the folder for prepared corpora; is made.
-      manual_dir: the folder with MNIST's four official files, or '' to download them.
+      manual_dir: the folder with the official files of MNIST or EMNIST, or '' to download them.
 
     Returns:
       'train', 'validation' and 'test', in original order; and the corpus's identity.
 
     Raises:
-      DownloadError: MNIST's files were to be downloaded and cannot be had.
+      DownloadError: the official files were to be downloaded and cannot be had.
       UserError: `data_dir` cannot be written, `manual_dir` lacks a file or has a damaged one,
         or the prepared corpus is damaged.
     """
-    folder = data_dir / Glyphs.name / name / str(Glyphs.VERSION)
-    if not folder.exists() and name == "mnist" and manual_dir:
+    folder = data_dir / Glyphs.name / config_name(name) / str(Glyphs.VERSION)
+    if not folder.exists() and name in PUBLISHED and manual_dir:
         # Read here too, before anything is made: a damaged file leaves no folder behind.
-        mnist.read_splits(_manual_folder(manual_dir))
+        PUBLISHED[name].read_splits(_manual_folder(PUBLISHED[name], manual_dir))
     try:
         if not folder.exists():
             data_dir.mkdir(parents=True, exist_ok=True)
@@ -61,37 +63,39 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _prepare(name: str, data_dir: Path, manual_dir: str, folder: Path) -> None:
     """TFDS writes into a folder of another name and renames it when all is done."""
-    for leftover in folder.parent.glob("incomplete.*"):  # of a process that was killed
+    killed = [*folder.parent.glob("incomplete.*"), *data_dir.glob(f"{_SCRATCH}*")]
+    for leftover in killed:  # of a process that was killed: the lock is ours
         shutil.rmtree(leftover)
     logging.info("Preparing %s in %s, once.", name, folder)
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as scratch:
-        source = _find_mnist(manual_dir, Path(scratch)) if name == "mnist" else None
+    with tempfile.TemporaryDirectory(dir=data_dir, prefix=_SCRATCH) as scratch:
+        published = PUBLISHED.get(name)
+        source = _find_files(published, manual_dir, Path(scratch)) if published else None
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where our answers belong
-            Glyphs(data_dir=data_dir, config=name).download_and_prepare(
+            Glyphs(data_dir=data_dir, config=config_name(name)).download_and_prepare(
                 file_format="array_record",
                 download_dir=scratch,
                 download_config=tfds.download.DownloadConfig(manual_dir=source),
             )
 
 
-def _find_mnist(manual_dir: str, scratch: Path) -> Path:
+def _find_files(published: ModuleType, manual_dir: str, scratch: Path) -> Path:
     if not manual_dir:
-        mnist.download_files(scratch)
+        published.download_files(scratch)
         return scratch
-    return _manual_folder(manual_dir)
+    return _manual_folder(published, manual_dir)
 
 
-def _manual_folder(manual_dir: str) -> Path:
+def _manual_folder(published: ModuleType, manual_dir: str) -> Path:
     folder = Path(manual_dir).expanduser()
-    mnist.check_folder(folder)
+    published.check_folder(folder)
     return folder
 
 
 def _read(name: str, data_dir: Path, folder: Path) -> tuple[dict[str, Split], str]:
     try:
-        builder = Glyphs(data_dir=data_dir, config=name)
+        builder = Glyphs(data_dir=data_dir, config=config_name(name))
         splits = builder.read()
         expected = builder.info.metadata["identity"]
     except Exception as error:  # TFDS, protobuf and ArrayRecord raise nearly all there are
