@@ -1,0 +1,138 @@
+"""Pictures from outside, files or arrays, brought into MNIST's form: ink off paper, centred.
+
+A picture is read (`grey.py`), its ink separated from the paper (`ink.py`), and its glyph or glyphs
+cut out, scaled and placed (`glyphs.py`).
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from crnn_jax.errors import UserError
+from crnn_jax.pictures.glyphs import FRAME, center_glyph, split_row
+from crnn_jax.pictures.grey import Picture, read_grey, ring
+from crnn_jax.pictures.ink import find_ink
+
+_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """Replaces each folder by the image files in it.
+
+    Args:
+      paths: files, which stay as they are whatever their names, and folders, of which the files
+        with the suffix of an image are taken in natural order (2.png before 10.png), but not
+        hidden ones or those in folders within.
+
+    Returns:
+      Files only, in the order of `paths`.
+
+    Raises:
+      UserError: a path does not exist, or a folder has no image file.
+    """
+    found = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: not found, expected a picture or a folder of pictures")
+        inside = sorted(filter(_is_picture, path.iterdir()), key=_natural) if path.is_dir() else []
+        if path.is_dir() and not inside:
+            raise UserError(
+                f"{path}: no picture in this folder, expected names that end in one of "
+                f"{' '.join(_SUFFIXES)}; name the files themselves if theirs end otherwise"
+            )
+        found += inside or [path]
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and path.name[0] != "." and path.is_file()
+
+
+def _natural(path: Path) -> tuple[list[str | int], str]:
+    parts = re.split("([0-9]+)", path.name.lower())  # every second one is a number
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
+
+
+def frames_of(pictures: Sequence[Picture], *, split: bool = False) -> np.ndarray:
+    """Makes of each picture a frame such as MNIST's.
+
+    Args:
+      pictures: files or arrays, as `read_picture` takes them.
+      split: the one picture given shows several glyphs in a row: makes a frame of each.
+
+    Returns:
+      uint8 (F, 28, 28), in the order of the pictures, or of the glyphs from left to right.
+
+    Raises:
+      UserError: there is no picture, or more than one to split, or one cannot be read or has no
+        ink; the line names the file, or counts pictures from 1.
+    """
+    if isinstance(pictures, str | Path):
+        raise UserError(f"{pictures}: one path, expected a list of pictures; put it into [ ]")
+    if len(pictures) == 0:
+        raise UserError("found 0 pictures, expected at least one; name a picture or a folder")
+    if not split:
+        return np.stack([frame_of(x, name=f"picture {i}") for i, x in enumerate(pictures, 1)])
+    if len(pictures) > 1:
+        raise UserError(
+            f"found {len(pictures)} pictures to split, expected one with all glyphs in a row; "
+            "name one picture, or do not split"
+        )
+    ink_HxW = read_picture(pictures[0], name="picture 1")
+    return np.stack([center_glyph(glyph_HxW) for glyph_HxW in split_row(ink_HxW)])
+
+
+def frame_of(picture: Picture, *, name: str = "picture") -> np.ndarray:
+    """Makes of a picture of one glyph a frame such as MNIST's.
+
+    A picture of 28×28 with a black border, or with a white one and dark ink, is such a frame
+    already: its pixels stay as they are.
+
+    Args:
+      picture: a file or array, as `read_picture` takes it.
+      name: what errors call an array.
+
+    Returns:
+      uint8 (28, 28), bright ink on black.
+
+    Raises:
+      UserError: the picture cannot be read or has no ink.
+    """
+    grey_HxW = read_grey(picture, name)
+    ink_HxW = find_ink(grey_HxW, _name(picture, name))
+    if grey_HxW.shape == (FRAME, FRAME):
+        border = np.median(ring(grey_HxW))
+        frame_HxW = np.round(255 * np.abs(grey_HxW - np.round(border))).astype(np.uint8)
+        if np.mean(ring(frame_HxW) == 0) > 0.75:  # the ink of some of MNIST's touches it
+            return frame_HxW
+    return center_glyph(ink_HxW)
+
+
+def read_picture(picture: Picture, *, name: str = "picture") -> np.ndarray:
+    """Reads a picture and separates the ink from the paper.
+
+    Whether ink is dark on light or light on dark, the picture itself tells: where its border is
+    of one brightness, that is the paper; else, in a photograph, the paper is what there is more
+    of all around. Of an animation the first image is read.
+
+    Args:
+      picture: a BMP, GIF, JPEG, PNG, PPM, TIFF or WebP file, grey or in colour, turned upright
+        as its EXIF says, transparent parts being taken for paper; or an array HxW, HxWx1, HxWx3
+        or HxWx4 (with opacity last) of bool, uint8, uint16 or floats in 0..1.
+      name: what errors call an array.
+
+    Returns:
+      float32 (H, W) in 0..1: 0 for paper, 1 for full ink. Pictures of more than 2 million pixels
+      are shrunk by a whole number.
+
+    Raises:
+      UserError: the file is none, is damaged, or has more than 50 million pixels; the array has
+        another shape, type or range; or there is no ink.
+    """
+    return find_ink(read_grey(picture, name), _name(picture, name))
+
+
+def _name(picture: Picture, name: str) -> str:
+    return name if isinstance(picture, np.ndarray) else str(picture)

@@ -1,0 +1,93 @@
+"""Cutting glyphs out of ink, and giving them the size and place that MNIST's have."""
+
+import math
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from crnn_jax.errors import UserError
+from crnn_jax.pictures.ink import EIGHT, large_pieces
+
+FRAME, _BOX = 28, 20  # side in pixels: of a frame, and of what its glyph is fitted into
+_STROKE = 1.7  # pixels of a frame; nine tenths of the digits of MNIST have thicker strokes
+
+
+def center_glyph(ink_HxW: np.ndarray) -> np.ndarray:
+    """Scales and places a glyph as those of MNIST were.
+
+    "The original black and white images were size normalized to fit in a 20×20 pixel box while
+    preserving their aspect ratio", with anti-aliasing, and "centered in a 28×28 image by
+    computing the center of mass of the pixels, and translating the image so as to position this
+    point at the center" (LeCun, Cortes & Burges, "The MNIST database"; LeCun et al. 1998, section
+    III.A). MNIST's own frames come through unchanged. Strokes of large glyphs that would be
+    thinner than 1.7 pixels, as few of MNIST's are, are thickened to that.
+
+    Args:
+      ink_HxW: float32 in 0..1, 0 where there is no ink; somewhere there is.
+
+    Returns:
+      uint8 (28, 28).
+    """
+    glyph_HxW = _thicken(_crop(ink_HxW))
+    scale = _BOX / max(glyph_HxW.shape)
+    height, width = (max(1, round(scale * side)) for side in glyph_HxW.shape)
+    image = Image.fromarray(glyph_HxW).resize((width, height), Image.Resampling.BICUBIC)
+    scaled_HxW = np.clip(np.asarray(image), 0, 1)
+    y, x = ndimage.center_of_mass(scaled_HxW)
+    top = min(max(round(FRAME / 2 - y), 0), FRAME - height)
+    left = min(max(round(FRAME / 2 - x), 0), FRAME - width)
+    frame_HxW = np.zeros((FRAME, FRAME), np.uint8)
+    frame_HxW[top : top + height, left : left + width] = np.round(255 * scaled_HxW)
+    return frame_HxW
+
+
+def _crop(ink_HxW: np.ndarray) -> np.ndarray:
+    return ink_HxW[ndimage.find_objects((ink_HxW > 0).astype(np.uint8))[0]]
+
+
+def _thicken(ink_HxW: np.ndarray) -> np.ndarray:
+    scale = max(ink_HxW.shape) / _BOX
+    solid = ink_HxW > ink_HxW.max() / 2
+    # In a stroke of width w the mean distance to its edge is (w + 2) / 4 pixels, near enough.
+    width = 4 * np.mean(ndimage.distance_transform_edt(solid)[solid]) - 2
+    reach = (_STROKE * scale - width) / 2
+    if reach <= 0:
+        return ink_HxW
+    ink_HxW, solid = (np.pad(array, math.ceil(reach) + 1) for array in (ink_HxW, solid))
+    grown = np.clip(reach + 1 - ndimage.distance_transform_edt(~solid), 0, 1)
+    return _crop(np.maximum(ink_HxW, grown.astype(np.float32)))
+
+
+def split_row(ink_HxW: np.ndarray) -> list[np.ndarray]:
+    """Cuts a row of glyphs into single ones: pieces of ink that hang together, specks left out.
+
+    Pieces that lie over one another, by more than half of the narrower one's width, are of one
+    glyph, such as a 5 with its bar apart. Glyphs that touch are not separated.
+
+    Args:
+      ink_HxW: float32 in 0..1, 0 where there is no ink.
+
+    Returns:
+      The glyphs from left to right, each float32 with a size of its own.
+
+    Raises:
+      UserError: there is no ink.
+    """
+    labels_HxW, _ = ndimage.label(ink_HxW > 0, EIGHT)
+    pieces = large_pieces(labels_HxW)
+    if not pieces:
+        raise UserError("found no glyph to split off, expected a picture with ink")
+    glyphs: list[tuple[int, int, list[int]]] = []  # left, right, labels of the pieces
+    for label, (_, columns) in sorted(pieces.items(), key=lambda item: item[1][1].start):
+        if glyphs:
+            left, right, labels = glyphs[-1]
+            shared = min(right, columns.stop) - columns.start
+            if shared > min(right - left, columns.stop - columns.start) / 2:
+                glyphs[-1] = (left, max(right, columns.stop), [*labels, label])
+                continue
+        glyphs.append((columns.start, columns.stop, [label]))
+    return [
+        _crop(np.where(np.isin(labels_HxW[:, left:right], labels), ink_HxW[:, left:right], 0))
+        for left, right, labels in glyphs
+    ]
