@@ -1,0 +1,84 @@
+import jax
+import numpy as np
+import pytest
+
+from crnn_jax.data import clips
+
+MAKE = jax.jit(clips.make_clips)
+
+
+@pytest.fixture(scope="module")
+def filmed():
+    """Clips of a square of ink, with captions: enough for every scene to occur."""
+    count = 400
+    images = np.zeros((count, 28, 28), np.uint8)
+    images[:, 10:18, 10:18] = 255
+    labels = np.arange(count) % 10
+    keys = jax.random.split(jax.random.key(0), count)
+    frames, symbols = MAKE(images, labels, keys)
+    captions = [
+        " ".join(clips.VOCABULARY[s] for s in row if clips.VOCABULARY[s] != clips.END)
+        for row in np.asarray(symbols)
+    ]
+    return np.asarray(frames, np.float64), captions, (images, labels, keys)
+
+
+def middles(frames_TxNxHxW):
+    """Middle of the ink in each frame, y and x: 2xTxN."""
+    ink = frames_TxNxHxW.sum(axis=(2, 3))
+    grid = np.mgrid[: clips.SIZE, : clips.SIZE]
+    return np.einsum("tnyx,cyx->ctn", frames_TxNxHxW, grid) / ink
+
+
+def test_frames_are_of_their_size_and_every_scene_and_digit_is_told(filmed):
+    frames, captions, _ = filmed
+    assert frames.shape == (clips.FRAMES, 400, clips.SIZE, clips.SIZE)
+    told = {tuple(caption.split(" ", 3)[2:]) for caption in captions}
+    assert {scene for _, scene in told} == set(clips.SCENES)
+    for label, caption in enumerate(captions[:10]):
+        assert caption.startswith(f"the digit {clips.NUMERALS[label]} ")
+
+
+def test_captions_have_five_to_ten_words_and_end(filmed):
+    _, captions, _ = filmed
+    lengths = {len(caption.split()) for caption in captions}
+    assert min(lengths) >= 5
+    assert max(lengths) == clips.WORDS - 1
+    assert clips.VOCABULARY[-1] == clips.END
+    assert len(set(clips.VOCABULARY)) == len(clips.VOCABULARY)
+
+
+def test_the_digit_does_what_the_caption_says(filmed):
+    frames, captions, _ = filmed
+    y, x = middles(frames)
+    moved = np.stack([y[-1] - y[0], x[-1] - x[0]], axis=1)
+    grown = np.sqrt(frames[-1].sum(axis=(1, 2)) / frames[0].sum(axis=(1, 2)))
+    for caption, by, ratio in zip(captions, moved, grown, strict=True):
+        pixels = 11 if "quickly" in caption else 4
+        direction = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
+        expected = np.array(direction.get(caption.split()[-1], (0, 0))) * pixels
+        np.testing.assert_allclose(by, expected, atol=0.3)  # rounding, and resizing what grows
+        growth = 1.9 if "quickly" in caption else 1.25
+        power = 1 if "grows" in caption else -1 if "shrinks" in caption else 0
+        np.testing.assert_allclose(ratio, growth**power, rtol=0.1)
+
+
+def test_a_clip_is_a_pure_function_of_image_and_key(filmed):
+    frames, captions, (images, labels, keys) = filmed
+    some = np.array([3, 50, 7])
+    found, symbols = MAKE(images[some], labels[some], keys[some])
+    np.testing.assert_array_equal(found, frames[:, some])
+    for row, i in zip(np.asarray(symbols), some, strict=True):
+        assert " ".join(clips.VOCABULARY[s] for s in row).startswith(captions[i])
+
+
+def test_the_ink_stays_in_the_frame(filmed):
+    frames, _, _ = filmed
+    digit = np.zeros((1, 28, 28), np.uint8)
+    digit[:, 4:24, 4:24] = 255  # as large as MNIST's digits are
+    keys = jax.random.split(jax.random.key(1), 400)
+    found, _ = MAKE(np.repeat(digit, 400, axis=0), np.zeros(400, int), keys)
+    border = np.asarray(found).copy()
+    border[:, :, 1:-1, 1:-1] = 0
+    assert (border.any(axis=(0, 2, 3))).mean() < 0.2  # quick ones may touch it
+    assert frames.max() <= 255
