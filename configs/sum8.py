@@ -22,9 +22,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.task.name = "sum"  # what is asked (crnn_jax/tasks.py)
     c.task.min_length = 1  # frames of the shortest sequence
     c.task.max_length = 8  # frames of the longest sequence
+    c.task.every_step = False  # whether the answer after every frame is asked, or only the last
 
     c.data = ConfigDict()
-    c.data.corpus = "mnist"  # mnist or optdigits
+    c.data.corpus = "mnist"  # mnist, optdigits, emnist/letters or emnist/letters-a-j
     c.data.data_dir = "~/.cache/crnn_jax"  # where prepared corpora are kept
     c.data.manual_dir = os.environ.get("CRNN_JAX_MANUAL_DIR", "")  # folder of the four MNIST files
     c.data.fallback = True  # go on with optdigits, and a warning, where mnist cannot be had
@@ -37,20 +38,27 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
     c.model = ConfigDict()
     c.model.convs = ((24, 5, True), (48, 3, True), (96, 3, False))  # (features, size, max pool)
-    c.model.dense = 192  # features of the dense layer after them; 0 for none
-    c.model.activation = "relu"  # relu or tanh
+    c.model.dense = (192,)  # features of each dense layer after them
+    c.model.activation = "relu"  # relu, tanh or sigmoid
+    c.model.aggregator = "gru"  # gru, mean (of the features so far) or none (each frame alone)
     c.model.recurrent = (128,)  # units of each GRU layer
     c.model.feature_dropout = 0.3  # share of the encoder's features dropped in training
     c.model.dropout = 0.1  # share of the last states' units
-    c.model.head = "marginal"  # last, cumulative or marginal (crnn_jax/model/heads.py)
+    c.model.head = "marginal"  # last, cumulative, marginal (crnn_jax/model/heads.py) or decoder
+    c.model.decoder = 0  # units of the decoder, where that is the head
     c.model.dtype = "float32"  # computed in; bfloat16 pays on accelerators
+
+    c.init = ConfigDict()
+    c.init.workdir = ""  # folder of another run, whose parameters this one starts from
+    c.init.part = "encoder"  # which of them: encoder or all
+    c.init.frozen = False  # whether the encoder then stays as it is
 
     c.train = ConfigDict()
     c.train.batch_size = 64  # sequences a step, over all devices
     c.train.micro_batch_size = 0  # sequences encoded at once; 0: 32 on a CPU, elsewhere all
-    c.train.steps = 4000  # parameter updates
+    c.train.steps = 3400  # parameter updates
     c.train.steps_per_dispatch = 20  # updates that one call of the compiled function makes
-    c.train.optimizer = "adam"  # adam or rmsprop
+    c.train.optimizer = "adam"  # adam, rmsprop or sgd
     c.train.learning_rate = 3e-3  # the largest
     c.train.schedule = "one_cycle"  # constant or one_cycle (up in the first 20 %, down to 0)
     c.train.weight_decay = 0.4  # share of the kernels, times the learning rate, taken off
@@ -60,11 +68,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.eval.every = 1000  # steps between evaluations on the validation images
     c.eval.validation_sequences = 8000
     c.eval.test_sequences = 60_000
+    c.eval.lengths = ()  # test at these lengths too, in frames; () for those of training alone
     c.eval.seed = 1  # of the draw of validation and test sequences
 
     c.checkpoint = ConfigDict()
     c.checkpoint.every = 1000  # steps; a multiple of eval.every saves without evaluating
     c.checkpoint.keep_latest = 2
-    c.checkpoint.keep_best = 1  # by rmse on the validation images
+    c.checkpoint.keep_best = 1  # by rmse on the validation images, or by exact where there is none
 
     return variant(c, arg)

@@ -10,11 +10,13 @@ from crnn_jax.data.corpora import NUM_CLASSES
 from crnn_jax.data.draw import Draw
 from crnn_jax.data.feed import FEEDS
 from crnn_jax.errors import UserError
-from crnn_jax.model.crnn import HEADS
+from crnn_jax.initial import PARTS
+from crnn_jax.model.crnn import AGGREGATORS, HEADS, example
+from crnn_jax.model.decoder import ATTENTIONS
 from crnn_jax.model.encoder import ACTIVATIONS
 from crnn_jax.model.flops import conv_sizes
 from crnn_jax.optimizer import OPTIMIZERS, SCHEDULES
-from crnn_jax.tasks import TASKS
+from crnn_jax.tasks import TASKS, Running
 
 
 class Rule(NamedTuple):
@@ -49,7 +51,7 @@ def _one_of(names: Collection[str]) -> Rule:
 
 def _is_conv(layer: Any) -> bool:
     match layer:
-        case (features, size, bool()):
+        case (features, size, bool()) | (features, size, bool(), "same"):
             return _whole(1).accepts(features) and _whole(1).accepts(size)
     return False
 
@@ -59,15 +61,20 @@ def _all(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, tuple | list) and all(map(accepts, value))
 
 
+TRUE_OR_FALSE = Rule(lambda value: isinstance(value, bool), "true or false")
+
+WHOLE_NUMBERS = _all(_whole(1).accepts)
+
 FIELDS: dict[str, Rule] = {
     "seed": _whole(0, 2**32 - 1),
     "task.name": _one_of(TASKS),
     "task.min_length": _whole(1),
     "task.max_length": _whole(1),
+    "task.every_step": TRUE_OR_FALSE,
     "data.corpus": _one_of(NUM_CLASSES),
     "data.data_dir": Rule(lambda value: isinstance(value, str) and value != "", "a folder"),
     "data.manual_dir": Rule(lambda value: isinstance(value, str), "a folder, or nothing"),
-    "data.fallback": Rule(lambda value: isinstance(value, bool), "true or false"),
+    "data.fallback": TRUE_OR_FALSE,
     "data.feed": _one_of(FEEDS),
     "data.augment.shift": _at_least_0(),
     "data.augment.turn": _at_least_0(),
@@ -76,16 +83,21 @@ FIELDS: dict[str, Rule] = {
     "model.convs": Rule(
         _all(_is_conv), '(features, kernel size, pool) of each layer, as in "((16, 5, True),)"'
     ),
-    "model.dense": _whole(0),
+    "model.dense": Rule(WHOLE_NUMBERS, 'the features of each dense layer, as in "(128,)"'),
     "model.activation": _one_of(ACTIVATIONS),
-    "model.recurrent": Rule(
-        lambda value: _all(_whole(1).accepts)(value) and len(value) > 0,
-        'the units of one or more GRU layers, as in "(100, 50)"',
-    ),
+    "model.aggregator": _one_of(AGGREGATORS),
+    "model.recurrent": Rule(WHOLE_NUMBERS, 'the units of each GRU layer, as in "(100, 50)"'),
     "model.feature_dropout": _at_least_0(below=1),
     "model.dropout": _at_least_0(below=1),
     "model.head": _one_of(HEADS),
+    "model.decoder": Rule(
+        lambda value: _whole(0).accepts(value) and value % ATTENTIONS == 0,
+        f"a multiple of {ATTENTIONS}",
+    ),
     "model.dtype": _one_of(("float32", "bfloat16")),
+    "init.workdir": Rule(lambda value: isinstance(value, str), "the folder of a run, or nothing"),
+    "init.part": _one_of(PARTS),
+    "init.frozen": TRUE_OR_FALSE,
     "train.batch_size": _whole(1),
     "train.micro_batch_size": _whole(0),
     "train.steps": _whole(1),
@@ -100,6 +112,7 @@ FIELDS: dict[str, Rule] = {
     "eval.every": _whole(1),
     "eval.validation_sequences": _whole(1),
     "eval.test_sequences": _whole(1),
+    "eval.lengths": Rule(WHOLE_NUMBERS, 'lengths in frames, as in "(1, 10, 100)", or "()"'),
     "eval.seed": _whole(0, 2**32 - 1),
     "checkpoint.every": _whole(1),
     "checkpoint.keep_latest": _whole(1),
@@ -107,32 +120,53 @@ FIELDS: dict[str, Rule] = {
 }
 """Every field of a config; what each of them means is said in the config files."""
 
-WHERE_DATA_LIES = ("data.data_dir", "data.manual_dir", "data.fallback", "data.feed")
-"""Fields that change nothing of what a run computes."""
+NOT_OF_TRAINING = (
+    "data.data_dir",
+    "data.manual_dir",
+    "data.fallback",
+    "data.feed",
+    "eval.lengths",
+)
+"""Fields that change nothing of what training computes."""
 
 
-def variant(config: ConfigDict, name: str | None) -> ConfigDict:
-    """What `--config=FILE:name` asks of a config file: all of it, or "smoke".
+def variant(
+    config: ConfigDict, names: str | None, **changes: Callable[[ConfigDict], None]
+) -> ConfigDict:
+    """What `--config=FILE:NAMES` asks of a config file.
+
+    Args:
+      config: what FILE alone means.
+      names: names of variants, with commas between them; None for no change. `smoke` is one of
+        every config, and is applied last.
+      changes: the config's own variants: what each changes.
 
     Raises:
-      UserError: another name.
+      UserError: a name that is none of these.
     """
-    if name is None:
-        return config
-    if name != "smoke":
-        raise UserError(f"--config=FILE:{name}: expected FILE, or FILE:smoke for a run of seconds")
-    return smoke(config)
+    chosen = names.split(",") if names is not None else []
+    for name in sorted(chosen, key="smoke".__eq__):  # last, so that nothing grows again
+        if name == "smoke":
+            smoke(config)
+        elif name in changes:
+            changes[name](config)
+        else:
+            own = "".join(f"FILE:{own}, " for own in changes)
+            raise UserError(
+                f"--config=FILE:{name}: expected FILE, {own}or FILE:smoke for a run of seconds"
+            )
+    return config
 
 
-def smoke(config: ConfigDict) -> ConfigDict:
+def smoke(config: ConfigDict) -> None:
     """Shrinks a config to a run of seconds that goes through all the motions."""
     config.train.steps = 4
     config.train.steps_per_dispatch = 2
     config.eval.every = 2
     config.eval.validation_sequences = 80
     config.eval.test_sequences = 800
+    config.eval.lengths = tuple(length for length in config.eval.lengths if length <= 10)
     config.checkpoint.every = 2
-    return config
 
 
 def micro_batch_size(config: ConfigDict, devices: int, backend: str) -> int:
@@ -206,18 +240,84 @@ def check_fields(config: ConfigDict) -> None:
             f"--config.task.max_length={config.task.max_length}: expected "
             f"task.min_length={config.task.min_length} or more"
         )
-    height, width = conv_sizes(config.model.convs, 28, 28)[-1]
-    if height < 1 or width < 1:
+    _check_answer(config)
+    _check_lengths(config)
+    _check_initial(config)
+    if (config.model.aggregator == "gru") != (len(config.model.recurrent) > 0):
         raise UserError(
-            f"--config.model.convs={config.model.convs} leaves nothing of a frame of 28x28: "
+            f"--config.model.recurrent={config.model.recurrent} with model.aggregator="
+            f"{config.model.aggregator}: expected the units of one or more layers with gru, and () "
+            "with the others"
+        )
+    frames, _ = example(config, (28, 28))
+    height, width = frames.shape[2:4]
+    if min(conv_sizes(config.model.convs, height, width)[-1]) < 1:
+        raise UserError(
+            f"--config.model.convs={config.model.convs} leaves nothing of a frame of "
+            f"{height}x{width}: "
             "expected fewer or smaller kernels and pools"
+        )
+
+
+def _check_initial(config: ConfigDict) -> None:
+    """Checks that what is kept frozen is not everything, or nothing that was trained."""
+    if config.init.frozen and (not config.init.workdir or config.init.part == "all"):
+        raise UserError(
+            f"--config.init.frozen=True with init.workdir={config.init.workdir!r} and init.part="
+            f"{config.init.part}: expected a run's folder, and the part encoder"
+        )
+
+
+def _check_answer(config: ConfigDict) -> None:
+    """Checks that task and head fit each other."""
+    name, head, task = config.task.name, config.model.head, TASKS[config.task.name]
+    fitting = ("decoder",) if task.written else ("last", "cumulative", "marginal")
+    if not task.written and not task.measures:
+        fitting = ("marginal",)  # classes are no quantities
+    if head not in fitting:
+        expected = " or ".join(fitting)
+        raise UserError(
+            f"--config.model.head={head} cannot answer the task {name}: expected {expected}"
+        )
+    if (config.model.decoder > 0) != (head == "decoder"):
+        raise UserError(
+            f"--config.model.decoder={config.model.decoder} with the head {head}: expected units, "
+            "as in 128, with the head decoder, and 0 with the others"
+        )
+
+
+def _check_lengths(config: ConfigDict) -> None:
+    """Checks that the task can be asked of so many frames."""
+    name, task = config.task.name, TASKS[config.task.name]
+    shortest, longest = config.task.min_length, config.task.max_length
+    asked = max(longest, *config.eval.lengths, 1)
+    if isinstance(task, Running):
+        most = task.longest(NUM_CLASSES[config.data.corpus], asked)
+        if most < asked:
+            raise UserError(
+                f"--config.task.max_length={longest} and eval.lengths={config.eval.lengths}: a "
+                f"{name} over {asked} frames can exceed 32 bits, expected {most} frames or fewer"
+            )
+    if task.films and longest > 1:
+        raise UserError(
+            f"--config.task.max_length={longest}: expected 1, a clip is made of one image"
+        )
+    if task.written and not task.films and (shortest != longest or longest % 2):
+        raise UserError(
+            f"--config.task.min_length={shortest} and max_length={longest}: expected the same "
+            "even number, the frames of two numbers of as many digits"
+        )
+    if task.written and (config.task.every_step or config.eval.lengths):
+        raise UserError(
+            f"--config.task.every_step and --config.eval.lengths are not for the task {name}: "
+            "expected false and ()"
         )
 
 
 def differences(stored: Mapping[str, Any], config: ConfigDict) -> list[str]:
     """Fields of which a stored config and another hold different values, as "field: 1, not 2".
 
-    Where data lies and how it is fed does not count: it changes nothing of what is computed.
+    Where data lies, how it is fed and what else is tested does not count.
 
     Args:
       stored: as it was read from JSON.
@@ -227,7 +327,7 @@ def differences(stored: Mapping[str, Any], config: ConfigDict) -> list[str]:
     return [
         f"{field}: {mine.get(field, 'missing')}, not {others.get(field, 'missing')}"
         for field in sorted(mine.keys() | others.keys())
-        if field not in WHERE_DATA_LIES and mine.get(field) != others.get(field)
+        if field not in NOT_OF_TRAINING and mine.get(field) != others.get(field)
     ]
 
 

@@ -10,121 +10,157 @@ from jax import Array, lax
 from ml_collections import ConfigDict
 
 from crnn_jax.data.corpora import Corpus, Split
-from crnn_jax.data.draw import Draw
+from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.model.crnn import CRNN
-from crnn_jax.tasks import TASKS
+from crnn_jax.scores import number_scores, text_scores
 
-FRAMES_AT_ONCE = 250
-"""Frames encoded together: few enough for a CPU's caches."""
+IMAGES_AT_ONCE = 250
+"""Images encoded together: few enough for a CPU's caches."""
 
-SEQUENCES_AT_ONCE = 512
-"""Sequences aggregated together, about."""
+FRAMES_AT_ONCE = 576
+"""Frames aggregated together, about: what a marginal head makes of more leaves a CPU's caches."""
 
 
 class Evaluation:
     """The same sequences every time, drawn once from a split with a seed of its own.
 
     A frame's encoding does not depend on its sequence, so all images of the split are encoded
-    once and sequences are put together from the encodings.
+    once and sequences are put together from the encodings; but for tasks that film the images.
     """
 
     def __init__(
         self,
         network: CRNN,
-        config: ConfigDict,
         split: Split,
-        *,
+        draw: Draw,
         sequences: int,
-        training_mean: float,
+        *,
+        training_mean: float | None,
     ) -> None:
         """Prepares the evaluation; it compiles when first called.
 
         Args:
-          network: what to evaluate.
-          config: its `task` and `eval.seed` say what is drawn.
+          network: what to evaluate; its task says what is right.
           split: the images to draw from.
+          draw: of the sequences.
           sequences: how many to draw.
-          training_mean: mean of the right answers in training, the baseline's only answer.
+          training_mean: see `number_scores`.
         """
-        self.network, self.split, self.sequences = network, split, sequences
-        self.training_mean = training_mean
-        self.task = TASKS[config.task.name]
-        self.draw = Draw(
-            config.eval.seed,
-            config.task.min_length,
-            config.task.max_length,
-            len(split.labels_N),
-        )
+        self.network, self.split, self.draw = network, split, draw
+        self.sequences, self.training_mean = sequences, training_mean
+        mean_length = (draw.min_length + draw.max_length) / 2
+        at_once = min(sequences, max(1, int(FRAMES_AT_ONCE / mean_length)))
+        self.chunk = draw.period * -(-at_once // draw.period)
+        self.lanes = draw.lanes(self.chunk)
         self.compiled: jax.stages.Compiled | None = None
 
     def __call__(self, params: Any) -> dict[str, Any]:
         """Answers all sequences with these parameters (on one device).
 
         Returns:
-          n, rmse and mae of the estimates, exact (share of answers that are right),
-          baseline_rmse (of always answering the training mean), per_length (length, n, rmse and
-          exact of each length) and seconds (without compilation).
+          See `number_scores` and `text_scores`; and seconds, without compilation.
         """
         data = (self.split.images_NxHxW, self.split.labels_N)
         if self.compiled is None:
             self.compiled = jax.jit(self._answer_all).lower(params, *data).compile()
         start = time.perf_counter()
-        target_B, estimate_B, answer_B = (
-            np.asarray(x)[: self.sequences] for x in self.compiled(params, *data)
-        )
+        found = jax.device_get(self.compiled(params, *data))
         seconds = time.perf_counter() - start
-        lengths_B = self.draw.lengths(self.sequences)
-        error_B = estimate_B.astype(np.float64) - target_B
-        right_B = answer_B == target_B
-
-        def scores(chosen_B: np.ndarray) -> dict[str, Any]:
-            return {
-                "n": int(chosen_B.sum()),
-                "rmse": float(np.sqrt(np.mean(np.square(error_B[chosen_B])))),
-                "exact": float(np.mean(right_B[chosen_B])),
-            }
-
-        everything = np.ones(self.sequences, bool)
-        return {
-            **scores(everything),
-            "mae": float(np.mean(np.abs(error_B))),
-            "baseline_rmse": float(np.sqrt(np.mean(np.square(target_B - self.training_mean)))),
-            "per_length": [
-                {"length": int(length), **scores(lengths_B == length)}
-                for length in np.unique(lengths_B)
-            ],
-            "seconds": seconds,
-        }
+        if self.network.task.written:
+            target_BxS, answer_BxS = (x.reshape(-1, x.shape[-1])[: self.sequences] for x in found)
+            return {**text_scores(target_BxS, answer_BxS), "seconds": seconds}
+        scores = number_scores(
+            *found, lanes=self.lanes, sequences=self.sequences, training_mean=self.training_mean
+        )
+        return {**scores, "seconds": seconds}
 
     def _answer_all(
         self, params: Any, images_NxHxW: Array, labels_N: Array
-    ) -> tuple[Array, Array, Array]:
-        """Targets, estimates and answers of all sequences, and of what fills the last chunk."""
+    ) -> tuple[Array, Array, Array] | tuple[Array, Array]:
+        """For each chunk in its lanes: targets, estimates and answers; or targets and answers."""
+        task, starts_TxN = self.network.task, self.lanes.starts_TxN
 
-        def encode(frame_HxW: Array) -> Array:
-            return self.network.apply(params, frame_HxW[None, ..., None], method="encode")[0]
+        def encode(image_HxW: Array) -> Array:
+            frames = image_HxW[None, None, ..., None]
+            return self.network.apply(params, frames, method="encode")[0, 0]
 
-        gates_Nx3H = lax.map(encode, images_NxHxW, batch_size=FRAMES_AT_ONCE)
+        if not task.films:
+            encoded_NxD = lax.map(encode, images_NxHxW, batch_size=IMAGES_AT_ONCE)
 
-        period = self.draw.period
-        chunk = period * -(-min(SEQUENCES_AT_ONCE, self.sequences) // period)
-        lanes = self.draw.lanes(chunk)
+        def answer(first: Array) -> tuple[Array, ...]:
+            sequences_B = first + jnp.arange(self.chunk)
+            indices_BxL = self.draw.image_indices(0, sequences_B)
+            indices_TxN = indices_BxL[self.lanes.sequence_TxN, self.lanes.frame_TxN]
+            labels_TxN = labels_N[indices_TxN]
+            if task.films:
+                keys_N = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_B, SCENE)
+                frames_TxNxHxW, starts, target = task.show(
+                    images_NxHxW[indices_TxN], labels_TxN, starts_TxN, keys_N
+                )
+                output = self.network.apply(params, frames_TxNxHxW[..., None], starts)
+            else:
+                target = task.answers(labels_TxN, starts_TxN)
+                output = self.network.apply(
+                    params, encoded_NxD[indices_TxN], starts_TxN, method="aggregate"
+                )
+            if task.written:
+                return target, output.answer()
+            return target, output.estimate(), output.answer()
 
-        def answer(first: Array) -> tuple[Array, Array, Array]:
-            indices_BxL = self.draw.image_indices(0, first + jnp.arange(chunk))
-            indices_TxN = indices_BxL[lanes.sequence_TxN, lanes.frame_TxN]
-            output = self.network.apply(
-                params, gates_Nx3H[indices_TxN], lanes.starts_TxN, method="aggregate"
-            )
-            target_TxN = self.task(labels_N[indices_TxN], lanes.starts_TxN)
-            at_ends = lanes.last_frames
-            return tuple(x[at_ends] for x in (target_TxN, output.estimate(), output.answer()))
-
-        firsts = jnp.arange(0, self.sequences, chunk)
-        return jax.tree.map(lambda x: x.reshape(-1), lax.map(answer, firsts))
+        return lax.map(answer, jnp.arange(0, self.sequences, self.chunk))
 
 
-def training_mean(config: ConfigDict, corpus: Corpus) -> float:
-    """Mean of the right answers over the training distribution: mean length times mean label."""
-    mean_length = (config.task.min_length + config.task.max_length) / 2
-    return mean_length * float(np.mean(corpus.train.labels_N))
+def validation(network: CRNN, config: ConfigDict, corpus: Corpus) -> Evaluation:
+    """The evaluation on the validation images that a config asks for."""
+    return Evaluation(
+        network,
+        corpus.validation,
+        _draw(config, corpus.validation),
+        config.eval.validation_sequences,
+        training_mean=training_mean(network, config, corpus),
+    )
+
+
+def test(network: CRNN, config: ConfigDict, corpus: Corpus, params: Any) -> dict[str, Any]:
+    """The results on the test images that a config asks for.
+
+    Args:
+      network: built from the config.
+      config: its `task` and `eval` sections are read.
+      corpus: the test images to draw from.
+      params: of the network, on one device.
+
+    Returns:
+      See `Evaluation`; and `lengths`, the scores of sequences of each length in `eval.lengths`,
+      of which so many are drawn that they hold about as many frames as there are test sequences,
+      but 100 at least.
+    """
+    mean = training_mean(network, config, corpus)
+    draw, sequences = _draw(config, corpus.test), config.eval.test_sequences
+    evaluation = Evaluation(network, corpus.test, draw, sequences, training_mean=mean)
+    results = evaluation(params)
+    rows = []
+    for length in config.eval.lengths:
+        evaluation = Evaluation(
+            network.clone(max_length=length),
+            corpus.test,
+            Draw(draw.seed, length, length, draw.images),
+            max(100, sequences // length),
+            training_mean=mean,
+        )
+        (row,) = evaluation(params)["per_length"]
+        rows.append(row)
+    return {**results, "lengths": rows}
+
+
+def _draw(config: ConfigDict, split: Split) -> Draw:
+    task = config.task
+    return Draw(config.eval.seed, task.min_length, task.max_length, len(split.labels_N))
+
+
+def training_mean(network: CRNN, config: ConfigDict, corpus: Corpus) -> float | None:
+    """Mean of the right answers over the training distribution; None where they have none."""
+    if not network.task.measures:
+        return None
+    lengths = np.arange(config.task.min_length, config.task.max_length + 1)
+    return network.task.mean(corpus.train.labels_N, lengths)

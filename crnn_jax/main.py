@@ -4,18 +4,12 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
+from collections.abc import Sequence
 from pathlib import Path
-from traceback import extract_tb
 from typing import NoReturn
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
-
-from crnn_jax.errors import UserError
+from crnn_jax.config_file import load_config
+from crnn_jax.errors import UserError, did_you_mean
 
 EXAMPLES = """\
 examples:
@@ -23,6 +17,8 @@ examples:
   python -m crnn_jax.main --config=configs/sum8.py:smoke --workdir=/tmp/try
   python -m crnn_jax.main --config=configs/sum8.py --config.train.learning_rate=1e-3
   python -m crnn_jax.main --mode=evaluate --workdir=runs/sum8 --step=best --json
+  python -m crnn_jax.main --mode=predict --workdir=runs/sum8 three.png four.jpg
+  python -m crnn_jax.main --mode=figures --workdir=runs/sum8 --beside=runs/lenet
 
 The same train command again resumes the run. A config's fields are explained in its file.
 """
@@ -50,12 +46,23 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> None:
     arguments, overrides = _parse(argv)
-    config = _load_config(arguments.config, overrides)
+    config = load_config(arguments.config, overrides)
     workdir = _workdir(arguments)
     from crnn_jax import run  # brings in JAX: not for --help or a mistyped flag
 
     if arguments.mode == "evaluate":
         run.evaluate(workdir, config, step=arguments.step, as_json=arguments.json)
+    elif arguments.mode == "predict":
+        run.predict(
+            workdir,
+            [Path(picture).expanduser() for picture in arguments.pictures],
+            split=arguments.split,
+            step=arguments.step,
+            as_json=arguments.json,
+        )
+    elif arguments.mode == "figures":
+        beside = Path(arguments.beside).expanduser() if arguments.beside else None
+        run.figures(workdir, config, step=arguments.step, beside=beside)
     else:
         run.train(workdir, config, profile=arguments.profile)
 
@@ -69,9 +76,9 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Returns the flags, and the arguments --config.field=value apart from them."""
     parser = _Parser(
         prog="python -m crnn_jax.main",
-        usage="%(prog)s --config=FILE [--config.FIELD=VALUE ...] [FLAG ...]",
-        description="Train and evaluate networks that read a sequence of images and answer a "
-        "question about it.",
+        usage="%(prog)s --config=FILE [--config.FIELD=VALUE ...] [FLAG ...] [PICTURE ...]",
+        description="Train, evaluate and use networks that read a sequence of images and answer "
+        "a question about it.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -85,30 +92,47 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "FILE:smoke shrinks it to a run of seconds",
     )
     add("--workdir", metavar="DIR", help="folder of the run (default: runs/<config name>)")
-    add("--mode", choices=("train", "evaluate"), default="train", help="default: train")
+    modes = ("train", "evaluate", "predict", "figures")
+    add("--mode", choices=modes, default="train", help="default: train")
     add("--profile", action="store_true", help="train: write a trace of some steps into DIR")
     add(
         "--step",
         metavar="N",
         default="latest",
-        help="evaluate: the checkpoint of step N, best or latest (default)",
+        help="evaluate, predict, figures: the checkpoint of step N, best or latest (default)",
     )
-    add("--json", action="store_true", help="evaluate: print one JSON object")
+    add("--json", action="store_true", help="evaluate, predict: print one JSON object")
+    add("--split", action="store_true", help="predict: cut one picture of a row of glyphs apart")
+    add("--beside", metavar="DIR", help="figures: another run, whose kernels to compare")
+    add("pictures", metavar="PICTURE", nargs="*", help="predict: pictures in order, or a folder")
     add("--help", action="help", help="print this")
 
     overrides = [argument for argument in argv if argument.startswith("--config.")]
-    arguments, unknown = parser.parse_known_args([a for a in argv if a not in overrides])
+    arguments, unknown = parser.parse_known_intermixed_args([a for a in argv if a not in overrides])
     if unknown:
         name = unknown[0].partition("=")[0]
-        if not name.startswith("-"):
-            raise UserError(f"{name!r} is not expected: every argument is a --flag=value")
         flag_names = [f"--{flag}" for flag in vars(arguments)]
-        raise UserError(f"{name} is no flag{_did_you_mean(name, flag_names)}: see --help")
-    for flag, mode in (("profile", "train"), ("step", "evaluate"), ("json", "evaluate")):
-        if getattr(arguments, flag) != parser.get_default(flag) and arguments.mode != mode:
-            raise UserError(f"--{flag} is only for --mode={mode}, not for {arguments.mode}")
+        raise UserError(f"{name} is no flag{did_you_mean(name, flag_names)}: see --help")
+    if arguments.pictures and arguments.mode != "predict":
+        raise UserError(
+            f"{arguments.pictures[0]!r} is not expected: every argument is a --flag=value, and "
+            "pictures are for --mode=predict"
+        )
+    for flag, modes in (
+        ("profile", ("train",)),
+        ("step", ("evaluate", "predict", "figures")),
+        ("json", ("evaluate", "predict")),
+        ("split", ("predict",)),
+        ("beside", ("figures",)),
+        ("config", ("train", "evaluate", "figures")),
+    ):
+        if getattr(arguments, flag) != parser.get_default(flag) and arguments.mode not in modes:
+            expected = " or ".join(f"--mode={mode}" for mode in modes)
+            raise UserError(f"--{flag} is only for {expected}, not for {arguments.mode}")
     if arguments.mode == "train" and arguments.config is None:
         raise UserError("--config is not given: expected, for example, --config=configs/sum8.py")
+    if arguments.mode == "predict" and not arguments.pictures:
+        raise UserError("no picture is given: expected, for example, three.png four.jpg")
     return arguments, overrides
 
 
@@ -119,74 +143,6 @@ def _workdir(arguments: argparse.Namespace) -> Path:
         raise UserError("--workdir is not given: expected, for example, --workdir=runs/sum8")
     path, _, name = arguments.config.partition(":")
     return Path("runs") / "-".join(filter(None, (Path(path).stem, name)))
-
-
-def _load_config(given: str | None, overrides: Sequence[str]) -> ConfigDict | None:
-    """The config of `FILE` or `FILE:name`, with fields set as the overrides say."""
-    if given is None:
-        if overrides:
-            raise UserError(f"{overrides[0]} needs a config: give --config=FILE too")
-        return None
-    path, colon, name = given.partition(":")
-    config = _run_config_file(path, [name] if colon else [])
-    from crnn_jax.config import FIELDS, check_names
-
-    check_names(config, f"--config={path}")
-    for override in overrides:
-        field, equals, _ = override.removeprefix("--config.").partition("=")
-        if field not in FIELDS:
-            raise UserError(
-                f"--config.{field} is no field of the config{_did_you_mean(field, FIELDS)}: "
-                f"expected one of the fields in {path}"
-            )
-        if not equals:
-            raise UserError(f"--config.{field} has no value: expected --config.{field}=VALUE")
-        _set(config, override, FIELDS[field].expected)
-    return config
-
-
-def _run_config_file(path: str, arguments: list[str]) -> ConfigDict:
-    """What the file's `get_config` returns, given the name after the colon if there is one."""
-    if not Path(path).is_file():
-        files = [str(file) for file in Path(path).parent.glob("*.py")]
-        raise UserError(
-            f"--config={path} is no file{_did_you_mean(path, files)}: expected a config file, "
-            "such as configs/sum8.py"
-        )
-    file = str(Path(path).absolute())
-    loader = SourceFileLoader("config", file)
-    module = module_from_spec(spec_from_loader("config", loader))
-    try:
-        loader.exec_module(module)
-        config = module.get_config(*arguments)
-    except UserError:
-        raise
-    except Exception as error:
-        lines = [
-            frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file
-        ]
-        where = f", line {lines[-1]}" if lines else ""
-        raise UserError(f"--config={path}{where}: {type(error).__name__}: {error}") from error
-    if not isinstance(config, ConfigDict):
-        raise UserError(
-            f"--config={path}: get_config returns {type(config).__name__}, expected a ConfigDict"
-        )
-    return config
-
-
-def _set(config: ConfigDict, override: str, expected: str) -> None:
-    values = flags.FlagValues()
-    command = ["", override]
-    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=command)
-    try:
-        values(command)
-    except (flags.Error, TypeError, ValueError) as error:
-        raise UserError(f"{override}: expected {expected}") from error
-
-
-def _did_you_mean(wrong: str, right: Iterable[str]) -> str:
-    matches = get_close_matches(wrong, right, n=1, cutoff=0.75)
-    return f" (did you mean {matches[0]}?)" if matches else ""
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The optimizer of a config's `train` section."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,11 @@ def rmsprop() -> optax.GradientTransformation:
     return optax.scale_by_rms(decay=0.9, eps=1e-8, eps_in_sqrt=False)
 
 
+def sgd() -> optax.GradientTransformation:
+    """Plain stochastic gradient descent, without momentum."""
+    return optax.identity()
+
+
 def one_cycle(learning_rate: float, steps: int) -> optax.Schedule:
     """Linear from 0 in the first 20 % of the steps, then down to 0 along a half cosine."""
     return optax.warmup_cosine_decay_schedule(
@@ -34,6 +40,7 @@ def constant(learning_rate: float, steps: int) -> optax.Schedule:
 OPTIMIZERS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "adam": adam,
     "rmsprop": rmsprop,
+    "sgd": sgd,
 }
 SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
     "constant": constant,
@@ -41,16 +48,21 @@ SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
 }
 
 
-def build(train: ConfigDict) -> optax.GradientTransformation:
+def build(config: ConfigDict) -> optax.GradientTransformation:
     """Clipping, the optimizer, weight decay and the learning rate, in this order.
 
-    Weight decay is decoupled from the gradient (AdamW, Loshchilov & Hutter 2019) and leaves
-    biases alone.
+    With `init.frozen` the part that `init.part` names gets no update, and its gradient counts
+    for nothing.
+
+    Weight decay is decoupled from the gradient (AdamW, Loshchilov & Hutter 2019) and is for
+    kernels alone: biases may be as large as they like, and embeddings get too little gradient to
+    hold out against it.
 
     Args:
-      train: fields optimizer, schedule, learning_rate, steps, weight_decay, and clip_norm, where
-        0 is no clipping.
+      config: its `train` section: optimizer, schedule, learning_rate, steps, weight_decay, and
+        clip_norm, where 0 is no clipping; and `init`.
     """
+    train = config.train
     schedule = SCHEDULES[train.schedule](train.learning_rate, train.steps)
     steps = [
         OPTIMIZERS[train.optimizer](),
@@ -59,8 +71,18 @@ def build(train: ConfigDict) -> optax.GradientTransformation:
     ]
     if train.clip_norm:
         steps.insert(0, optax.clip_by_global_norm(train.clip_norm))
+    if config.init.frozen:
+        still = optax.masked(optax.set_to_zero(), functools.partial(_within, config.init.part))
+        steps = [still, *steps, still]
     return optax.chain(*steps)
 
 
+def _within(part: str, params: Any) -> Any:
+    """Where the parameters of one part of the network are."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: any(getattr(key, "key", None) == part for key in path[:2]), params
+    )
+
+
 def _kernels(params: Any) -> Any:
-    return jax.tree.map(lambda x: x.ndim > 1, params)
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key.endswith("kernel"), params)

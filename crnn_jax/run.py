@@ -3,23 +3,27 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 from ml_collections import ConfigDict
 
+from crnn_jax import evaluate as evaluation
 from crnn_jax import parallel
 from crnn_jax import workdir as folder
 from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.config import check, check_fields, check_names, differences
+from crnn_jax.config import check, check_fields, differences
 from crnn_jax.data.corpora import Corpus, load_corpus
 from crnn_jax.errors import UserError
-from crnn_jax.evaluate import Evaluation, training_mean
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
+from crnn_jax.pictures import find_pictures
+from crnn_jax.predict import Reader
 from crnn_jax.progress import print_table
-from crnn_jax.train import Diverged, sequences_per_second
+from crnn_jax.restored import Restored, restore
+from crnn_jax.train import Diverged, score_line, sequences_per_second
 from crnn_jax.train import train as train_loop
 
 
@@ -43,7 +47,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     results = folder.read_results(workdir)
     if results is not None:
         _say(f"the run in {workdir} is complete")
-        _print_results(results)
+        _print_results(results, config)
         return
     folder.claim(workdir, config, corpus)
     _print_network(config, corpus)
@@ -61,7 +65,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
         "training_seconds": clock.seconds,
     }
     folder.write_results(workdir, results)
-    _print_results(results)
+    _print_results(results, config)
 
 
 def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bool) -> None:
@@ -78,34 +82,76 @@ def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bo
     """
     which = _parse_step(step)
     _keep_compiled_programs()
-    if not (workdir / "checkpoints").is_dir():
-        raise UserError(f"no run in {workdir}: expected the --workdir of a run")
-    with Checkpoints.open_to_read(workdir / "checkpoints") as checkpoints:
-        step_found, state, notes = checkpoints.restore(which, like=None)
-    if config is None:
-        config = ConfigDict(notes["config"])
-        check_names(config, f"the config of the run in {workdir}")
-    elif different := differences(notes["config"], config):
-        raise UserError(
-            f"--config differs from that of the run in {workdir} ({'; '.join(different)}): "
-            "leave --config out to evaluate with the run's own"
-        )
-    check_fields(config)
-    corpus = _corpus(config, notes["corpus"].partition(":")[0], fallback=False)
-    if corpus.identity != notes["corpus"]:
-        raise UserError(
-            f"the checkpoint in {workdir} is of the corpus {notes['corpus']}, not "
-            f"{corpus.identity}: say where that lies (--config=FILE --config.data.data_dir=FOLDER)"
-        )
+    restored = restore(workdir, which)
+    config = _config_of(restored, config, workdir)
+    corpus = _corpus_of(restored, config, workdir)
     results = {
         "corpus": corpus.identity,
-        "step": step_found,
-        **_test(config, corpus, state["params"]),
+        "step": restored.step,
+        **_test(config, corpus, restored.params),
     }
     if not as_json:
-        _print_results(results)
+        _print_results(results, config)
     elif parallel.is_main_process():
         print(json.dumps(results))
+
+
+def predict(workdir: Path, paths: Sequence[Path], *, split: bool, step: str, as_json: bool) -> None:
+    """Answers about people's own pictures, and prints the answer.
+
+    Args:
+      workdir: folder of a run.
+      paths: pictures in order, or folders of pictures.
+      split: whether the one picture shows a row of glyphs, to be cut apart.
+      step: "latest", "best" or a number.
+      as_json: whether to print one JSON object instead of a table.
+
+    Raises:
+      UserError: the folder holds no such run or checkpoint, or the pictures cannot be used.
+    """
+    which = _parse_step(step)
+    _keep_compiled_programs()
+    pictures = find_pictures(paths)
+    answer = Reader(restore(workdir, which))(pictures, split=split)
+    if as_json:
+        print(json.dumps(answer))
+        return
+    rows = [("answer", answer["answer"])]
+    if "estimate" in answer:
+        rows.append(("estimate", f"{answer['estimate']:.2f}"))
+    if "confidence" in answer:
+        rows.append(("confidence", f"{answer['confidence']:.1%}"))
+    names = [path.name for path in pictures] if not split else []
+    for i, part in enumerate(answer["steps"]):
+        name = names[i] if i < len(names) else f"{part['name']} {i + 1}"
+        confidence = f" · {part['confidence']:.1%}" if "confidence" in part else ""
+        estimate = f" · estimate {part['estimate']:.2f}" if "estimate" in part else ""
+        rows.append((name, f"{part['answer']}{estimate}{confidence}"))
+    print_table("prediction", rows)
+
+
+def figures(workdir: Path, config: ConfigDict | None, *, step: str, beside: Path | None) -> None:
+    """Draws a run's figures into its folder, and prints where they are.
+
+    Args:
+      workdir: folder of a run.
+      config: says where the data lies; None for where it lay.
+      step: "latest", "best" or a number.
+      beside: folder of a run to compare the kernels with; None for no comparison.
+
+    Raises:
+      UserError: the folder holds no such run or checkpoint, the corpus cannot be had, or the two
+        runs' kernels cannot be compared.
+    """
+    from crnn_jax.figures import draw_figures  # brings in matplotlib: not for the other modes
+
+    which = _parse_step(step)
+    _keep_compiled_programs()
+    restored = restore(workdir, which)
+    other = restore(beside) if beside is not None else None
+    corpus = _corpus_of(restored, _config_of(restored, config, workdir), workdir)
+    for path in draw_figures(restored, corpus, workdir, beside=other):
+        print(path)
 
 
 def _say(line: str) -> None:
@@ -140,6 +186,30 @@ def _corpus(config: ConfigDict, name: str, *, fallback: bool) -> Corpus:
     )
 
 
+def _config_of(restored: Restored, config: ConfigDict | None, workdir: Path) -> ConfigDict:
+    """The given config, which must be the run's but for where the data lies; or the run's own."""
+    if config is None:
+        return restored.config
+    if different := differences(restored.config.to_dict(), config):
+        raise UserError(
+            f"--config differs from that of the run in {workdir} ({'; '.join(different)}): "
+            "leave --config out to go by the run's own"
+        )
+    check_fields(config)
+    return config
+
+
+def _corpus_of(restored: Restored, config: ConfigDict, workdir: Path) -> Corpus:
+    """The corpus that a network was trained on, from where a config says that it lies."""
+    corpus = _corpus(config, restored.corpus_name, fallback=False)
+    if corpus.identity != restored.corpus:
+        raise UserError(
+            f"the checkpoint in {workdir} is of the corpus {restored.corpus}, not "
+            f"{corpus.identity}: say where that lies (--config=FILE --config.data.data_dir=FOLDER)"
+        )
+    return corpus
+
+
 def _announce_resume(workdir: Path) -> None:
     if (workdir / "checkpoints").is_dir():
         with Checkpoints.open_to_read(workdir / "checkpoints") as checkpoints:
@@ -156,28 +226,16 @@ def _parse_step(step: str) -> Literal["latest", "best"] | int:
 
 
 def _test(config: ConfigDict, corpus: Corpus, params: Any) -> dict[str, Any]:
-    network = crnn.build(config.model, digits=corpus.num_classes, max_length=config.task.max_length)
-    evaluation = Evaluation(
-        network,
-        config,
-        corpus.test,
-        sequences=config.eval.test_sequences,
-        training_mean=training_mean(config, corpus),
-    )
-    return evaluation(params)
+    network = crnn.build(config, digits=corpus.num_classes)
+    return evaluation.test(network, config, corpus, params)
 
 
 def _print_network(config: ConfigDict, corpus: Corpus) -> None:
     if not parallel.is_main_process():
         return
-    network = crnn.build(config.model, digits=corpus.num_classes, max_length=config.task.max_length)
-    height, width = corpus.train.images_NxHxW.shape[1:]
-    shapes = jax.eval_shape(
-        network.init,
-        jax.random.key(0),
-        jax.ShapeDtypeStruct((1, 1, height, width, 1), "uint8"),
-        jax.ShapeDtypeStruct((1, 1), bool),
-    )
+    network = crnn.build(config, digits=corpus.num_classes)
+    frames, starts = crnn.example(config, corpus.train.images_NxHxW.shape[1:])
+    shapes = jax.eval_shape(network.init, jax.random.key(0), frames, starts)
     leaves = jax.tree_util.tree_leaves_with_path(shapes["params"])
     rows = [
         (jax.tree_util.keystr(path, simple=True, separator="/"), f"{leaf.shape} = {leaf.size:,}")
@@ -185,36 +243,45 @@ def _print_network(config: ConfigDict, corpus: Corpus) -> None:
     ]
     print_table("parameters", [*rows, ("total", f"{sum(leaf.size for _, leaf in leaves):,}")])
     mean_length = (config.task.min_length + config.task.max_length) / 2
-    flops = frame_flops(config.model, height, width) * mean_length
+    mean_frames = mean_length * len(frames) / config.task.max_length
+    flops = frame_flops(config.model, *frames.shape[2:4]) * mean_frames
     print_table(
         "one sequence",
         [
-            ("frames", f"{mean_length:g} on average, {corpus.name}"),
+            ("frames", f"{mean_frames:g} on average, {corpus.name}"),
             ("forward", f"{flops / 1e6:.2f} MFLOP; a training step costs about three times this"),
         ],
     )
 
 
-def _print_results(results: dict[str, Any]) -> None:
+def _print_results(results: dict[str, Any], config: ConfigDict) -> None:
     if not parallel.is_main_process():
         return
     rows = [
         ("corpus", results["corpus"]),
         ("step", f"{results['step']:,}"),
         ("test sequences", f"{results['n']:,}"),
-        ("rmse", f"{results['rmse']:.3f}"),
-        ("rmse of the training mean", f"{results['baseline_rmse']:.2f}"),
-        ("mean absolute error", f"{results['mae']:.3f}"),
         ("exact", f"{results['exact']:.4f}"),
     ]
+    if "per_symbol" in results:
+        rows.append(("symbols right", f"{results['per_symbol']:.4f}"))
+    if "rmse" in results:
+        rows += [
+            ("rmse", f"{results['rmse']:.3f}"),
+            ("rmse of the training mean", f"{results['baseline_rmse']:.2f}"),
+            ("mean absolute error", f"{results['mae']:.3f}"),
+        ]
     if "training_seconds" in results:
         rows += [
             ("training", f"{results['training_seconds']:.1f} s without compilation and evaluation"),
             ("training rate", f"{results['sequences_per_second']:,.0f} sequences/s"),
         ]
     rows.append(("evaluation", f"{results['seconds']:.2f} s"))
+    if len(results.get("per_length", ())) > 1:
+        rows += [(f"length {row['length']:,}", score_line(row)) for row in results["per_length"]]
+    if config.task.every_step:
+        rows += [(f"after frame {row['step']:,}", score_line(row)) for row in results["per_step"]]
     rows += [
-        (f"length {row['length']:,}", f"rmse {row['rmse']:.3f} · exact {row['exact']:.4f}")
-        for row in results["per_length"]
+        (f"{row['n']:,} of length {row['length']:,}", score_line(row)) for row in results["lengths"]
     ]
     print_table("results", rows)

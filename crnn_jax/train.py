@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,17 @@ import optax
 from jax import Array, lax
 from ml_collections import ConfigDict
 
-from crnn_jax import optimizer, parallel
+from crnn_jax import evaluate, optimizer, parallel
 from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.clock import Clock
 from crnn_jax.config import micro_batch_size
 from crnn_jax.data.augment import augment
 from crnn_jax.data.corpora import Corpus
-from crnn_jax.data.draw import AUGMENTATION, DROPOUT, Draw
+from crnn_jax.data.draw import AUGMENTATION, DROPOUT, SCENE, Draw
 from crnn_jax.data.feed import FEEDS, Feed, Plan
-from crnn_jax.evaluate import Evaluation, training_mean
+from crnn_jax.initial import start_from
 from crnn_jax.model import crnn
 from crnn_jax.progress import Progress
-from crnn_jax.tasks import TASKS
 from crnn_jax.writer import Writer
 
 
@@ -54,9 +54,7 @@ class Trainer:
     def __init__(self, config: ConfigDict, corpus: Corpus) -> None:
         self.config = config
         task = config.task
-        self.network = crnn.build(
-            config.model, digits=corpus.num_classes, max_length=task.max_length
-        )
+        self.network = crnn.build(config, digits=corpus.num_classes)
         self.draw = Draw(config.seed, task.min_length, task.max_length, len(corpus.train.labels_N))
         self.plan = Plan(
             batch_size=config.train.batch_size,
@@ -67,23 +65,25 @@ class Trainer:
             steps_per_dispatch=config.train.steps_per_dispatch,
         )
         self.feed: Feed = FEEDS[config.data.feed](corpus.train, self.draw, self.plan)
-        self.optimizer = optimizer.build(config.train)
+        self.optimizer = optimizer.build(config)
         self.lanes = self.draw.lanes(self.plan.micro_batch_size)
-        self.frame_shape = (*corpus.train.images_NxHxW.shape[1:], 1)
+        self.example = crnn.example(config, corpus.train.images_NxHxW.shape[1:])
         self.dispatch = parallel.pmap(self._dispatch, self.feed.source_axis)
 
     def initial_state(self) -> TrainState:
-        """The state before the first step, on the default device."""
+        """The state before the first step, on the default device.
 
-        @jax.jit
-        def init() -> TrainState:
-            frames = jnp.zeros((1, 1, *self.frame_shape), jnp.uint8)
-            params = self.network.init(
-                jax.random.key(self.config.seed), frames, jnp.ones((1, 1), bool)
-            )
-            return TrainState(jnp.zeros((), jnp.int32), params, self.optimizer.init(params))
+        Raises:
+          UserError: the run that `init.workdir` names cannot be read or does not fit.
+        """
+        state = jax.jit(self.fresh_state)()
+        return state.replace(params=start_from(self.config.init, state.params))
 
-        return init()
+    def fresh_state(self) -> TrainState:
+        """The state before the first step of a network that starts from random parameters."""
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.example)
+        params = self.network.init(jax.random.key(self.config.seed), *nothing)
+        return TrainState(jnp.zeros((), jnp.int32), params, self.optimizer.init(params))
 
     def _dispatch(
         self, state: TrainState, device: Array, source: Any
@@ -121,7 +121,10 @@ class Trainer:
     def _loss(
         self, params: Any, frames_TxNxHxW: Array, labels_TxN: Array, step: Array, first: Array
     ) -> Array:
-        """Sum of the losses of a micro-batch's sequences, `first` being the first one's index."""
+        """Sum over a micro-batch's sequences of the mean loss of a sequence's answers.
+
+        `first` is the index of the first sequence.
+        """
         lanes = self.lanes
         sequences_TxN = first + lanes.sequence_TxN
         key_of_sequence = jax.vmap(self.draw.key, in_axes=(None, 0, None))
@@ -133,14 +136,25 @@ class Trainer:
         frames_FxHxW = frames_TxNxHxW.reshape(steps * count, *frames_TxNxHxW.shape[2:])
         keys_F = jax.vmap(frame_key)(sequences_TxN.reshape(-1), lanes.frame_TxN.reshape(-1))
         frames_FxHxW = augment(frames_FxHxW, keys_F, self.config.data.augment)
+        task = self.network.task
+        frames_TxNxHxW, starts_TxN, target = task.show(
+            frames_FxHxW.reshape(frames_TxNxHxW.shape),
+            labels_TxN,
+            lanes.starts_TxN,
+            key_of_sequence(step, sequences_TxN[0], SCENE),
+        )
         output = self.network.apply(
             params,
-            frames_FxHxW.reshape(steps, count, *self.frame_shape),
-            lanes.starts_TxN,
+            frames_TxNxHxW[..., None],
+            starts_TxN,
             key_of_sequence(step, sequences_TxN[0], DROPOUT),
+            target if task.written else None,
         )
-        target_TxN = TASKS[self.config.task.name](labels_TxN, lanes.starts_TxN)
-        return jnp.sum(output.loss(target_TxN) * lanes.ends_TxN)
+        if task.written:
+            return jnp.sum(output.loss(target))
+        asked_TxN = lanes.real_TxN if self.config.task.every_step else lanes.ends_TxN
+        share = lanes.count / asked_TxN.sum()  # of a sequence's answers
+        return jnp.sum(output.loss(target) * asked_TxN) * share
 
 
 def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -> Any:
@@ -159,13 +173,7 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
       Diverged: the loss is not finite; checkpoints from before stay.
     """
     trainer = Trainer(config, corpus)
-    validation = Evaluation(
-        trainer.network,
-        config,
-        corpus.validation,
-        sequences=config.eval.validation_sequences,
-        training_mean=training_mean(config, corpus),
-    )
+    validate = evaluate.validation(trainer.network, config, corpus)
     settings = config.checkpoint
     with Checkpoints(
         workdir / "checkpoints", keep_latest=settings.keep_latest, keep_best=settings.keep_best
@@ -193,18 +201,19 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
                 step += config.train.steps_per_dispatch
                 source = next(sources)
                 loop.read(step, metrics)
-                evaluate = step % config.eval.every == 0 or step == config.train.steps
-                save = step % config.checkpoint.every == 0 or step == config.train.steps
-                if not (evaluate or save):
+                last = step == config.train.steps
+                evaluating = last or step % config.eval.every == 0
+                saving = last or step % config.checkpoint.every == 0
+                if not (evaluating or saving):
                     continue
                 loop.flush()
                 with clock.paused():
                     score = None
-                    if evaluate:
-                        report = validation(parallel.local(state.params))
-                        score = report["rmse"]
+                    if evaluating:
+                        report = validate(parallel.local(state.params))
+                        score = report.get("rmse", 1 - report["exact"])
                         loop.report(step, report)
-                    if save:
+                    if saving:
                         notes = {
                             "config": json.loads(config.to_json()),
                             "corpus": corpus.identity,
@@ -217,10 +226,9 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
 
 
 def _restore_or_start(trainer: Trainer, checkpoints: Checkpoints) -> tuple[TrainState, Clock]:
-    state = trainer.initial_state()
     if checkpoints.latest_step is None:
-        return state, Clock()
-    _, state, notes = checkpoints.restore("latest", like=jax.eval_shape(lambda: state))
+        return trainer.initial_state(), Clock()
+    _, state, notes = checkpoints.restore("latest", like=jax.eval_shape(trainer.fresh_state))
     return state, Clock.from_state(notes["clock"])
 
 
@@ -272,11 +280,15 @@ class _Loop:
 
     def report(self, step: int, report: dict[str, Any]) -> None:
         """Writes and prints an evaluation."""
-        scores = {f"validation_{name}": report[name] for name in ("rmse", "mae", "exact")}
-        self.writer.write(step, scores)
-        self.progress.print(
-            f"step {step} · validation: rmse {report['rmse']:.3f} · exact {report['exact']:.4f}"
-        )
+        names = [name for name in ("rmse", "mae", "exact") if name in report]
+        self.writer.write(step, {f"validation_{name}": report[name] for name in names})
+        self.progress.print(f"step {step} · validation: {score_line(report)}")
+
+
+def score_line(report: Mapping[str, Any]) -> str:
+    """An evaluation's main scores, as people read them."""
+    rmse = f"rmse {report['rmse']:.3f} · " if "rmse" in report else ""
+    return f"{rmse}exact {report['exact']:.4f}"
 
 
 def sequences_per_second(config: ConfigDict, clock: Clock) -> float:

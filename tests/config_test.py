@@ -9,13 +9,12 @@ from ml_collections import ConfigDict
 
 from crnn_jax.config import (
     FIELDS,
-    WHERE_DATA_LIES,
+    NOT_OF_TRAINING,
     check,
     check_fields,
     check_names,
     differences,
     micro_batch_size,
-    smoke,
     variant,
 )
 from crnn_jax.errors import UserError
@@ -41,7 +40,8 @@ def get(config, field):
     [
         ("seed", -1),
         ("seed", 2**32),
-        ("task.name", "product"),
+        ("task.name", "sums"),
+        ("task.every_step", 1),
         ("task.min_length", 0),
         ("task.max_length", 0),
         ("data.corpus", "emnist"),
@@ -59,15 +59,22 @@ def get(config, field):
         ("model.convs", ((16, 5, 1),)),
         ("model.convs", ((16, 0, True),)),
         ("model.convs", ((True, 5, True),)),
-        ("model.dense", -1),
+        ("model.convs", ((16, 5, True, "valid"),)),
+        ("model.convs", ((16, 5, True, True),)),
+        ("model.convs", ((16, 5, True, "same", "same"),)),
+        ("model.dense", 128),
+        ("model.dense", (0,)),
+        ("model.dense", (128, -1)),
         ("model.activation", "gelu"),
-        ("model.recurrent", ()),
+        ("model.aggregator", "sum"),
         ("model.recurrent", 64),
         ("model.recurrent", (64, 0)),
         ("model.recurrent", (64.0,)),
         ("model.dropout", 1.0),
         ("model.dropout", -0.1),
         ("model.head", "marginals"),
+        ("model.decoder", -4),
+        ("model.decoder", 10),
         ("model.dtype", "float16"),
         ("train.batch_size", 0),
         ("train.batch_size", "64"),
@@ -77,7 +84,7 @@ def get(config, field):
         ("train.steps", True),
         ("train.steps", 2**31),
         ("train.steps_per_dispatch", 0),
-        ("train.optimizer", "sgd"),
+        ("train.optimizer", "adamw"),
         ("train.learning_rate", 0.0),
         ("train.learning_rate", -1e-3),
         ("train.schedule", "cosine"),
@@ -85,6 +92,9 @@ def get(config, field):
         ("eval.every", 0),
         ("eval.validation_sequences", 0),
         ("eval.test_sequences", 0),
+        ("eval.lengths", 10),
+        ("eval.lengths", (10, 0)),
+        ("eval.lengths", (1.5,)),
         ("eval.seed", -1),
         ("checkpoint.every", 0),
         ("checkpoint.keep_latest", 0),
@@ -114,10 +124,14 @@ def test_no_number_may_be_anything_but_finite(tiny_config, wrong):
         ("data.manual_dir", ""),
         ("model.convs", ()),
         ("model.convs", [[16, 5, True]]),
+        ("model.convs", [[16, 5, True, "same"], [16, 5, False]]),
+        ("model.dense", []),
+        ("model.dense", (128, 64)),
         ("model.recurrent", [8]),
         ("model.dropout", 0),
         ("train.clip_norm", 0),
         ("train.learning_rate", 1e-30),
+        ("eval.lengths", [1, 1000]),
     ],
 )
 def test_a_value_at_the_border_or_as_json_has_it_is_accepted(tiny_config, field, value):
@@ -135,12 +149,74 @@ def test_lengths_that_are_the_wrong_way_round(tiny_config):
         check_fields(tiny_config)
 
 
+@pytest.mark.parametrize("lengths", [(9, ()), (2, (1, 9))])
+def test_products_must_fit_into_32_bits(tiny_config, lengths):
+    tiny_config.task.name = "product"
+    tiny_config.task.max_length, tiny_config.eval.lengths = lengths
+    check_fields(tiny_config)
+    tiny_config.task.max_length += 1
+    tiny_config.eval.lengths = tuple(length + 1 for length in tiny_config.eval.lengths)
+    with pytest.raises(UserError, match=r"a product over 10 frames .* expected 9 frames or fewer$"):
+        check_fields(tiny_config)
+
+
+@pytest.mark.parametrize(
+    ("task", "head", "expected"),
+    [
+        ("sum", "decoder", "last or cumulative or marginal"),
+        ("glyph", "last", "marginal"),
+        ("glyph", "cumulative", "marginal"),
+        ("caption", "marginal", "decoder"),
+    ],
+)
+def test_the_head_must_be_able_to_answer(tiny_config, task, head, expected):
+    tiny_config.task.name, tiny_config.model.head = task, head
+    with pytest.raises(UserError, match=f"={head} cannot answer the task {task}: .* {expected}$"):
+        check_fields(tiny_config)
+
+
 def test_convolutions_must_leave_something_of_a_frame(tiny_config):
     tiny_config.model.convs = ((4, 15, True), (4, 7, True))  # 28 - 14 = 14, 7, 1, 0
     with pytest.raises(UserError, match=r"^--config\.model\.convs=.* leaves nothing of a frame"):
         check_fields(tiny_config)
     tiny_config.model.convs = ((4, 15, True), (4, 7, False))
     check_fields(tiny_config)
+
+
+def test_same_convolutions_leave_all_but_what_pools_take(tiny_config):
+    same = (4, 15, True, "same")
+    tiny_config.model.convs = (same,) * 4  # 28, 14, 7, 3, 1
+    check_fields(tiny_config)
+    tiny_config.model.convs = (same,) * 5
+    with pytest.raises(UserError, match=r"^--config\.model\.convs=.* leaves nothing of a frame"):
+        check_fields(tiny_config)
+
+
+@pytest.mark.parametrize(
+    ("aggregator", "recurrent", "fits"),
+    [
+        ("gru", (8,), True),
+        ("gru", (), False),
+        ("mean", (), True),
+        ("mean", (8,), False),
+        ("none", (), True),
+        ("none", (8, 8), False),
+    ],
+)
+def test_recurrent_layers_are_for_the_gru(tiny_config, aggregator, recurrent, fits):
+    tiny_config.model.aggregator = aggregator
+    put(tiny_config, "model.recurrent", recurrent)
+    if fits:
+        check_fields(tiny_config)
+        return
+    with pytest.raises(UserError) as refusal:
+        check_fields(tiny_config)
+    line = str(refusal.value)
+    assert line.startswith(
+        f"--config.model.recurrent={recurrent} with model.aggregator={aggregator}"
+    )
+    assert "expected the units of one or more layers with gru, and () with the others" in line
+    assert "\n" not in line
 
 
 @pytest.mark.parametrize("field", ["seed", "train.steps", "data.augment.shift"])
@@ -221,16 +297,65 @@ def test_variants(tiny_config):
     tiny_config.train.steps = 1000
     assert variant(tiny_config, None).train.steps == 1000
     assert variant(tiny_config, "smoke").train.steps == 4
-    assert smoke(tiny_config).train.steps == 4
     for unknown in ("", "Smoke", "smok"):
         with pytest.raises(UserError, match=f"FILE:{unknown}: expected FILE, or FILE:smoke"):
             variant(tiny_config, unknown)
 
 
+def deep(config):
+    config.model.dense = (8, 8)
+
+
+def relu(config):
+    config.model.activation = "relu"
+
+
+def test_variants_of_a_config_s_own_one_by_one_and_together(tiny_config):
+    tiny_config.model.activation = "tanh"
+    tiny_config.train.steps = 1000
+
+    def changed(names):
+        config = variant(tiny_config.copy_and_resolve_references(), names, deep=deep, relu=relu)
+        return config.model.dense, config.model.activation, config.train.steps
+
+    assert changed(None) == ((), "tanh", 1000)
+    assert changed("deep") == ((8, 8), "tanh", 1000)
+    assert changed("relu,smoke") == ((), "relu", 4)
+    assert changed("deep,relu,smoke") == ((8, 8), "relu", 4)
+
+
+def test_smoke_is_small_wherever_it_stands(tiny_config):
+    def long(config):
+        config.train.steps = 1000
+
+    assert variant(tiny_config, "smoke,long", long=long).train.steps == 4
+
+
+@pytest.mark.parametrize("names", ["rely", "relu,rely", "smoke,rely", "rely,smoke"])
+def test_an_unknown_variant_is_named_with_those_there_are(tiny_config, names):
+    with pytest.raises(UserError) as refusal:
+        variant(tiny_config, names, deep=deep, relu=relu)
+    assert str(refusal.value) == (
+        "--config=FILE:rely: expected FILE, FILE:deep, FILE:relu, or FILE:smoke for a run of "
+        "seconds"
+    )
+
+
+@pytest.mark.parametrize("names", ["relu,", ",smoke", "relu,,smoke", "relu, smoke"])
+def test_an_empty_variant_is_refused(tiny_config, names):
+    with pytest.raises(UserError, match=r"^--config=FILE: ?(smoke)?: expected FILE, FILE:relu, or"):
+        variant(tiny_config, names, relu=relu)
+
+
+def test_smoke_tests_no_long_sequences(tiny_config):
+    tiny_config.eval.lengths = (1, 10, 11, 1000)
+    assert variant(tiny_config, "smoke").eval.lengths == (1, 10)
+
+
 def test_differences_are_found_through_json_and_leave_out_where_data_lies(tiny_config):
     stored = json.loads(tiny_config.to_json())
     assert differences(stored, tiny_config) == []
-    for field in WHERE_DATA_LIES:
+    for field in NOT_OF_TRAINING:
         put(tiny_config, field, "elsewhere")
     assert differences(stored, tiny_config) == []
     tiny_config.model.recurrent = (16, 8)

@@ -1,52 +1,93 @@
 """Every experiment in configs/: it can be built, and its smoke run goes through the motions."""
 
-import importlib
+import dataclasses
 import math
+import re
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from crnn_jax import parallel
 from crnn_jax.config import check
+from crnn_jax.config_file import load_config
+from crnn_jax.data.corpora import NUM_CLASSES
 from crnn_jax.errors import UserError
 from crnn_jax.train import Trainer
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
 
-@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
-def get_config(request):
-    """`get_config` of each config file."""
-    return importlib.import_module(f"configs.{request.param.stem}").get_config
+def variants(file):
+    """`file` and `file:NAME` for each variant of its own, which a wrong name makes it list."""
+    with pytest.raises(UserError) as refusal:
+        load_config(f"{file}:no such variant", [])
+    names = re.findall(r"FILE:(\w+)", str(refusal.value).partition("expected")[2])
+    assert names.pop() == "smoke"
+    return [str(file), *(f"{file}:{name}" for name in names)]
 
 
-@pytest.fixture(autouse=True)
-def quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+def smoke(experiment):
+    return load_config(f"{experiment},smoke" if ":" in experiment else f"{experiment}:smoke", [])
 
 
-def test_there_are_configs():
-    assert {"sum8", "sum8_2016"} <= {path.stem for path in CONFIGS}
+def kind(value):
+    """A config, or part of one, but for its sizes and the corpus."""
+    match value:
+        case dict():
+            return frozenset((name, kind(part)) for name, part in value.items() if name != "corpus")
+        case tuple():
+            return frozenset(map(kind, value))
+        case bool() | str():
+            return value
+    return value != 0
+
+
+EXPERIMENTS = [experiment for file in FILES for experiment in variants(file)]
+KINDS = {kind(smoke(experiment).to_dict()): experiment for experiment in reversed(EXPERIMENTS)}
+
+
+@pytest.fixture(params=EXPERIMENTS, ids=lambda experiment: Path(experiment).name)
+def experiment(request):
+    """Each config file and each of its variants, as --config takes it."""
+    return request.param
+
+
+def test_there_are_configs_and_variants():
+    names = {Path(experiment).name for experiment in EXPERIMENTS}
+    assert {"sum8.py", "sum8_2016.py", "sum4.py", "sum4.py:relu", "product4.py:mse"} <= names
+    assert {"depth.py:sigmoid3", "depth.py:relu1", "letters.py:all"} <= names
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_can_be_trained_as_it_is_on_one_device(get_config, backend):
-    check(get_config(), 1, backend)
-    check(get_config("smoke"), 1, backend)
+def test_can_be_trained_as_it_is_on_one_device(experiment, backend):
+    check(load_config(experiment, []), 1, backend)
+    check(smoke(experiment), 1, backend)
 
 
-def test_smoke_trains_two_dispatches(get_config, optdigits, monkeypatch):
-    config = get_config("smoke")
+def test_every_variant_changes_something():
+    found = {load_config(experiment, []).to_json() for experiment in EXPERIMENTS}
+    assert len(found) == len(EXPERIMENTS) - 1  # depth.py alone is its relu1
+
+
+@pytest.mark.parametrize("experiment", KINDS.values(), ids=lambda experiment: Path(experiment).name)
+def test_smoke_trains_two_dispatches(experiment, optdigits, monkeypatch):
+    """One experiment of those that differ in sizes alone: compiling takes seconds."""
+    config = smoke(experiment)
     one_device = jax.devices()[:1]
     monkeypatch.setattr(parallel, "devices", lambda: one_device)
-    check(config, 1, "cpu")
     assert config.train.steps == 2 * config.train.steps_per_dispatch
-    trainer = Trainer(config, optdigits)
-    state = parallel.replicate(trainer.initial_state())
-    before = jax.device_get(parallel.local(state).params)
+    # The digits of 8x8 stand in for all images, so that nothing is downloaded.
+    corpus = dataclasses.replace(optdigits, num_classes=NUM_CLASSES[config.data.corpus])
+    trainer = Trainer(config, corpus)
+    # Numbers of any kind will do, and initializers take their time to compile.
+    shapes, rng = jax.eval_shape(trainer.fresh_state), np.random.default_rng(0)
+    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    before = jax.tree.map(lambda x: rng.normal(0, 0.05, x.shape).astype(x.dtype), shapes.params)
+    state = parallel.replicate(state.replace(params=before))
     for _, source in zip(range(2), trainer.feed.sources(0), strict=False):
         state, metrics = trainer.dispatch(state, parallel.local_devices(), source)
         assert all(math.isfinite(loss) for loss in parallel.local(metrics)["loss"].tolist())
@@ -55,13 +96,8 @@ def test_smoke_trains_two_dispatches(get_config, optdigits, monkeypatch):
     assert all(jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), before, after)))
 
 
-def test_an_unknown_variant_is_refused(get_config):
-    with pytest.raises(UserError, match=r"FILE:smok: expected FILE, or FILE:smoke"):
-        get_config("smok")
-
-
-def test_the_files_folder_can_be_given_in_the_environment(get_config, monkeypatch):
+def test_the_files_folder_can_be_given_in_the_environment(experiment, monkeypatch):
     monkeypatch.setenv("CRNN_JAX_MANUAL_DIR", "/given")
-    assert get_config().data.manual_dir == "/given"
+    assert load_config(experiment, []).data.manual_dir == "/given"
     monkeypatch.delenv("CRNN_JAX_MANUAL_DIR")
-    assert get_config().data.manual_dir == ""
+    assert load_config(experiment, []).data.manual_dir == ""

@@ -14,6 +14,7 @@ import pytest
 from absl import flags
 
 from configs.sum8 import get_config
+from crnn_jax import config_file
 from crnn_jax.data.corpora import load_corpus
 
 PROJECT = Path(__file__).parents[1]
@@ -27,10 +28,29 @@ def strict(tmp_path_factory):
     flags.FLAGS.mark_as_parsed()
 
 
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Compiles without optimising: for tests of which none runs for long."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def project():
     """Path of the project's folder."""
     return PROJECT
+
+
+@pytest.fixture(scope="session")
+def load_config():
+    """Loads a config of this project as the command line does, by its name or NAME:VARIANT."""
+
+    def load(name):
+        stem, colon, variant = name.partition(":")
+        return config_file.load_config(f"{PROJECT / 'configs' / stem}.py{colon}{variant}", [])
+
+    return load
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +82,7 @@ def tiny_config():
     config.task.max_length = 4
     config.data.corpus = "optdigits"
     config.model.convs = ((4, 5, True), (8, 3, True))
-    config.model.dense = 0
+    config.model.dense = ()
     config.model.recurrent = (16,)
     config.model.feature_dropout = config.model.dropout = 0.1
     config.data.augment.turn = config.data.augment.elastic = 0.0

@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from crnn_jax.model.conv import (
     conv_max_pool,
     largest,
     max_pool,
+    pad_same,
     pooled_conv,
     product,
     row_conv,
@@ -74,6 +76,38 @@ def test_pooled_conv_is_the_convolution_then_the_pool(frame_shape, size):
         return max_pool(xla_conv(frame, kernel))
 
     found = output_and_gradients(pooled_conv, frames, kernel)
+    assert_all_equal(found, output_and_gradients(conv_then_pool, frames, kernel))
+
+
+@pytest.mark.parametrize("form", [row_conv, xla_conv])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8])
+def test_same_padding_is_that_of_flax(size, form):
+    frames, kernel = frames_and_kernel((7, 6, 3), (size, size))
+
+    def padded(frame, kernel):
+        return form(pad_same(frame, size), kernel)
+
+    def flax(frame, kernel):
+        layer = nn.Conv(2, (size, size), padding="SAME", use_bias=False)
+        return layer.apply({"params": {"kernel": kernel}}, frame)
+
+    found = output_and_gradients(padded, frames, kernel)
+    assert found[0].shape == (3, 7, 6, 2)
+    assert_all_equal(found, output_and_gradients(flax, frames, kernel))
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_same_padding_then_a_pool_in_the_form_for_the_cpu(size):
+    frames, kernel = frames_and_kernel((7, 6, 1), (size, size))
+
+    def pooled(frame, kernel):
+        return pooled_conv(pad_same(frame, size), kernel)
+
+    def conv_then_pool(frame, kernel):
+        return max_pool(xla_conv(pad_same(frame, size), kernel))
+
+    found = output_and_gradients(pooled, frames, kernel)
+    assert found[0].shape == (3, 3, 3, 2)
     assert_all_equal(found, output_and_gradients(conv_then_pool, frames, kernel))
 
 

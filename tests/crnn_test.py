@@ -1,5 +1,4 @@
 import json
-import runpy
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ from ml_collections import ConfigDict
 
 from crnn_jax.data.draw import Draw, lay_out, padded_lanes
 from crnn_jax.model import crnn
-from crnn_jax.model.crnn import HEADS, lane_dropout
+from crnn_jax.model import encoder as encoder_module
 
 DRAW = Draw(seed=0, min_length=1, max_length=3, images=20)
 SEQUENCES = 6
@@ -17,20 +16,22 @@ PACKED = DRAW.lanes(SEQUENCES)
 PADDED = padded_lanes(DRAW.lengths(SEQUENCES))
 
 
-def network(head, recurrent=(4,), feature_dropout=0.0, dropout=0.0, dtype="float32"):
-    model = ConfigDict(
-        {
-            "convs": [[2, 3, True]],
-            "dense": 5,
-            "activation": "tanh",
-            "recurrent": recurrent,
-            "feature_dropout": feature_dropout,
-            "dropout": dropout,
-            "head": head,
-            "dtype": dtype,
-        }
-    )
-    return crnn.build(model, digits=4, max_length=3)
+def network(head="last", task="sum", max_length=3, **fields):
+    """A small network; `fields` of `model` are other than here."""
+    model = {
+        "convs": [[2, 3, True]],
+        "dense": [5],
+        "activation": "tanh",
+        "aggregator": "gru",
+        "recurrent": [4],
+        "feature_dropout": 0.0,
+        "dropout": 0.0,
+        "head": head,
+        "decoder": 6,
+        "dtype": "float32",
+    }
+    asked = {"name": task, "max_length": max_length}
+    return crnn.build(ConfigDict({"model": model | fields, "task": asked}), digits=4)
 
 
 def random_params(net):
@@ -47,11 +48,16 @@ def frames_in(lanes):
     return images[indices_BxL[lanes.sequence_TxN, lanes.frame_TxN]]
 
 
-@pytest.mark.parametrize(
-    ("head", "recurrent"), [("last", (4, 3)), ("cumulative", (4,)), ("marginal", (4,))]
-)
-def test_packed_lanes_give_what_padded_lanes_give(head, recurrent):
-    net = network(head, recurrent)
+AGGREGATORS = [
+    {"recurrent": [4, 3]},
+    *({"aggregator": a, "recurrent": []} for a in ("mean", "none")),
+]
+
+
+@pytest.mark.parametrize("aggregator", AGGREGATORS, ids=["gru", "mean", "none"])
+@pytest.mark.parametrize("head", ["last", "cumulative", "marginal"])
+def test_packed_lanes_give_what_padded_lanes_give(head, aggregator):
+    net = network(head, **aggregator)
     params = random_params(net)
 
     def last_outputs(lanes):
@@ -64,11 +70,16 @@ def test_packed_lanes_give_what_padded_lanes_give(head, recurrent):
     np.testing.assert_allclose(np.exp(found), np.exp(expected), rtol=1e-6, atol=1e-6)
 
 
-def test_gradient_flows_into_a_sequence_s_own_frames_and_nowhere_else():
+@pytest.mark.parametrize(
+    ("head", "aggregator"),
+    [("marginal", AGGREGATORS[0]), ("last", AGGREGATORS[1]), ("last", AGGREGATORS[2])],
+    ids=["gru", "mean", "none"],
+)
+def test_gradient_flows_into_a_sequence_s_own_frames_and_nowhere_else(head, aggregator):
     lanes = lay_out([[0, 5], [1, 3], [2], [4]], DRAW.lengths(SEQUENCES))
     asked_TxN = np.isin(lanes.sequence_TxN, [0, 3, 4])
     assert not lanes.real_TxN.all()
-    net = network("marginal")
+    net = network(head, **aggregator)
     params = random_params(net)
 
     @jax.jit
@@ -78,27 +89,32 @@ def test_gradient_flows_into_a_sequence_s_own_frames_and_nowhere_else():
         return jnp.sum(loss_TxN * (lanes.ends_TxN & asked_TxN))
 
     pixels = np.asarray(gradient(frames_in(lanes).astype(np.float32)))
-    np.testing.assert_array_equal(pixels.any(axis=(2, 3, 4)), asked_TxN)
+    # Without an aggregator the last frame stands for itself alone.
+    expected = asked_TxN & lanes.ends_TxN if net.aggregator == "none" else asked_TxN
+    np.testing.assert_array_equal(pixels.any(axis=(2, 3, 4)), expected)
 
 
-def test_encode_and_aggregate_are_the_call():
-    net = network("cumulative")
+@pytest.mark.parametrize("aggregator", AGGREGATORS, ids=["gru", "mean", "none"])
+def test_encode_and_aggregate_are_the_call(aggregator):
+    net = network("cumulative", **aggregator)
     params, frames = random_params(net), frames_in(PACKED)
     steps, lanes = PACKED.starts_TxN.shape
 
     @jax.jit
     def in_two(params):
-        gates = net.apply(params, frames.reshape(-1, 8, 8, 1), method="encode")
-        gates = gates.reshape(steps, lanes, -1)
-        return net.apply(params, gates, PACKED.starts_TxN, method="aggregate")
+        one_by_one = frames.reshape(1, -1, 8, 8, 1)
+        encoded = net.apply(params, one_by_one, method="encode").reshape(steps, lanes, -1)
+        return encoded, net.apply(params, encoded, PACKED.starts_TxN, method="aggregate")
 
     expected = jax.jit(net.apply)(params, frames, PACKED.starts_TxN)
-    np.testing.assert_allclose(in_two(params).value_TxN, expected.value_TxN, rtol=1e-6, atol=1e-6)
+    encoded, found = in_two(params)
+    assert encoded.shape[-1] == (3 * 4 if net.aggregator == "gru" else 5)
+    np.testing.assert_allclose(found.value_TxN, expected.value_TxN, rtol=1e-6, atol=1e-6)
 
 
 def test_dropout_only_where_keys_are_given():
-    rates = [(0, 0), (0.5, 0), (0, 0.5)]
-    nets = [network("last", feature_dropout=f, dropout=d) for f, d in rates]
+    rates = [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5)]
+    nets = [network(feature_dropout=f, dropout=d) for f, d in rates]
     params, frames = random_params(nets[0]), frames_in(PACKED)
 
     @jax.jit
@@ -119,8 +135,11 @@ def test_dropout_only_where_keys_are_given():
         assert np.mean(dropped != sure) > 0.7  # of four units all are kept once in 16 times
 
 
-def test_features_and_states_are_dropped_by_keys_of_their_own(monkeypatch):
-    net = network("last", feature_dropout=0.1, dropout=0.2)
+@pytest.mark.parametrize("aggregator", AGGREGATORS, ids=["gru", "mean", "none"])
+def test_each_layers_features_and_the_states_are_dropped_by_keys_of_their_own(
+    aggregator, monkeypatch
+):
+    net = network(dense=[5, 6], feature_dropout=0.1, dropout=0.2, **aggregator)
     params, frames = random_params(net), frames_in(PACKED)
 
     @jax.jit
@@ -132,91 +151,91 @@ def test_features_and_states_are_dropped_by_keys_of_their_own(monkeypatch):
             return x
 
         with monkeypatch.context() as patch:
-            patch.setattr(crnn, "lane_dropout", note)
+            for module in (crnn, encoder_module):
+                patch.setattr(module, "lane_dropout", note)
             net.apply(params, frames, PACKED.starts_TxN, jax.random.split(key, frames.shape[1]))
         return dropped
 
-    (features, feature_keys), (states, state_keys) = run(jax.random.key(0))
-    np.testing.assert_allclose(features, [5, 0.1])
-    np.testing.assert_allclose(states, [4, 0.2])
-    keys = np.concatenate([feature_keys, state_keys])
-    assert len(np.unique(keys, axis=0)) == 2 * frames.shape[1]
+    dropped = run(jax.random.key(0))
+    units = 3 if net.aggregator == "gru" else 6
+    expected = [[5, 0.1], [6, 0.1], [units, 0.2]]
+    np.testing.assert_allclose([sizes for sizes, _ in dropped], expected)
+    keys = np.concatenate([keys for _, keys in dropped])
+    assert len(np.unique(keys, axis=0)) == 3 * frames.shape[1]
 
 
-HIDDEN = np.random.default_rng(0).normal(1, 0.1, (20, 10, 100)).astype(np.float32)
-RATE = 0.3
+@pytest.mark.parametrize("name", ["sum8", "lenet"])
+def test_a_config_read_back_from_json_builds_the_same_network(name, load_config):
+    config = load_config(name)
+    again = ConfigDict(json.loads(config.to_json()))
+    assert crnn.build(again, digits=10) == crnn.build(config, digits=10)
 
 
-@jax.jit
-def dropped(lanes):
-    """Dropout of some lanes of `HIDDEN`."""
-    keys = jax.random.split(jax.random.key(0), 10)
-    return lane_dropout(jnp.asarray(HIDDEN)[:, lanes], keys[lanes], RATE)
+def test_a_network_answers_its_configs_task_about_sequences_of_its_length():
+    net = network("marginal", task="product", max_length=2)
+    output = jax.eval_shape(net.apply, random_params(net), frames_in(PACKED), PACKED.starts_TxN)
+    assert output.numbers == (0, 1, 2, 3, 4, 6, 9)  # of up to two digits 0..3
 
 
-def test_lane_dropout_drops_its_share_and_scales_the_rest():
-    found = np.asarray(dropped(np.arange(10)))
-    kept = found != 0
-    np.testing.assert_allclose(found[kept], HIDDEN[kept] / (1 - RATE), rtol=1e-6)
-    assert abs(found.mean() - HIDDEN.mean()) < 0.02
-    assert abs(kept.mean() - (1 - RATE)) < 0.01
-    for axes in [(1, 2), (0, 2), (0, 1)]:  # at every step, in every lane, of every unit
-        assert (np.abs(kept.mean(axis=axes) - (1 - RATE)) < 0.15).all()
-
-
-def test_lane_dropout_drops_the_same_however_lanes_are_split():
-    whole = np.asarray(dropped(np.arange(10)))
-    np.testing.assert_array_equal(dropped(np.array([3, 4, 5])), whole[:, 3:6])
-    lanes = (whole != 0).swapaxes(0, 1).reshape(10, -1)
-    assert len(np.unique(lanes, axis=0)) == 10
-
-
-def test_a_config_read_back_from_json_builds_the_same_network(project):
-    model = runpy.run_path(project / "configs" / "sum8.py")["get_config"]().model
-    again = ConfigDict(json.loads(model.to_json()))
-    assert crnn.build(again, digits=10, max_length=8) == crnn.build(model, digits=10, max_length=8)
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_computes_in_bfloat16_between_float32_parameters_and_answers(head):
-    net = network(head, dtype="bfloat16")
-    starts = PADDED.starts_TxN
+@pytest.mark.parametrize(
+    ("head", "aggregator"),
+    [("last", 0), ("cumulative", 0), ("marginal", 0), ("last", 1), ("last", 2)],
+)
+def test_computes_in_bfloat16_between_float32_parameters_and_answers(head, aggregator):
+    net = network(head, dtype="bfloat16", **AGGREGATORS[aggregator])
+    frames, starts = frames_in(PADDED), PADDED.starts_TxN
     output, params = jax.eval_shape(
-        lambda key: net.init_with_output(key, frames_in(PADDED), starts), jax.random.key(0)
+        lambda key: net.init_with_output(key, frames, starts), jax.random.key(0)
     )
 
     def encoded(params):
-        frames = frames_in(PADDED)[0]
         features = net.apply(params, frames, method=lambda net, frames: net.encoder(frames))
         return features, net.apply(params, frames, method="encode")
 
-    features, gates = jax.eval_shape(encoded, params)
+    features, encoded_TxNxD = jax.eval_shape(encoded, params)
     assert features.dtype == jnp.bfloat16
-    assert gates.dtype == jnp.bfloat16
+    assert encoded_TxNxD.dtype == jnp.bfloat16
     assert {x.dtype for x in jax.tree.leaves((output, params))} == {np.dtype(np.float32)}
     assert jax.eval_shape(lambda x: x.estimate(), output).dtype == jnp.float32
 
 
-def test_published_network_has_the_published_number_of_parameters(project):
-    config = runpy.run_path(project / "configs" / "sum8_2016.py")["get_config"]()
-    net = crnn.build(config.model, digits=10, max_length=config.task.max_length)
+def parameters(config, digits=10):
+    """Shapes of all parameters of a config's network."""
+    net = crnn.build(config, digits=digits)
     frames = jax.ShapeDtypeStruct((1, 1, 28, 28, 1), jnp.uint8)
     starts = jax.ShapeDtypeStruct((1, 1), bool)
-    params = jax.eval_shape(net.init, jax.random.key(0), frames, starts)["params"]
+    return jax.eval_shape(net.init, jax.random.key(0), frames, starts)["params"]
 
-    def count(tree):
-        return sum(x.size for x in jax.tree.leaves(tree))
 
+def count(tree):
+    return sum(x.size for x in jax.tree.leaves(tree))
+
+
+def test_network_published_in_2016_has_its_number_of_parameters(load_config):
     def keras_1_gru(inputs, hidden):
         return 3 * (inputs * hidden + hidden * hidden + hidden)
 
+    params = parameters(load_config("sum8_2016"))
     features = 10 * 10 * 8  # 28 -> 25 by 4x4, -> 12 by the pool, -> 10 by 3x3
-    encoder = params.pop("encoder")
-    assert count([encoder["conv0_kernel"], encoder["conv0_bias"]]) == 136
-    assert count([encoder["conv1_kernel"], encoder["conv1_bias"]]) == 584
-    assert count(encoder) == 136 + 584
+    convs = params["encoder"].pop("convs")
+    assert count([convs["conv0_kernel"], convs["conv0_bias"]]) == 136
+    assert count([convs["conv1_kernel"], convs["conv1_bias"]]) == 584
+    assert count(convs) == 136 + 584
+    assert not params.pop("encoder")
     # A bias more a layer than in Keras 1: it is inside the product with the reset gate.
     assert count(params.pop("gru_0")) == keras_1_gru(features, 100) + 100
     assert count(params.pop("gru_1")) == keras_1_gru(100, 50) + 50
     assert count(params.pop("answer_head")) == 51
     assert not params
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("lenet", 61_706),  # C3 with all its connections
+        ("depth:sigmoid1", 785 * 512 + 513 * 10),
+        ("depth:relu3", 785 * 512 + 2 * 513 * 512 + 513 * 10),
+    ],
+)
+def test_published_networks_have_their_number_of_parameters(name, published, load_config):
+    assert count(parameters(load_config(name))) == published

@@ -1,5 +1,3 @@
-import runpy
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -14,13 +12,16 @@ CONVS = ((2, 3, True), (3, 2, False))
 def test_sizes_before_and_after_each_layer():
     assert conv_sizes(CONVS, 9, 7) == [(9, 7), (3, 2), (2, 1)]
     assert conv_sizes((), 8, 7) == [(8, 7)]
+    same = ((2, 3, True, "same"), (3, 2, False, "same"), (3, 2, False))
+    assert conv_sizes(same, 9, 7) == [(9, 7), (4, 3), (4, 3), (3, 2)]
 
 
 @pytest.mark.parametrize(
     ("dense", "dense_multiply_adds", "recurrent_multiply_adds"),
     [
-        (5, 6 * 5, 3 * 4 * (5 + 4) + 3 * 3 * (4 + 3)),
-        (0, 0, 3 * 4 * (6 + 4) + 3 * 3 * (4 + 3)),
+        ((5,), 6 * 5, 3 * 4 * (5 + 4) + 3 * 3 * (4 + 3)),
+        ((8, 5), 6 * 8 + 8 * 5, 3 * 4 * (5 + 4) + 3 * 3 * (4 + 3)),
+        ((), 0, 3 * 4 * (6 + 4) + 3 * 3 * (4 + 3)),
     ],
 )
 def test_counted_by_hand(dense, dense_multiply_adds, recurrent_multiply_adds):
@@ -31,14 +32,23 @@ def test_counted_by_hand(dense, dense_multiply_adds, recurrent_multiply_adds):
     assert frame_flops(model, 9, 7) == 2 * multiply_adds
 
 
-@pytest.mark.parametrize("name", ["sum8", "sum8_2016"])
-def test_agrees_with_what_xla_counts_in_the_plain_form(name, project, monkeypatch):
-    model = runpy.run_path(project / "configs" / f"{name}.py")["get_config"]().model
-    network = crnn.build(model, digits=10, max_length=1)
+def test_same_layers_counted_by_hand():
+    convs = ((2, 3, True, "same"), (3, 2, False, "same"))
+    model = ConfigDict({"convs": convs, "dense": (5,), "recurrent": ()})
+    first_conv = (9 * 7) * (3 * 3 * 1) * 2
+    second_conv = (4 * 3) * (2 * 2 * 2) * 3
+    assert frame_flops(model, 9, 7) == 2 * (first_conv + second_conv + 4 * 3 * 3 * 5)
+
+
+@pytest.mark.parametrize("name", ["sum8", "sum8_2016", "lenet", "letters", "depth:relu2"])
+def test_agrees_with_what_xla_counts_in_the_plain_form(name, load_config, monkeypatch):
+    config = load_config(name)
+    config.task.max_length = 1
+    network = crnn.build(config, digits=10)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # the form without extra arithmetic
     frames = jax.ShapeDtypeStruct((1, 16, 28, 28, 1), jnp.uint8)
     starts = jax.ShapeDtypeStruct((1, 16), bool)
     params = jax.eval_shape(network.init, jax.random.key(0), frames, starts)
     counted = jax.jit(network.apply).lower(params, frames, starts).cost_analysis()["flops"] / 16
-    ours = frame_flops(model, 28, 28)
+    ours = frame_flops(config.model, 28, 28)
     assert ours <= counted <= 1.03 * ours  # XLA counts what is elementwise too

@@ -9,7 +9,7 @@ from crnn_jax.optimizer import OPTIMIZERS, SCHEDULES
 RATE = 0.1
 
 
-def build(**fields):
+def build(*, frozen=False, **fields):
     settings = {
         "optimizer": "adam",
         "schedule": "constant",
@@ -18,7 +18,8 @@ def build(**fields):
         "weight_decay": 0.0,
         "clip_norm": 0.0,
     }
-    return optimizer.build(ConfigDict(settings | fields))
+    init = {"workdir": "", "part": "encoder", "frozen": frozen}
+    return optimizer.build(ConfigDict({"train": settings | fields, "init": init}))
 
 
 def updates(transformation, gradients):
@@ -75,6 +76,12 @@ def test_adam_is_that_of_its_paper():
     assert_close(updates(build(), gradients), expected)
 
 
+def test_sgd_is_the_gradient_times_the_learning_rate():
+    gradients = list(gradients_of_norm(1.0, 0.1, 2.0))
+    expected = [jax.tree.map(lambda g: -RATE * g, gradient) for gradient in gradients]
+    assert_close(updates(build(optimizer="sgd"), gradients), expected)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_clip_norm_limits_the_gradient_of_all_parameters_together(name):
     gradients = list(gradients_of_norm(5.0, 0.5, 2.0))
@@ -113,9 +120,22 @@ def test_the_schedule_drives_the_optimizer():
 
 
 def test_weight_decay_shrinks_kernels_alone_and_by_the_learning_rate():
-    params = {"bias": np.full(3, 2.0, np.float32), "kernel": np.full((3, 2), 2.0, np.float32)}
+    shapes = {"bias": 3, "kernel": (3, 2), "reset_kernel": (2, 2), "embedding": (3, 2)}
+    params = {name: np.full(shape, 2.0, np.float32) for name, shape in shapes.items()}
     no_gradient = jax.tree.map(np.zeros_like, params)
     transformation = build(weight_decay=0.5)
     change, _ = transformation.update(no_gradient, transformation.init(params), params)
-    np.testing.assert_array_equal(change["bias"], 0)
-    np.testing.assert_allclose(change["kernel"], -RATE * 0.5 * 2.0)
+    for name in ("bias", "embedding"):
+        np.testing.assert_array_equal(change[name], 0)
+    for name in ("kernel", "reset_kernel"):
+        np.testing.assert_allclose(change[name], -RATE * 0.5 * 2.0)
+
+
+def test_a_frozen_part_stays_and_counts_for_nothing_in_the_gradients_norm():
+    big, small = gradients_of_norm(50.0, 5.0)
+    whole = {"params": {"encoder": {"kernel": np.outer(big["a"], big["b"])}, "answer_head": small}}
+    frozen = build(optimizer="sgd", clip_norm=1.0, weight_decay=0.5, frozen=True)
+    (found,) = updates(frozen, [whole])
+    assert not found["params"]["encoder"]["kernel"].any()
+    alone = updates(build(optimizer="sgd", clip_norm=1.0), [small])
+    assert_close([found["params"]["answer_head"]], alone)

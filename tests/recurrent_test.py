@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from crnn_jax.model.recurrent import GRU, GRUStep
+from crnn_jax.model.recurrent import GRU, GRUStep, RunningMean
 
 STEPS, LANES, INPUTS, HIDDEN = 7, 2, 3, 4
 
@@ -158,3 +158,47 @@ def test_parameters_have_the_names_that_checkpoints_know():
             },
         }
     }
+
+
+@jax.jit
+def running_mean(features, starts):
+    return RunningMean().apply({}, features, starts)
+
+
+def test_running_mean_is_the_mean_since_the_last_start():
+    features, starts = random_features(), starts_at(0)
+    starts[4, 1] = starts[5, 1] = True
+    found = running_mean(features, starts)
+    for t, n in np.ndindex(STEPS, LANES):
+        first = max(s for s in range(t + 1) if starts[s, n])
+        expected = features[first : t + 1, n].mean(axis=0, dtype=np.float64)
+        np.testing.assert_allclose(found[t, n], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_running_mean_of_sequences_in_one_lane_is_the_same_as_apart():
+    features = random_features()
+    together = running_mean(features, starts_at(0, 3))
+    np.testing.assert_array_equal(together[:3], running_mean(features[:3], starts_at(0, length=3)))
+    np.testing.assert_array_equal(together[3:], running_mean(features[3:], starts_at(0, length=4)))
+
+
+def test_running_mean_shares_its_gradient_among_the_frames_since_the_start():
+    @jax.jit
+    @jax.grad
+    def gradient(features):
+        return running_mean(features, starts_at(0, 3))[5].sum()
+
+    expected = np.zeros((STEPS, LANES, INPUTS))
+    expected[3:6] = 1 / 3
+    np.testing.assert_allclose(gradient(random_features()), expected, rtol=1e-6)
+
+
+def test_running_mean_of_many_bfloat16_features_is_exact():
+    """A count or a total in bfloat16 itself would stand still at 256."""
+    found = running_mean(np.ones((600, LANES, INPUTS), jnp.bfloat16), starts_at(0, length=600))
+    assert found.dtype == jnp.bfloat16
+    assert (np.asarray(found) == 1).all()
+
+
+def test_running_mean_has_no_parameters():
+    assert RunningMean().init(jax.random.key(0), random_features(), starts_at(0)) == {}

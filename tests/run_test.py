@@ -9,17 +9,12 @@ import jax
 import pytest
 
 from configs.sum8 import get_config
-from crnn_jax import parallel, run
+from crnn_jax import evaluate, parallel, run
 from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.errors import UserError
 from crnn_jax.train import Diverged
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +27,7 @@ def complete_config(data_dir):
     for change in config.data.augment:
         config.data.augment[change] = 0.0
     config.model.convs = ()
-    config.model.dense = 0
+    config.model.dense = ()
     config.model.recurrent = (8,)
     config.train.batch_size = 16
     config.train.steps = 8
@@ -99,7 +94,9 @@ def test_results_hold_what_was_asked_for(complete, optdigits):
     assert results["step"] == 8
     assert results["n"] == 400
     assert [(row["length"], row["n"]) for row in results["per_length"]] == [(1, 200), (2, 200)]
-    for row in (results, *results["per_length"]):
+    assert [(row["step"], row["n"]) for row in results["per_step"]] == [(1, 400), (2, 200)]
+    assert results["lengths"] == []
+    for row in (results, *results["per_length"], *results["per_step"]):
         assert 0 < row["rmse"] < math.inf
         assert 0 <= row["exact"] <= 1
     assert 0 < results["mae"] <= results["rmse"]
@@ -114,10 +111,9 @@ def test_evaluation_as_json_needs_no_config(complete, capsys, step, expected):
     run.evaluate(complete, None, step=step, as_json=True)
     found = answer(capsys)
     assert list(found)[:2] == ["corpus", "step"]
-    assert set(found) == {"corpus", "step", "n", "rmse", "mae", "exact", "baseline_rmse"} | {
-        "per_length",
-        "seconds",
-    }
+    scores_of_all = {"n", "rmse", "mae", "exact", "baseline_rmse"}
+    rows = {"per_length", "per_step", "lengths"}
+    assert set(found) == {"corpus", "step", "seconds"} | scores_of_all | rows
     assert found["step"] == expected
     trained = scores(json.loads((complete / "results.json").read_text()))
     assert (scores(found) == trained) == (expected == 8)
@@ -150,6 +146,47 @@ def test_evaluation_for_people_is_one_table_and_leaves_the_folder_alone(workdir,
         "length 2 rmse {rmse:.3f} · exact {exact:.4f}".format(**results["per_length"][1]).split(),
     ):
         assert row in lines, row
+
+
+def test_other_lengths_can_be_tested_than_the_run_s_own(complete, config, capsys):
+    config.eval.lengths = (1, 3)
+    run.evaluate(complete, config, step="latest", as_json=True)
+    found = answer(capsys)
+    assert [(row["length"], row["n"]) for row in found["lengths"]] == [(1, 400), (3, 133)]
+    run.evaluate(complete, config, step="latest", as_json=False)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for row in found["lengths"]:
+        line = "{n} of length {length} rmse {rmse:.3f} · exact {exact:.4f}".format(**row)
+        assert line.split() in lines
+
+
+def test_which_glyph_it_is_has_no_rmse_and_the_best_is_the_most_exact(
+    config, tmp_path, capsys, monkeypatch
+):
+    config.task.name, config.task.every_step = "glyph", True
+    exact = iter([0.9, 0.3])
+    monkeypatch.setattr(
+        evaluate, "validation", lambda *args: lambda params: {"exact": next(exact), "n": 40}
+    )
+    run.train(tmp_path, config, profile=False)
+    printed = capsys.readouterr()
+    assert "rmse" not in printed.out + printed.err
+    assert "validation: exact 0.9000" in printed.err
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    found = {k: v for line in lines for k, v in line.items() if k.startswith("validation")}
+    assert found == {"validation_exact": 0.3}
+
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert not {"rmse", "mae", "baseline_rmse"} & results.keys()
+    for row in (*results["per_length"], *results["per_step"]):
+        assert {"n", "exact"} == row.keys() - {"length", "step"}
+    for row in results["per_step"]:
+        assert "after frame {step} exact {exact:.4f}".format(**row).split() in [
+            line.split() for line in printed.out.splitlines()
+        ]
+
+    run.evaluate(tmp_path, None, step="best", as_json=True)
+    assert answer(capsys)["step"] == 4
 
 
 def test_an_interrupted_run_goes_on_where_it_was_and_says_so(complete, tmp_path, config, capsys):

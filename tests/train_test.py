@@ -123,6 +123,42 @@ def test_micro_batches_change_only_the_order_of_sums(config, optdigits):
     np.testing.assert_allclose(first_losses(4), first_losses(16), rtol=1e-5)
 
 
+@pytest.mark.parametrize("every_step", [False, True])
+def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits, every_step):
+    """Over all real frames, or over the last ones alone; and so is its gradient."""
+    config.task.every_step = every_step
+    config.model.head, config.model.convs = "cumulative", ()  # which compiles sooner
+    config.model.feature_dropout = config.model.dropout = 0.0
+    for change in config.data.augment:
+        config.data.augment[change] = 0.0
+    trainer = Trainer(config, optdigits)
+    state = trainer.initial_state()
+    lengths_B = trainer.draw.lengths(config.train.batch_size)
+    indices_BxL = trainer.draw.image_indices(0, np.arange(config.train.batch_size))
+    frames_LxBxHxW = optdigits.train.images_NxHxW[indices_BxL.T]
+    target_LxB = np.cumsum(optdigits.train.labels_N[indices_BxL.T], axis=0)
+    starts_LxB = np.arange(4)[:, None] == np.zeros_like(lengths_B)[None]
+    if every_step:
+        asked_LxB = np.arange(4)[:, None] < lengths_B[None]
+    else:
+        asked_LxB = np.arange(4)[:, None] == lengths_B[None] - 1
+
+    @jax.jit
+    @jax.value_and_grad
+    def mean_loss(params):
+        value_LxB = trainer.network.apply(params, frames_LxBxHxW[..., None], starts_LxB).value_TxN
+        return ((value_LxB - target_LxB) ** 2)[asked_LxB].mean()
+
+    loss, gradient = mean_loss(state.params)
+    norm = np.sqrt(sum(np.sum(np.square(x)) for x in jax.tree.leaves(gradient)))
+    state = parallel.replicate(state)
+    source = next(trainer.feed.sources(0))
+    _, metrics = trainer.dispatch(state, parallel.local_devices(), source)
+    found = jax.device_get(parallel.local(metrics))
+    np.testing.assert_allclose(found["loss"][0], loss, rtol=1e-5)
+    np.testing.assert_allclose(found["gradient_norm"][0], norm, rtol=1e-4)
+
+
 def test_learns_to_read_digits_from_sums_alone(config, optdigits, tmp_path):
     config.train.batch_size = 64
     config.train.steps = 300

@@ -15,6 +15,11 @@ __all__ = ["Corpus", "Split", "load_corpus"]
 NUM_CLASSES = {"mnist": 10, "optdigits": 10, "emnist/letters": 26, "emnist/letters-a-j": 10}
 
 
+def glyph_name(corpus: str, label: int) -> str:
+    """What people call a glyph of a corpus: a digit, or a letter."""
+    return "abcdefghijklmnopqrstuvwxyz"[label] if corpus.startswith("emnist") else str(label)
+
+
 @dataclasses.dataclass(frozen=True)
 class Corpus:
     """Images of single glyphs and their labels, in memory."""

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax import Array
 
-IMAGES, DROPOUT, AUGMENTATION = range(3)
+IMAGES, DROPOUT, AUGMENTATION, SCENE = range(4)
 """What a sequence's random keys are for."""
 
 
@@ -44,6 +44,11 @@ class Lanes:
         t, n = np.nonzero(self.ends_TxN)
         order = np.argsort(self.sequence_TxN[t, n])
         return t[order], n[order]
+
+    @property
+    def count(self) -> int:
+        """Number of sequences in the lanes."""
+        return int(self.ends_TxN.sum())
 
     @property
     def real_TxN(self) -> np.ndarray:
@@ -134,7 +139,7 @@ class Draw:
         )(sequences_B)
 
     def key(self, step: int | Array, sequence: int | Array, purpose: int) -> Array:
-        """The random key of one sequence of one step for `IMAGES`, `DROPOUT` or `AUGMENTATION`."""
+        """The random key of one sequence of one step for one purpose, such as `IMAGES`."""
         key = jax.random.key(self.seed)
         for number in (step, sequence, purpose):
             key = jax.random.fold_in(key, number)

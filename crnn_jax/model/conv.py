@@ -51,6 +51,16 @@ def conv_max_pool(frame_HxWxC: Array, kernel: Array) -> Array:
     return max_pool(conv(frame_HxWxC, kernel))
 
 
+def pad_same(frame_HxWxC: Array, size: int) -> Array:
+    """The frame with so many zeros around it that a valid convolution keeps its size.
+
+    Of an odd number the larger half lies behind, as in Keras.
+    """
+    before = (size - 1) // 2
+    border = (before, size - 1 - before)
+    return jnp.pad(frame_HxWxC, (border, border, (0, 0)))
+
+
 def xla_conv(frame_HxWxC: Array, kernel: Array) -> Array:
     """`conv` by XLA's own convolution: what GPU and TPU have hardware and libraries for."""
     layout = ("NHWC", "HWIO", "NHWC")

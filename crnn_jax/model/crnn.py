@@ -8,113 +8,164 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from crnn_jax.model.encoder import FramesEncoder
+from crnn_jax.model.decoder import Decoder, Text
+from crnn_jax.model.dropout import lane_dropout
+from crnn_jax.model.encoder import Encoder
 from crnn_jax.model.heads import Cumulative, Last, Marginal, Posterior, Value
-from crnn_jax.model.recurrent import GRU
+from crnn_jax.model.recurrent import GRU, RunningMean
+from crnn_jax.tasks import TASKS, Task
 
-HEADS = ("last", "cumulative", "marginal")
+AGGREGATORS = ("gru", "mean", "none")
+HEADS = ("last", "cumulative", "marginal", "decoder")
 
 
 class CRNN(nn.Module):
-    """Frame encoder, GRU layers and head.
+    """Frame encoder, aggregator and head.
 
     Frames stand in N lanes of T steps (`data/draw.py`): a lane holds whole sequences one behind
     the other, and `starts_TxN` is true where one begins.
 
     Attributes:
-      convs, dense, activation: see `FrameEncoder`.
-      recurrent: units of each GRU layer, at least one.
-      feature_dropout: share of the encoder's features set to zero in training.
-      dropout: share of the last hidden states' units set to zero in training.
-      head: one of `HEADS`, the classes of `heads.py`.
-      digits, max_length: for the marginal head.
-      dtype: what encoder and GRU compute in; parameters and the head are float32.
+      convs, dense, activation: see `Encoder`.
+      aggregator: one of `AGGREGATORS`: GRU layers, the mean of the features so far, or each
+        frame's features alone.
+      recurrent: units of each GRU layer.
+      feature_dropout: the encoder's dropout.
+      dropout: share of the last states' units set to zero in training.
+      head: one of `HEADS`, the classes of `heads.py` and `decoder.py`.
+      decoder: units of the decoder.
+      task, digits, max_length: what is asked, of how many classes and frames.
+      dtype: what encoder and aggregator compute in; parameters and the head are float32.
     """
 
-    convs: Sequence[tuple[int, int, bool]]
-    dense: int
+    convs: Sequence[tuple]
+    dense: Sequence[int]
     activation: str
+    aggregator: str
     recurrent: Sequence[int]
     feature_dropout: float
     dropout: float
     head: str
+    decoder: int
+    task: Task
     digits: int
     max_length: int
     dtype: jnp.dtype
 
     def setup(self) -> None:
         """Makes the parts."""
-        self.encoder = FramesEncoder(self.convs, self.dense, self.activation, self.dtype)
-        self.gru = [GRU(hidden, self.dtype) for hidden in self.recurrent]
+        self.encoder = Encoder(
+            self.convs, self.dense, self.activation, self.feature_dropout, self.dtype
+        )
+        match self.aggregator:
+            case "gru":
+                self.gru = [GRU(hidden, self.dtype) for hidden in self.recurrent]
+            case "mean":
+                self.running_mean = RunningMean()
         match self.head:
             case "last":
                 self.answer_head = Last()
             case "cumulative":
                 self.answer_head = Cumulative()
             case "marginal":
-                self.answer_head = Marginal(self.digits, self.max_length)
+                self.answer_head = Marginal(self.task, self.digits, self.max_length)
+            case "decoder":
+                symbols = self.task.symbols(self.max_length)
+                self.answer_head = Decoder(self.decoder, len(self.task.vocabulary), symbols)
 
-    def encode(self, frames_FxHxWxC: Array) -> Array:
-        """Encodes uint8 frames to the first GRU's gate inputs, Fx3H: all that needs no time."""
-        return self.gru[0].project(self.encoder(frames_FxHxWxC))
+    def encode(self, frames_TxNxHxWxC: Array, dropout_keys_N: Array | None = None) -> Array:
+        """All that needs no time: uint8 frames to what `aggregate` takes, TxNxD.
 
-    def aggregate(
-        self, gates_TxNx3H: Array, starts_TxN: Array, dropout_keys_N: Array | None = None
-    ) -> Value | Posterior:
-        """Runs the GRU layers over `encode`'s output and reads the head at every step.
+        That is the features; for GRU layers, the gate inputs of the first, TxNx3H.
 
         Args:
-          gates_TxNx3H: encoded frames.
-          starts_TxN: bool, true where a sequence starts.
+          frames_TxNxHxWxC: frames in lanes.
           dropout_keys_N: one random key a lane, to train with dropout; None without.
         """
-        hidden_TxNxH = self.gru[0](gates_TxNx3H, starts_TxN)
-        for layer in self.gru[1:]:
-            hidden_TxNxH = layer(layer.project(hidden_TxNxH), starts_TxN)
+        features_TxNxD = self.encoder(frames_TxNxHxWxC, dropout_keys_N)
+        if self.aggregator == "gru":
+            return self.gru[0].project(features_TxNxD)
+        return features_TxNxD
+
+    def aggregate(
+        self,
+        encoded_TxNxD: Array,
+        starts_TxN: Array,
+        dropout_keys_N: Array | None = None,
+        right_NxS: Array | None = None,
+    ) -> Value | Posterior | Text:
+        """Runs the aggregator over `encode`'s output and reads the head.
+
+        Args:
+          encoded_TxNxD: encoded frames.
+          starts_TxN: bool, true where a sequence starts.
+          dropout_keys_N: one random key a lane, to train with dropout; None without.
+          right_NxS: the right symbols, to train a decoder.
+        """
+        hidden_TxNxH = encoded_TxNxD
+        match self.aggregator:
+            case "gru":
+                hidden_TxNxH = self.gru[0](encoded_TxNxD, starts_TxN)
+                for layer in self.gru[1:]:
+                    hidden_TxNxH = layer(layer.project(hidden_TxNxH), starts_TxN)
+            case "mean":
+                hidden_TxNxH = self.running_mean(encoded_TxNxD, starts_TxN)
         if dropout_keys_N is not None:
             hidden_TxNxH = lane_dropout(hidden_TxNxH, dropout_keys_N, self.dropout)
+        if self.head == "decoder":
+            return self.answer_head(hidden_TxNxH, right_NxS)
         return self.answer_head(hidden_TxNxH, starts_TxN)
 
     def __call__(
-        self, frames_TxNxHxWxC: Array, starts_TxN: Array, dropout_keys_N: Array | None = None
-    ) -> Value | Posterior:
-        """`encode` all frames at once, then `aggregate`; with dropout of features if with keys."""
-        steps, lanes = starts_TxN.shape
-        features = self.encoder(frames_TxNxHxWxC.reshape(-1, *frames_TxNxHxWxC.shape[2:]))
-        features_TxNxD = features.reshape(steps, lanes, -1)
-        if dropout_keys_N is not None:
-            other_keys_N = jax.vmap(jax.random.fold_in, in_axes=(0, None))(dropout_keys_N, 1)
-            features_TxNxD = lane_dropout(features_TxNxD, other_keys_N, self.feature_dropout)
-        gates_TxNx3H = self.gru[0].project(features_TxNxD)
-        return self.aggregate(gates_TxNx3H, starts_TxN, dropout_keys_N)
+        self,
+        frames_TxNxHxWxC: Array,
+        starts_TxN: Array,
+        dropout_keys_N: Array | None = None,
+        right_NxS: Array | None = None,
+    ) -> Value | Posterior | Text:
+        """`encode`, then `aggregate`."""
+        encoded_TxNxD = self.encode(frames_TxNxHxWxC, dropout_keys_N)
+        return self.aggregate(encoded_TxNxD, starts_TxN, dropout_keys_N, right_NxS)
 
 
-def lane_dropout(hidden_TxNxH: Array, keys_N: Array, rate: float) -> Array:
-    """Dropout with a random key a lane, so that no split of the lanes changes what is dropped."""
-    if rate == 0:
-        return hidden_TxNxH
-    steps, _, units = hidden_TxNxH.shape
-    keep_NxTxH = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (steps, units)))(keys_N)
-    return jnp.where(keep_NxTxH.swapaxes(0, 1), hidden_TxNxH / (1 - rate), 0)
-
-
-def build(model: ConfigDict, *, digits: int, max_length: int) -> CRNN:
-    """The network of a config's `model` section.
+def build(config: ConfigDict, *, digits: int) -> CRNN:
+    """The network of a config.
 
     Args:
-      model: fields convs, dense, activation, recurrent, dropout, head, dtype.
+      config: its `model` section, `task.name` and `task.max_length` are read.
       digits: number of classes of the corpus.
-      max_length: longest sequence asked about.
     """
+    model = config.model
     return CRNN(
         convs=tuple(tuple(layer) for layer in model.convs),
-        dense=model.dense,
+        dense=tuple(model.dense),
         activation=model.activation,
+        aggregator=model.aggregator,
         recurrent=tuple(model.recurrent),
         feature_dropout=model.feature_dropout,
         dropout=model.dropout,
         head=model.head,
+        decoder=model.decoder,
+        task=TASKS[config.task.name],
         digits=digits,
-        max_length=max_length,
+        max_length=config.task.max_length,
         dtype=jnp.dtype(model.dtype),
     )
+
+
+def example(config: ConfigDict, image_shape: tuple[int, int]) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """Shapes of one lane of what a config's network sees: frames and starts.
+
+    Args:
+      config: its `task` section is read.
+      image_shape: height and width of the corpus's images, in pixels.
+    """
+    lane = (config.task.max_length, 1)
+
+    def show() -> tuple[Array, Array]:
+        images, labels = jnp.zeros((*lane, *image_shape), jnp.uint8), jnp.zeros(lane, jnp.int32)
+        starts, keys = jnp.zeros(lane, bool), jax.random.split(jax.random.key(0), 1)
+        frames, starts, _ = TASKS[config.task.name].show(images, labels, starts, keys)
+        return frames[..., None], starts
+
+    return jax.eval_shape(show)

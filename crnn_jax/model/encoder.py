@@ -1,4 +1,4 @@
-"""The frame encoder: a CNN over one frame, mapped over all frames by `nn.vmap`."""
+"""The frame encoder: a CNN mapped over all frames by `nn.vmap`, then dense layers."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,55 +6,100 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from crnn_jax.model.conv import conv, conv_max_pool
+from crnn_jax.model.conv import conv, conv_max_pool, pad_same
+from crnn_jax.model.dropout import fold_lanes, lane_dropout
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": jnp.tanh}
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": nn.relu,
+    "tanh": jnp.tanh,
+    "sigmoid": nn.sigmoid,
+}
 
-INITIALIZERS = {"relu": nn.initializers.he_normal, "tanh": nn.initializers.lecun_normal}
-"""Initializers that keep the size of activations through the layers."""
+INITIALIZERS = {
+    "relu": nn.initializers.he_normal,
+    "tanh": nn.initializers.lecun_normal,
+    "sigmoid": nn.initializers.glorot_uniform,
+}
+"""Initializers that keep the size of activations through the layers; for sigmoid, where none
+does, the usual one."""
 
 
-class FrameEncoder(nn.Module):
-    """Convolutions, each with bias, optional 2x2 max pool and activation; then flattened.
+class FrameConvs(nn.Module):
+    """Convolutions of one frame, each with bias, optional 2x2 max pool and activation; flattened.
 
     Attributes:
-      convs: one (features, kernel size, pool) a layer; kernels are square and valid.
-      dense: features of a dense layer with activation after them; 0 for none.
+      convs: one (features, kernel size, pool) a layer, or (features, kernel size, pool, "same")
+        for one that is padded so that it keeps height and width; kernels are square.
       activation: a name in `ACTIVATIONS`. All are monotone, so pooling before them is the same
         as after them, and cheaper.
       dtype: what is computed in; parameters are float32.
     """
 
-    convs: Sequence[tuple[int, int, bool]]
-    dense: int
+    convs: Sequence[tuple]
     activation: str
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, frame_HxWxC: Array) -> Array:
-        """Encodes one uint8 frame HxWxC to features D, in `dtype`."""
+        """Maps one uint8 frame HxWxC to features D, in `dtype`."""
         activation = ACTIVATIONS[self.activation]
         x = frame_HxWxC.astype(self.dtype) / 255
-        for i, (features, size, pool) in enumerate(self.convs):
+        for i, (features, size, pool, *same) in enumerate(self.convs):
             shape = (size, size, x.shape[-1], features)
             kernel = self.param(f"conv{i}_kernel", INITIALIZERS[self.activation](), shape)
             bias = self.param(f"conv{i}_bias", nn.initializers.zeros, (features,))
             apply = conv_max_pool if pool else conv
-            x = apply(x, kernel.astype(self.dtype))
+            x = apply(pad_same(x, size) if same else x, kernel.astype(self.dtype))
             x = activation(x + bias.astype(self.dtype)[None, None])
-        x = x.reshape(-1)
-        if self.dense:
-            initializer = INITIALIZERS[self.activation]()
-            dense = nn.Dense(self.dense, dtype=self.dtype, kernel_init=initializer, name="dense")
-            x = activation(dense(x))
-        return x
+        return x.reshape(-1)
 
 
-FramesEncoder = nn.vmap(
-    FrameEncoder,
+FramesConvs = nn.vmap(
+    FrameConvs,
     in_axes=0,
     out_axes=0,
     variable_axes={"params": None},
     split_rngs={"params": False},
 )
-"""`FrameEncoder` over frames FxHxWxC to features FxD, one set of parameters for all."""
+"""`FrameConvs` over frames FxHxWxC to features FxD, one set of parameters for all."""
+
+
+class Encoder(nn.Module):
+    """`FrameConvs` over all frames, then dense layers with activation, all without time.
+
+    Attributes:
+      convs, activation, dtype: see `FrameConvs`.
+      dense: features of each dense layer.
+      dropout: share of each dense layer's features set to zero in training, or of the
+        convolutions' where there is no dense layer.
+    """
+
+    convs: Sequence[tuple]
+    dense: Sequence[int]
+    activation: str
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, frames_TxNxHxWxC: Array, dropout_keys_N: Array | None = None) -> Array:
+        """Encodes uint8 frames to features TxNxD, in `dtype`.
+
+        Args:
+          frames_TxNxHxWxC: frames in N lanes of T steps.
+          dropout_keys_N: one random key a lane, to train with dropout; None without.
+        """
+        steps, lanes = frames_TxNxHxWxC.shape[:2]
+        frames = frames_TxNxHxWxC.reshape(steps * lanes, *frames_TxNxHxWxC.shape[2:])
+        convs = FramesConvs(self.convs, self.activation, self.dtype, name="convs")
+        x = convs(frames).reshape(steps, lanes, -1)
+        for i, features in enumerate(self.dense):
+            initializer = INITIALIZERS[self.activation]()
+            dense = nn.Dense(features, dtype=self.dtype, kernel_init=initializer, name=f"dense{i}")
+            x = ACTIVATIONS[self.activation](dense(x))
+            x = self._drop(x, dropout_keys_N, i)
+        return x if self.dense else self._drop(x, dropout_keys_N, 0)
+
+    def _drop(self, features_TxNxD: Array, keys_N: Array | None, layer: int) -> Array:
+        if keys_N is None:
+            return features_TxNxD
+        return lane_dropout(features_TxNxD, fold_lanes(keys_N, 1 + layer), self.dropout)

@@ -10,8 +10,9 @@ def conv_sizes(
 ) -> list[tuple[int, int]]:
     """Height and width of a frame before the first and after each convolution with its pool."""
     sizes = [(height, width)]
-    for _, size, pool in convs:
-        height, width = height - size + 1, width - size + 1
+    for _, size, pool, *same in convs:
+        if not same:
+            height, width = height - size + 1, width - size + 1
         if pool:
             height, width = height // 2, width // 2
         sizes.append((height, width))
@@ -32,12 +33,12 @@ def frame_flops(model: ConfigDict, height: int, width: int) -> int:
     multiply_adds = 0
     channels = 1
     sizes = conv_sizes(model.convs, height, width)
-    for (features, size, _), (high, wide) in zip(model.convs, sizes, strict=False):
-        positions = (high - size + 1) * (wide - size + 1)
+    for (features, size, _, *same), (high, wide) in zip(model.convs, sizes, strict=False):
+        positions = high * wide if same else (high - size + 1) * (wide - size + 1)
         multiply_adds += positions * size * size * channels * features
         channels = features
     inputs = sizes[-1][0] * sizes[-1][1] * channels
-    for units in (model.dense,) if model.dense else ():
+    for units in model.dense:
         multiply_adds += inputs * units
         inputs = units
     for units in model.recurrent:

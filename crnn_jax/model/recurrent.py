@@ -1,8 +1,8 @@
-"""The aggregator: GRU layers over time, with the input's products outside the loop."""
+"""Aggregators: GRU layers over time, their input's products outside the loop; a running mean."""
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 
 class GRUStep(nn.Module):
@@ -85,3 +85,33 @@ class GRU(nn.Module):
         carry = jnp.zeros((gates_TxNx3H.shape[1], self.hidden), self.dtype)
         _, hidden_TxNxH = self.step(carry, (gates_TxNx3H, starts_TxN))
         return hidden_TxNxH
+
+
+class RunningMean(nn.Module):
+    """The mean of a sequence's features so far: the aggregator without memory of the order."""
+
+    @nn.compact
+    def __call__(self, features_TxNxD: Array, starts_TxN: Array) -> Array:
+        """Runs over time.
+
+        Args:
+          features_TxNxD: the encoder's features.
+          starts_TxN: bool, true where a sequence starts.
+
+        Returns:
+          mean_TxNxD in the features' dtype.
+        """
+
+        def add(
+            carry: tuple[Array, Array], inputs: tuple[Array, Array]
+        ) -> tuple[tuple[Array, Array], Array]:
+            total_NxD, count_N = carry
+            features_NxD, starts_N = inputs
+            total_NxD = jnp.where(starts_N[:, None], 0, total_NxD) + features_NxD
+            count_N = jnp.where(starts_N, 0, count_N) + 1
+            return (total_NxD, count_N), total_NxD / count_N[:, None]
+
+        features = features_TxNxD.astype(jnp.float32)
+        nothing = (jnp.zeros_like(features[0]), jnp.zeros(features.shape[1]))
+        _, mean_TxNxD = lax.scan(add, nothing, (features, starts_TxN))
+        return mean_TxNxD.astype(features_TxNxD.dtype)

@@ -1,0 +1,25 @@
+"""Dropout that does not depend on how lanes are divided over devices and micro-batches."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def lane_dropout(hidden_TxNxH: Array, keys_N: Array, rate: float) -> Array:
+    """Dropout with a random key a lane, so that no split of the lanes changes what is dropped.
+
+    Args:
+      hidden_TxNxH: features or states.
+      keys_N: one random key a lane.
+      rate: share of the units set to zero; the others are scaled up by 1 / (1 - rate).
+    """
+    if rate == 0:
+        return hidden_TxNxH
+    steps, _, units = hidden_TxNxH.shape
+    keep_NxTxH = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (steps, units)))(keys_N)
+    return jnp.where(keep_NxTxH.swapaxes(0, 1), hidden_TxNxH / (1 - rate), 0)
+
+
+def fold_lanes(keys_N: Array, number: int) -> Array:
+    """Other keys for the same lanes, one set for each number."""
+    return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys_N, number)

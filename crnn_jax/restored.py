@@ -1,0 +1,66 @@
+"""A trained network, read back from a run's folder."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from ml_collections import ConfigDict
+
+from crnn_jax.checkpoint import Checkpoints
+from crnn_jax.config import check_fields, check_names
+from crnn_jax.data.corpora import NUM_CLASSES
+from crnn_jax.errors import UserError
+from crnn_jax.model import crnn
+from crnn_jax.model.crnn import CRNN
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A network with its parameters, and what is known of its training.
+
+    Attributes:
+      config: the run's.
+      corpus: identity of the corpus it was trained on.
+      step: updates made.
+      network: the Flax module.
+      params: its parameters, NumPy arrays.
+    """
+
+    config: ConfigDict
+    corpus: str
+    step: int
+    network: CRNN
+    params: Any
+
+    @property
+    def corpus_name(self) -> str:
+        """Name of the corpus, such as mnist."""
+        return self.corpus.partition(":")[0]
+
+
+def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") -> Restored:
+    """Reads one checkpoint of a run, with the config stored in it.
+
+    Args:
+      workdir: folder of a run.
+      which: "latest", "best" or a step.
+
+    Raises:
+      UserError: the folder holds no run, or not this checkpoint, or its config is of another
+        version of this program.
+    """
+    folder = workdir / "checkpoints"
+    if not folder.is_dir():
+        raise UserError(f"no run in {workdir}: expected the --workdir of a run")
+    with Checkpoints.open_to_read(folder) as checkpoints:
+        step, state, notes = checkpoints.restore(which, like=None)
+    config = ConfigDict(notes["config"])
+    check_names(config, f"the config of the run in {workdir}")
+    check_fields(config)
+    corpus = notes["corpus"]
+    if not isinstance(state, dict) or "params" not in state:
+        raise UserError(
+            f"step {step} in {folder} holds no parameters: expected a run of this program"
+        )
+    network = crnn.build(config, digits=NUM_CLASSES[corpus.partition(":")[0]])
+    return Restored(config, corpus, step, network, state["params"])

@@ -1,0 +1,82 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from crnn_jax.model.decoder import OWN, Decoder, Text, WriteSymbol
+
+T, N, H, V, S = 3, 4, 8, 6, 7
+DECODER = Decoder(hidden=H, vocabulary=V, symbols=S)
+
+
+def random_hidden():
+    return np.random.default_rng(0).normal(0, 1, (T, N, 8)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def params():
+    shapes = jax.eval_shape(DECODER.init, jax.random.key(0), random_hidden())
+    rng = np.random.default_rng(1)
+    return jax.tree.map(lambda x: rng.normal(0, 1, x.shape).astype(x.dtype), shapes)
+
+
+@jax.jit
+def freely(params, hidden):
+    return DECODER.apply(params, hidden).logits_NxSxV
+
+
+@jax.jit
+def given(params, hidden, right_NxS):
+    return DECODER.apply(params, hidden, right_NxS).logits_NxSxV
+
+
+def test_the_scan_is_a_loop_over_symbols(params):
+    hidden = random_hidden()
+    inner = params["params"]
+    memory = hidden.swapaxes(0, 1)
+    state = np.tanh(memory[:, -1] @ inner["state"]["kernel"] + inner["state"]["bias"])
+    carry, logits = (state, np.full(N, V)), []
+    step = jax.jit(lambda *inputs: WriteSymbol(H, V).apply({"params": inner["write"]}, *inputs))
+    for s in range(S):
+        carry, of_symbol = step(carry, np.full(N, OWN), inner["places"][s], memory)
+        logits.append(of_symbol)
+    found = freely(params, hidden)
+    np.testing.assert_allclose(found, np.stack(logits, axis=1), rtol=1e-4, atol=1e-5)
+    assert len(np.unique(np.argmax(found, axis=-1))) > 2
+
+
+def test_given_what_it_wrote_itself_it_writes_the_same(params):
+    alone = freely(params, random_hidden())
+    again = given(params, random_hidden(), np.argmax(alone, axis=-1))
+    np.testing.assert_allclose(again, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_a_given_symbol_changes_what_comes_after_it_and_nothing_before(params):
+    right = np.random.default_rng(2).integers(0, V, (N, S))
+    other = right.copy()
+    other[:, 2] = (other[:, 2] + 1) % V
+    before, after = (np.asarray(given(params, random_hidden(), x)) for x in (right, other))
+    np.testing.assert_array_equal(before[:, :3], after[:, :3])
+    assert (before[:, 3] != after[:, 3]).any(axis=-1).all()
+
+
+def test_every_frame_is_seen_and_lanes_are_apart(params):
+    @jax.jit
+    @jax.jacobian
+    def influence(hidden):
+        return jnp.sum(DECODER.apply(params, hidden).logits_NxSxV, axis=(1, 2))
+
+    found = np.abs(influence(random_hidden())).max(axis=-1)  # N x T x N
+    for n in range(N):
+        assert (found[n, :, n] > 0).all()
+        assert not np.delete(found[n], n, axis=1).any()
+
+
+def test_text():
+    logits = np.log(np.array([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]], np.float32))
+    text = Text(logits)
+    np.testing.assert_array_equal(text.answer(), [[0, 2]])
+    np.testing.assert_allclose(text.confidence(), [[0.5, 0.8]], rtol=1e-6)
+    np.testing.assert_allclose(
+        text.loss(np.array([[1, 2]])), [-(np.log(0.25) + np.log(0.8)) / 2], rtol=1e-6
+    )
