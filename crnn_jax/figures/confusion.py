@@ -1,0 +1,89 @@
+"""What is taken for what."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from crnn_jax.data.corpora import NUM_CLASSES, glyph_name
+from crnn_jax.figures.reading import Numbers, Texts
+from crnn_jax.restored import Restored
+
+OTHER = "other"
+
+
+def confusion_counts(target_N: np.ndarray, answer_N: np.ndarray, classes: int) -> np.ndarray:
+    """How often each class was answered by each.
+
+    Args:
+      target_N: right classes, 0 … classes - 1.
+      answer_N: answers; any whole numbers.
+      classes: their number C.
+
+    Returns:
+      Cx(C + 1): rows are right classes, columns answers, the last one all that are no class.
+    """
+    known_N = (answer_N >= 0) & (answer_N < classes)
+    counts = np.zeros((classes, classes + 1), np.int64)
+    np.add.at(counts, (target_N, np.where(known_N, answer_N, classes)), 1)
+    return counts
+
+
+def draw_confusion(restored: Restored, reading: Numbers | Texts) -> Figure:
+    """Draws which digit is taken for which; of written answers, which symbol.
+
+    Args:
+      restored: the network.
+      reading: of images read alone, or of written answers.
+    """
+    if isinstance(reading, Texts):
+        names = restored.network.task.vocabulary
+        counts = confusion_counts(
+            reading.target_BxS.reshape(-1), reading.answer_BxS.reshape(-1), len(names)
+        )
+        subject = f"Symbols of {len(reading.target_BxS):,} test answers"
+    else:
+        names = [
+            glyph_name(restored.corpus_name, i) for i in range(NUM_CLASSES[restored.corpus_name])
+        ]
+        counts = confusion_counts(
+            reading.last(reading.target_BxL), reading.last(reading.answer_BxL), len(names)
+        )
+        subject = f"Each of {counts.sum():,} test images read alone"
+    return draw_counts(counts, names, subject)
+
+
+def draw_counts(counts_CxC1: np.ndarray, names: Sequence[str], subject: str) -> Figure:
+    """Draws `confusion_counts`: errors coloured, by their logarithm.
+
+    Args:
+      counts_CxC1: the counts; answers that are no class get a column if there are any.
+      names: of the classes.
+      subject: begins the title, which goes on with the share that is right.
+    """
+    classes, answers = len(names), list(names)
+    if counts_CxC1[:, -1].any():
+        answers.append(OTHER)
+    counts = counts_CxC1[:, : len(answers)]
+    diagonal = np.eye(*counts.shape, dtype=bool)
+    right, total = counts[diagonal].sum(), counts.sum()
+    errors = np.ma.masked_where(diagonal | (counts == 0), counts)
+    side = 2 + max(4.2, 0.3 * classes)
+    figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    most = max(2, int(errors.max())) if errors.count() else 2
+    axes.imshow(errors, cmap="YlOrRd", norm=LogNorm(1, most), interpolation="nearest")
+    size = 8 if classes <= 12 else 6
+    for row, column in np.argwhere(counts > 0):
+        count = counts[row, column]
+        hit = row == column
+        dark = not hit and np.log(count) > 0.6 * np.log(most) and most > 2
+        colour = "tab:gray" if hit else "white" if dark else "black"
+        axes.text(column, row, f"{count}", fontsize=size, color=colour, ha="center", va="center")
+    long = max(map(len, names)) > 2
+    axes.set_xticks(range(len(answers)), answers, rotation=90 if long else 0)
+    axes.set_yticks(range(classes), names)
+    axes.set(xlabel="answer", ylabel="right")
+    axes.set_title(f"{subject}: {right / total:.2%} right", fontsize=10)
+    return figure

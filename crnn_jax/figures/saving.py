@@ -1,0 +1,77 @@
+"""Figures as PNG files and as images for TensorBoard."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from crnn_jax.errors import UserError
+
+MOST_BYTES = 200_000
+"""Of a file; a larger one gets a palette, which makes it a third to a half as large."""
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """A figure as it looks, height × width × RGB, uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
+
+
+def save(figures: Mapping[str, Figure], workdir: Path, step: int) -> list[Path]:
+    """Writes figures to `workdir`/figures/NAME.png and to `workdir`/tensorboard.
+
+    Args:
+      figures: by name.
+      workdir: folder of a run.
+      step: at which TensorBoard shows them.
+
+    Returns:
+      Paths of the files, each written whole or not at all.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    from tensorboardX import SummaryWriter  # half a second
+
+    images = {name: pixels(figure) for name, figure in figures.items()}
+    paths = []
+    try:
+        (workdir / "figures").mkdir(parents=True, exist_ok=True)
+        for name, image_HxWx3 in images.items():
+            paths.append(workdir / "figures" / f"{name}.png")
+            _write_png(paths[-1], image_HxWx3)
+        logdir = str(workdir / "tensorboard")
+        with SummaryWriter(logdir=logdir, filename_suffix=".figures") as events:
+            for name, image_HxWx3 in images.items():
+                events.add_image(f"figures/{name}", image_HxWx3, step, dataformats="HWC")
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"no figures can be written to {workdir} ({reason}): expected a folder that you can "
+            "write to"
+        ) from error
+    return paths
+
+
+def _write_png(path: Path, image_HxWx3: np.ndarray) -> None:
+    image = Image.fromarray(image_HxWx3)
+    encoded = _encode(image)
+    if len(encoded) > MOST_BYTES:
+        encoded = _encode(image.quantize(dither=Image.Dither.NONE))
+    draft = path.with_name(path.name + ".tmp")
+    try:
+        draft.write_bytes(encoded)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _encode(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
