@@ -1,0 +1,108 @@
+"""Trains all variants of a config that its `sweep()` names, one run after another.
+
+python launch/sweep.py configs/depth.py [--seeds=3] [--runs=runs] [--config.FIELD=VALUE ...]
+
+Prints a table of all results and draws their validation curves. A complete run is not trained
+again, and one that was interrupted goes on: start the same command again.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from crnn_jax.config_file import load_sweep
+from crnn_jax.errors import UserError
+from crnn_jax.progress import print_table
+
+
+def main(argv: Sequence[str]) -> int:
+    """Does what the command line asks.
+
+    Args:
+      argv: the arguments, without the program's name.
+
+    Returns:
+      The exit status: 0; 2 after one line on stderr about a mistake of the user; or that of the
+      first run that failed.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", metavar="FILE", help="a config file")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each variant (default: 1)")
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of the runs")
+    arguments, overrides = parser.parse_known_args(argv)
+    try:
+        variants = load_sweep(arguments.config)
+        if arguments.seeds < 1:
+            raise UserError(f"--seeds={arguments.seeds}: expected 1 or more")
+        if wrong := [x for x in overrides if not x.startswith("--config.")]:
+            raise UserError(f"{wrong[0]} is no flag: see --help")
+    except UserError as error:
+        print("error:", error, file=sys.stderr)
+        return 2
+    folders: dict[str, list[Path]] = {}
+    stem = Path(arguments.config).stem
+    for variant in variants:
+        name = f"{stem}-{variant}" if variant else stem
+        folders[name] = [Path(arguments.runs) / f"{name}-seed{i}" for i in range(arguments.seeds)]
+        for seed, folder in enumerate(folders[name]):
+            config = f"{arguments.config}:{variant}" if variant else arguments.config
+            command = [sys.executable, "-m", "crnn_jax.main", f"--config={config}", *overrides]
+            command += [f"--config.seed={seed}", f"--workdir={folder}"]
+            print(" ".join(command[1:]), file=sys.stderr, flush=True)
+            status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+            if status:
+                return status
+    results = {
+        name: [json.loads((folder / "results.json").read_text()) for folder in of_seeds]
+        for name, of_seeds in folders.items()
+    }
+    print_table(f"{stem}, {arguments.seeds} seed(s)", [(n, row(r)) for n, r in results.items()])
+    picture = Path(arguments.runs) / f"{stem}-sweep.png"
+    draw_curves({name: curve(of_seeds[0]) for name, of_seeds in folders.items()}, picture)
+    print(f"curves: {picture}")
+    return 0
+
+
+def row(results: Sequence[dict[str, Any]]) -> str:
+    """Scores of the runs of one variant: their mean, ± the standard deviation of several."""
+
+    def spread(name: str, digits: int) -> str:
+        values = [result[name] for result in results]
+        mean = f"{statistics.mean(values):.{digits}f}"
+        return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+    parts = [f"exact {spread('exact', 4)}"]
+    parts += [f"{name} {spread(name, 3)}" for name in ("rmse", "per_symbol") if name in results[0]]
+    return " · ".join([*parts, f"{spread('training_seconds', 0)} s"])
+
+
+def curve(folder: Path) -> tuple[list[int], list[float]]:
+    """Steps and exactness on the validation images, as the run in `folder` logged them."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    points = [point for point in map(json.loads, lines) if "validation_exact" in point]
+    return [p["step"] for p in points], [p["validation_exact"] for p in points]
+
+
+def draw_curves(curves: dict[str, tuple[list[int], list[float]]], path: Path) -> None:
+    """Draws exactness over steps, a line for each variant, into a PNG file."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, (steps, exact) in curves.items():
+        axes.plot(steps, exact, marker="o", label=name)
+    axes.set(xlabel="step", ylabel="exact, validation images")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
