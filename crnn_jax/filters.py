@@ -11,9 +11,7 @@ import dataclasses
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
 from uuid import uuid4
 
 import jax
@@ -22,7 +20,8 @@ import numpy as np
 from jax import Array
 from PIL import Image, ImageOps
 
-from crnn_jax.errors import UserError
+from crnn_jax.command_line import Parser, exit_status
+from crnn_jax.errors import UserError, did_you_mean
 from crnn_jax.model.conv import conv, max_pool
 
 _SEPIA_ROWS = [[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]]
@@ -196,12 +195,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
       SystemExit: after --help (0).
     """
-    try:
-        _run(argv)
-    except UserError as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(_run, argv)
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -215,20 +209,12 @@ def _run(argv: Sequence[str]) -> None:
     print(f"wrote {arguments.output}: {size}, after {', '.join(names)}")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
-
-
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m crnn_jax.filters",
         usage="%(prog)s IMAGE --filters=NAME[,NAME...] -o FILE",
         description="Filter an image by convolutions with fixed kernels.",
         epilog=NOTES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
     )
     add = parser.add_argument_group("arguments").add_argument
     add("image", metavar="IMAGE", type=Path, help=f"a file of {', '.join(_READABLE)}")
@@ -241,8 +227,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def _check_names(names: Sequence[str]) -> None:
     for name in names or [""]:
         if name not in FILTERS:
-            close = get_close_matches(name, FILTERS, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            hint = did_you_mean(name, FILTERS)
             raise UserError(f"{name!r} is no filter{hint}: expected some of {', '.join(FILTERS)}")
 
 

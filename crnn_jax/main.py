@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from crnn_jax.command_line import Parser, exit_status
 from crnn_jax.config_file import load_config
 from crnn_jax.errors import UserError, did_you_mean
 
@@ -36,12 +36,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
       SystemExit: after --help (0), and where the training diverged (1).
     """
-    try:
-        _run(argv)
-    except UserError as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(_run, argv)
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -61,28 +56,20 @@ def _run(argv: Sequence[str]) -> None:
             as_json=arguments.json,
         )
     elif arguments.mode == "figures":
-        beside = Path(arguments.beside).expanduser() if arguments.beside else None
+        beside = None if arguments.beside is None else Path(arguments.beside).expanduser()
         run.figures(workdir, config, step=arguments.step, beside=beside)
     else:
         run.train(workdir, config, profile=arguments.profile)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
-
-
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Returns the flags, and the arguments --config.field=value apart from them."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m crnn_jax.main",
         usage="%(prog)s --config=FILE [--config.FIELD=VALUE ...] [FLAG ...] [PICTURE ...]",
         description="Train, evaluate and use networks that read a sequence of images and answer "
         "a question about it.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
     )
     add = parser.add_argument_group("flags").add_argument
     add(

@@ -4,12 +4,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 from ml_collections import ConfigDict
 
 from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.config import check_fields, check_names
 from crnn_jax.data.corpora import NUM_CLASSES
 from crnn_jax.errors import UserError
+from crnn_jax.initial import shapes
 from crnn_jax.model import crnn
 from crnn_jax.model.crnn import CRNN
 
@@ -54,13 +56,24 @@ def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") ->
         raise UserError(f"no run in {workdir}: expected the --workdir of a run")
     with Checkpoints.open_to_read(folder) as checkpoints:
         step, state, notes = checkpoints.restore(which, like=None)
-    config = ConfigDict(notes["config"])
+    match state, notes:
+        case {"params": params}, {"config": dict(fields), "corpus": str(corpus)}:
+            config = ConfigDict(fields)
+        case _:
+            raise UserError(f"step {step} in {folder} is no checkpoint of this program")
     check_names(config, f"the config of the run in {workdir}")
     check_fields(config)
-    corpus = notes["corpus"]
-    if not isinstance(state, dict) or "params" not in state:
+    name = corpus.partition(":")[0]
+    if name not in NUM_CLASSES:
         raise UserError(
-            f"step {step} in {folder} holds no parameters: expected a run of this program"
+            f"the run in {workdir} is of the corpus {corpus}, which this version does not know: "
+            f"expected {' or '.join(NUM_CLASSES)}"
         )
-    network = crnn.build(config, digits=NUM_CLASSES[corpus.partition(":")[0]])
-    return Restored(config, corpus, step, network, state["params"])
+    network = crnn.build(config, digits=NUM_CLASSES[name])
+    expected = jax.eval_shape(network.init, jax.random.key(0), *crnn.example(config, (28, 28)))
+    if shapes(params) != shapes(expected):
+        raise UserError(
+            f"the parameters of step {step} in {folder} are not those of its config: expected a "
+            "run of this version"
+        )
+    return Restored(config, corpus, step, network, params)

@@ -121,9 +121,9 @@ def predict(workdir: Path, paths: Sequence[Path], *, split: bool, step: str, as_
         rows.append(("estimate", f"{answer['estimate']:.2f}"))
     if "confidence" in answer:
         rows.append(("confidence", f"{answer['confidence']:.1%}"))
-    names = [path.name for path in pictures] if not split else []
     for i, part in enumerate(answer["steps"]):
-        name = names[i] if i < len(names) else f"{part['name']} {i + 1}"
+        of_picture = part["name"] == "after picture" and not split
+        name = pictures[i].name if of_picture else f"{part['name']} {i + 1}"
         confidence = f" · {part['confidence']:.1%}" if "confidence" in part else ""
         estimate = f" · estimate {part['estimate']:.2f}" if "estimate" in part else ""
         rows.append((name, f"{part['answer']}{estimate}{confidence}"))

@@ -1,9 +1,6 @@
 """Trains all variants of a config that its `sweep()` names, one run after another.
 
-python launch/sweep.py configs/depth.py [--seeds=3] [--runs=runs] [--config.FIELD=VALUE ...]
-
-Prints a table of all results and draws their validation curves. A complete run is not trained
-again, and one that was interrupted goes on: start the same command again.
+python launch/sweep.py configs/depth.py --seeds=3
 """
 
 import argparse
@@ -17,9 +14,17 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from crnn_jax.command_line import Parser, exit_status
 from crnn_jax.config_file import load_sweep
 from crnn_jax.errors import UserError
 from crnn_jax.progress import print_table
+
+DESCRIPTION = """\
+Train all variants of a config, one run after another.
+
+Prints a table of all results and draws their validation curves. A complete run is not trained
+again, and one that was interrupted goes on: start the same command again.
+"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,47 +34,58 @@ def main(argv: Sequence[str]) -> int:
       argv: the arguments, without the program's name.
 
     Returns:
-      The exit status: 0; 2 after one line on stderr about a mistake of the user; or that of the
-      first run that failed.
+      The exit status: 0, or 2 after one line on stderr about a mistake of the user.
+
+    Raises:
+      SystemExit: with the status of the first run that failed.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", metavar="FILE", help="a config file")
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each variant (default: 1)")
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of the runs")
-    arguments, overrides = parser.parse_known_args(argv)
-    try:
-        variants = load_sweep(arguments.config)
-        if arguments.seeds < 1:
-            raise UserError(f"--seeds={arguments.seeds}: expected 1 or more")
-        if wrong := [x for x in overrides if not x.startswith("--config.")]:
-            raise UserError(f"{wrong[0]} is no flag: see --help")
-    except UserError as error:
-        print("error:", error, file=sys.stderr)
-        return 2
+    return exit_status(_run, argv)
+
+
+def _run(argv: Sequence[str]) -> None:
+    arguments, overrides = _parse(argv)
+    runs, stem = Path(arguments.runs), Path(arguments.config).stem
     folders: dict[str, list[Path]] = {}
-    stem = Path(arguments.config).stem
-    for variant in variants:
+    for variant in load_sweep(arguments.config):
         name = f"{stem}-{variant}" if variant else stem
-        folders[name] = [Path(arguments.runs) / f"{name}-seed{i}" for i in range(arguments.seeds)]
+        folders[name] = [runs / f"{name}-seed{seed}" for seed in range(arguments.seeds)]
         for seed, folder in enumerate(folders[name]):
             config = f"{arguments.config}:{variant}" if variant else arguments.config
             command = [sys.executable, "-m", "crnn_jax.main", f"--config={config}", *overrides]
             command += [f"--config.seed={seed}", f"--workdir={folder}"]
             print(" ".join(command[1:]), file=sys.stderr, flush=True)
-            status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
-            if status:
-                return status
+            if status := subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+                sys.exit(status)
     results = {
         name: [json.loads((folder / "results.json").read_text()) for folder in of_seeds]
         for name, of_seeds in folders.items()
     }
     print_table(f"{stem}, {arguments.seeds} seed(s)", [(n, row(r)) for n, r in results.items()])
-    picture = Path(arguments.runs) / f"{stem}-sweep.png"
+    picture = runs / f"{stem}-sweep.png"
     draw_curves({name: curve(of_seeds[0]) for name, of_seeds in folders.items()}, picture)
     print(f"curves: {picture}")
-    return 0
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    parser = Parser(
+        prog="python launch/sweep.py",
+        usage="%(prog)s FILE [--seeds=N] [--runs=DIR] [--config.FIELD=VALUE ...]",
+        description=DESCRIPTION,
+    )
+    add = parser.add_argument_group("arguments").add_argument
+    add("config", metavar="FILE", help="a config file")
+    add("--seeds", metavar="N", type=int, default=1, help="runs of each variant (default: 1)")
+    add("--runs", metavar="DIR", default="runs", help="folder of the runs")
+    add("--help", action="help", help="print this")
+    arguments, overrides = parser.parse_known_args(argv)
+    if arguments.seeds < 1:
+        raise UserError(f"--seeds={arguments.seeds}: expected 1 or more")
+    for override in overrides:
+        if not override.startswith("--config."):
+            raise UserError(f"{override} is no flag: see --help")
+        if override.startswith("--config.seed="):
+            raise UserError(f"{override}: the seeds are 0, 1, …; expected --seeds=N, how many")
+    return arguments, overrides
 
 
 def row(results: Sequence[dict[str, Any]]) -> str:

@@ -10,10 +10,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
-from crnn_jax import main, run, workdir
+import crnn_jax
+from crnn_jax import config_file, main, run, workdir
 from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.data import mnist
+from crnn_jax.model import crnn
 
 TINY = """
 from configs.sum8 import get_config as whole
@@ -29,7 +32,7 @@ def get_config(arg=None):
     for change in c.data.augment:
         c.data.augment[change] = 0.0
     c.model.convs = ()
-    c.model.dense = 0
+    c.model.dense = ()
     c.model.recurrent = (8,)
     c.train.batch_size = 16
     c.train.steps = 8
@@ -40,13 +43,6 @@ def get_config(arg=None):
     c.checkpoint.every = 4
     return variant(c, arg)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(autouse=True)
@@ -74,12 +70,17 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def a_run(here, optdigits):
-    """A folder `run` as training with tiny.py leaves it, but for what the checkpoint holds."""
-    config = main._load_config("tiny.py", [])
+    """A folder `run` as training with tiny.py leaves it, but for the parameters: all are 0."""
+    config = config_file.load_config("tiny.py", [])
     workdir.claim(here / "run", config, optdigits)
     notes = {"config": json.loads(config.to_json()), "corpus": optdigits.identity}
+    network = crnn.build(config, digits=optdigits.num_classes)
+    example = crnn.example(config, (28, 28))
+    shapes = jax.eval_shape(network.init, jax.random.key(0), *example)
+    params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    state = {"step": np.zeros((), np.int32), "params": params}
     with Checkpoints(here / "run" / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
-        checkpoints.save(4, {"step": np.zeros((), np.int32)}, notes, None)
+        checkpoints.save(4, state, notes, None)
 
 
 def content(folder):
@@ -116,12 +117,47 @@ OF_FLAGS = {
         ["--json", "'maybe'"],
     ),
     "unknown mode": (["--config=tiny.py", "--mode=test"], ["'test'", "train", "evaluate"]),
+    "pictures when training": (
+        ["--config=tiny.py", "three.png"],
+        ["'three.png' is not expected", "pictures are for --mode=predict"],
+    ),
+    "split when training": (
+        ["--config=tiny.py", "--split"],
+        ["--split is only for --mode=predict, not for train"],
+    ),
+    "beside when training": (
+        ["--config=tiny.py", "--beside=run"],
+        ["--beside is only for --mode=figures, not for train"],
+    ),
+    "json when drawing": (
+        ["--mode=figures", "--workdir=run", "--json"],
+        ["--json is only for --mode=evaluate or --mode=predict", "not for figures"],
+    ),
     "step when training": (["--config=tiny.py", "--step=4"], ["--step is only for --mode=eval"]),
     "json when training": (["--config=tiny.py", "--json"], ["--json is only for --mode=eval"]),
     "profile when evaluating": (
         ["--mode=evaluate", "--workdir=run", "--profile"],
         ["--profile is only for --mode=train"],
     ),
+    "config when predicting": (
+        ["--mode=predict", "--workdir=run", "--config=tiny.py", "file"],
+        ["--config is only for --mode=train or --mode=evaluate", "not for predict"],
+    ),
+    "split when evaluating": (
+        ["--mode=evaluate", "--workdir=run", "--split"],
+        ["--split is only for --mode=predict"],
+    ),
+    "pictures when evaluating": (
+        ["--mode=evaluate", "--workdir=run", "three.png"],
+        ["'three.png' is not expected", "pictures are for --mode=predict"],
+    ),
+    "no picture": (["--mode=predict", "--workdir=run"], ["no picture is given"]),
+    "no picture to split": (
+        ["--mode=predict", "--workdir=run", "--split", "--json"],
+        ["no picture is given", "three.png"],
+    ),
+    "no workdir when predicting": (["--mode=predict", "file"], ["--workdir is not given"]),
+    "no workdir when drawing": (["--mode=figures"], ["--workdir is not given"]),
 }
 OF_CONFIG_FILES = {
     "no such file": (["--config=tin.py"], ["tin.py is no file", "did you mean tiny.py?"]),
@@ -139,6 +175,7 @@ OF_CONFIG_FILES = {
     "unknown field in the file": (["--config=extra.py"], ["extra.py has train.stesp"]),
     "wrong type in the file": (["--config=wrong_type.py"], ["train.steps=8.0", "a whole number"]),
     "unknown variant": (["--config=tiny.py:smok"], ["FILE:smok", "FILE:smoke"]),
+    "unknown among variants": (["--config=tiny.py:smoke,large"], ["FILE:large", "FILE:smoke"]),
     "no variant": (["--config=tiny.py:"], ["FILE:smoke"]),
 }
 OF_FIELDS = {
@@ -166,15 +203,22 @@ OF_FIELDS = {
     "dropout nan": (["model.dropout=nan"], ["dropout=nan", "less than 1"]),
     "dtype": (["model.dtype=float16"], ["float16", "float32 or bfloat16"]),
     "head": (["model.head=mean"], ["mean", "last or cumulative or marginal"]),
-    "activation": (["model.activation=gelu"], ["gelu", "relu or tanh"]),
+    "activation": (["model.activation=gelu"], ["gelu", "relu or tanh or sigmoid"]),
     "feed": (["data.feed=tape"], ["tape", "resident or streamed"]),
     "corpus": (["data.corpus=emnist"], ["emnist", "mnist or optdigits"]),
-    "optimizer": (["train.optimizer=sgd"], ["sgd", "adam"]),
+    "optimizer": (["train.optimizer=adamw"], ["adamw", "adam or rmsprop or sgd"]),
     "mistyped tuple": (["model.convs=(1,2)"], ["convs=(1, 2)", "((16, 5, True),)"]),
     "half a tuple": (["model.convs=((1, 2)"], ["convs=((1, 2)", "((16, 5, True),)"]),
     "code for a tuple": (["model.recurrent=exit(1)"], ["exit(1)", "(100, 50)"]),
     "nothing left": (["model.convs=((4,20,True),(4,20,True))"], ["convs=", "frame of 28x28"]),
-    "no GRU": (["model.recurrent=()"], ["recurrent=()", "(100, 50)"]),
+    "no GRU": (["model.recurrent=()"], ["recurrent=()", "aggregator=gru", "layers with gru"]),
+    "GRU that nothing reads": (
+        ["model.aggregator=mean"],
+        ["recurrent=(8,)", "aggregator=mean", "() with the others"],
+    ),
+    "aggregator": (["model.aggregator=sum"], ["sum", "gru or mean or none"]),
+    "no padding": (["model.convs=((4,3,True,'valid'),)"], ["'valid'", "(features, kernel size"]),
+    "lengths to test": (["eval.lengths=(10,0)"], ["lengths=(10, 0)", "(1, 10, 100)"]),
     "seed": (["seed=-1"], ["seed=-1", "from 0"]),
     "no data folder": (["data.data_dir="], ["data_dir=", "a folder"]),
     "data folder is a file": (["data.data_dir=file"], ["file", "data.data_dir=FOLDER"]),
@@ -196,6 +240,13 @@ OF_WORKDIRS = {
     "nothing to evaluate": (["--mode=evaluate"], ["--workdir is not given"]),
     "no run": (["--mode=evaluate", "--workdir=new"], ["no run in new"]),
     "no run of that config": (["--mode=evaluate", "--config=tiny.py"], ["no run in runs/tiny"]),
+    "no run to predict with": (["--mode=predict", "--workdir=new", "file"], ["no run in new"]),
+    "no run to draw": (["--mode=figures", "--workdir=new"], ["no run in new"]),
+    "no run beside": (["--mode=figures", "--workdir=run", "--beside=new"], ["no run in new"]),
+    "picture not found": (
+        ["--mode=predict", "--workdir=run", "three.png"],
+        ["three.png: not found", "a picture"],
+    ),
     "no such step": (["--mode=evaluate", "--workdir=run", "--step=5"], ["5", "one of the steps 4"]),
     "no number": (["--mode=evaluate", "--workdir=run", "--step=last"], ["--step=last: expected"]),
     "below 0": (["--mode=evaluate", "--workdir=run", "--step=-4"], ["--step=-4: expected"]),
@@ -357,8 +408,8 @@ def test_help_is_short_and_has_examples(project):
 
 def test_the_examples_of_the_help_are_understood(project, monkeypatch):
     monkeypatch.chdir(project)
-    monkeypatch.setattr(run, "train", lambda *args, **kwargs: None)
-    monkeypatch.setattr(run, "evaluate", lambda *args, **kwargs: None)
+    for mode in ("train", "evaluate", "predict", "figures"):
+        monkeypatch.setattr(run, mode, lambda *args, **kwargs: None)
     examples = [line.split() for line in main.EXAMPLES.splitlines() if "crnn_jax.main" in line]
     assert len(examples) >= 3
     for example in examples:
@@ -369,7 +420,7 @@ def test_the_examples_of_the_help_are_understood(project, monkeypatch):
 def calls(monkeypatch):
     """What the modes were called with."""
     calls = []
-    for mode in ("train", "evaluate"):
+    for mode in ("train", "evaluate", "predict"):
         monkeypatch.setattr(
             run, mode, lambda *args, mode=mode, **kwargs: calls.append((mode, *args, kwargs))
         )
@@ -381,7 +432,12 @@ def test_fields_of_every_type_are_set(calls):
         "seed": ("7", 7),
         "data.fallback": ("false", False),
         "data.manual_dir": ("a=b", "a=b"),
-        "model.convs": ("((4, 3, False), (2, 2, True))", ((4, 3, False), (2, 2, True))),
+        "model.convs": (
+            "((4, 3, False), (2, 2, True, 'same'))",
+            ((4, 3, False), (2, 2, True, "same")),
+        ),
+        "model.dense": ("(32, 16)", (32, 16)),
+        "eval.lengths": ("(1, 50)", (1, 50)),
         "model.recurrent": ("5", (5,)),
         "train.learning_rate": ("1", 1.0),
         "train.clip_norm": ("1e-3", 1e-3),
@@ -423,6 +479,15 @@ def test_modes_are_called_with_what_was_given(calls, arguments, expected):
     assert (config is not None) == given
 
 
+def test_predict_is_called_with_the_pictures_in_order(calls):
+    flags = ["--mode=predict", "--workdir=run", "--split", "--step=best"]
+    assert main.main(["b.png", *flags, "~/a.png"]) == 0
+    ((mode, folder, pictures, options),) = calls
+    assert (mode, folder) == ("predict", Path("run"))
+    assert pictures == [Path("b.png"), Path("~/a.png").expanduser()]
+    assert options == {"split": True, "step": "best", "as_json": False}
+
+
 def test_a_message_of_several_lines_is_printed_as_one(monkeypatch, capsys):
     def fail(*args, **kwargs):
         raise main.UserError("one\ntwo")
@@ -446,6 +511,47 @@ def test_train_then_the_same_again_then_evaluate(here, data_dir, optdigits, caps
     assert captured.err == ""
     assert json.loads(captured.out)["corpus"] == optdigits.identity
     assert sorted(path.name for path in (here / "runs").iterdir()) == ["tiny"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data_dir):
+    """Folder of a complete run."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path("tiny.py").write_text(TINY)
+        data = f"--config.data.data_dir={data_dir}"
+        assert main.main(["--config=tiny.py", data, "--config.train.steps=4"]) == 0
+    return folder / "runs" / "tiny"
+
+
+def test_predict_answers_about_picture_files(here, trained, optdigits, capsys):
+    images = list(optdigits.test.images_NxHxW[:2])
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(here / f"{i}.png")
+    arguments = ["--mode=predict", f"--workdir={trained}", "1.png", "0.png"]
+    assert main.main([*arguments, "--json"]) == 0
+    out, err = capsys.readouterr()
+    answer = json.loads(out)
+    assert err == ""
+    assert answer == crnn_jax.load(trained)(images[::-1])
+    assert main.main(arguments) == 0
+    _, *rows = capsys.readouterr().out.splitlines()
+    names, values = zip(*(row.strip().split(maxsplit=1) for row in rows), strict=True)
+    assert names == ("answer", "estimate", "confidence", "1.png", "0.png")
+    assert values[0] == answer["answer"]
+    assert values[1] == f"{answer['estimate']:.2f}"
+    assert values[3].startswith(f"{answer['steps'][0]['answer']} · ")
+
+
+def test_figures_prints_where_they_are(trained, capsys):
+    assert main.main(["--mode=figures", f"--workdir={trained}"]) == 0
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert paths[0] == trained / "figures" / "curves.png"
+    assert sorted(paths) == sorted((trained / "figures").iterdir())
+    for path in paths:
+        with Image.open(path) as image:
+            assert image.format == "PNG"
 
 
 def test_mnist_from_its_files(here, mnist_dir, capsys, monkeypatch):
