@@ -27,7 +27,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.decoder = 128
 
     c.train.micro_batch_size = 16
-    c.train.steps = 4000
+    c.train.steps = 2000
     c.eval.validation_sequences = 4000
     c.eval.test_sequences = 10_000
     return variant(c, arg, mean=mean)

@@ -40,6 +40,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.convs = ((24, 5, True), (48, 3, True), (96, 3, False))  # (features, size, max pool)
     c.model.dense = (192,)  # features of each dense layer after them
     c.model.activation = "relu"  # relu, tanh or sigmoid
+    c.model.classify = False  # whether of a frame only the probabilities of its class go on
     c.model.aggregator = "gru"  # gru, mean (of the features so far) or none (each frame alone)
     c.model.recurrent = (128,)  # units of each GRU layer
     c.model.feature_dropout = 0.3  # share of the encoder's features dropped in training
@@ -63,6 +64,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.train.schedule = "one_cycle"  # constant or one_cycle (up in the first 20 %, down to 0)
     c.train.weight_decay = 0.4  # share of the kernels, times the learning rate, taken off
     c.train.clip_norm = 1.0  # largest norm of the gradient; 0 for no limit
+    c.train.on_labels = False  # whether true classes stand in for the encoder's (model.classify)
 
     c.eval = ConfigDict()
     c.eval.every = 1000  # steps between evaluations on the validation images

@@ -85,6 +85,7 @@ FIELDS: dict[str, Rule] = {
     ),
     "model.dense": Rule(WHOLE_NUMBERS, 'the features of each dense layer, as in "(128,)"'),
     "model.activation": _one_of(ACTIVATIONS),
+    "model.classify": TRUE_OR_FALSE,
     "model.aggregator": _one_of(AGGREGATORS),
     "model.recurrent": Rule(WHOLE_NUMBERS, 'the units of each GRU layer, as in "(100, 50)"'),
     "model.feature_dropout": _at_least_0(below=1),
@@ -109,6 +110,7 @@ FIELDS: dict[str, Rule] = {
     "train.schedule": _one_of(SCHEDULES),
     "train.weight_decay": _at_least_0(),
     "train.clip_norm": _at_least_0(),
+    "train.on_labels": TRUE_OR_FALSE,
     "eval.every": _whole(1),
     "eval.validation_sequences": _whole(1),
     "eval.test_sequences": _whole(1),
@@ -265,6 +267,12 @@ def _check_initial(config: ConfigDict) -> None:
         raise UserError(
             f"--config.init.frozen=True with init.workdir={config.init.workdir!r} and init.part="
             f"{config.init.part}: expected a run's folder, and the part encoder"
+        )
+    films = TASKS[config.task.name].films
+    if config.train.on_labels and (films or not (config.model.classify and config.init.frozen)):
+        raise UserError(
+            "--config.train.on_labels=True trains no encoder: expected model.classify=True and, to "
+            "have one that classifies, init.frozen=True with the folder of its run"
         )
 
 

@@ -17,7 +17,7 @@ from crnn_jax.scores import number_scores, text_scores
 IMAGES_AT_ONCE = 250
 """Images encoded together: few enough for a CPU's caches."""
 
-FRAMES_AT_ONCE = 576
+FRAMES_AT_ONCE = 1152
 """Frames aggregated together, about: what a marginal head makes of more leaves a CPU's caches."""
 
 

@@ -143,13 +143,16 @@ class Trainer:
             lanes.starts_TxN,
             key_of_sequence(step, sequences_TxN[0], SCENE),
         )
-        output = self.network.apply(
-            params,
-            frames_TxNxHxW[..., None],
+        given = (
             starts_TxN,
             key_of_sequence(step, sequences_TxN[0], DROPOUT),
             target if task.written else None,
         )
+        if self.config.train.on_labels:
+            encoded = self.network.apply(params, labels_TxN, method="encode_labels")
+            output = self.network.apply(params, encoded, *given, method="aggregate")
+        else:
+            output = self.network.apply(params, frames_TxNxHxW[..., None], *given)
         if task.written:
             return jnp.sum(output.loss(target))
         asked_TxN = lanes.real_TxN if self.config.task.every_step else lanes.ends_TxN

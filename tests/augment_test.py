@@ -6,6 +6,8 @@ from ml_collections import FrozenConfigDict
 
 from crnn_jax.data.augment import FRAMES_AT_ONCE, augment
 
+pytestmark = pytest.mark.usefixtures("optimized")  # as users compile it
+
 SIZE = 9  # odd: the middle of the frame is a pixel
 MIDDLE = SIZE // 2
 

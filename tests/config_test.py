@@ -219,6 +219,20 @@ def test_recurrent_layers_are_for_the_gru(tiny_config, aggregator, recurrent, fi
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("classify", "frozen", "fits"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_training_on_labels_needs_an_encoder_that_was_trained(tiny_config, classify, frozen, fits):
+    tiny_config.train.on_labels = True
+    tiny_config.model.classify, tiny_config.init.frozen = classify, frozen
+    tiny_config.init.workdir = "runs/other"
+    if fits:
+        check_fields(tiny_config)
+        return
+    with pytest.raises(UserError, match=r"on_labels=True trains no encoder: expected model\.class"):
+        check_fields(tiny_config)
+
+
 @pytest.mark.parametrize("field", ["seed", "train.steps", "data.augment.shift"])
 def test_a_missing_field_is_named(tiny_config, field):
     *sections, name = field.split(".")

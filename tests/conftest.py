@@ -25,15 +25,16 @@ def strict(tmp_path_factory):
     jax.config.update("jax_numpy_rank_promotion", "raise")
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_disable_most_optimizations", True)  # compiling takes longest
     flags.FLAGS.mark_as_parsed()
 
 
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """Compiles without optimising: for tests of which none runs for long."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
+@pytest.fixture
+def optimized():
+    """Compiles as users do: for what runs for long, and for what depends on it."""
     jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ from crnn_jax.model.conv import (
     xla_conv,
 )
 
+pytestmark = pytest.mark.usefixtures("optimized")  # as users compile it
+
 SHAPES = [  # frame HxWxC, kernel height x width
     ((8, 9, 1), (2, 2)),
     ((9, 8, 3), (3, 3)),

@@ -22,12 +22,13 @@ def network(head="last", task="sum", max_length=3, **fields):
         "convs": [[2, 3, True]],
         "dense": [5],
         "activation": "tanh",
+        "classify": False,
         "aggregator": "gru",
         "recurrent": [4],
         "feature_dropout": 0.0,
         "dropout": 0.0,
         "head": head,
-        "decoder": 6,
+        "decoder": 8,
         "dtype": "float32",
     }
     asked = {"name": task, "max_length": max_length}
@@ -239,3 +240,33 @@ def test_network_published_in_2016_has_its_number_of_parameters(load_config):
 )
 def test_published_networks_have_their_number_of_parameters(name, published, load_config):
     assert count(parameters(load_config(name))) == published
+
+
+def test_encoded_labels_are_encoded_frames_of_certain_classes():
+    net = network("marginal", classify=True)
+    params = random_params(net)
+    frames = frames_in(PACKED)
+    inner = {"params": params["params"]["encoder"]}
+    parts = (net.convs, net.dense, net.activation, 0.0, net.dtype)
+    features = encoder_module.Encoder(*parts).apply(inner, frames)
+    classes = inner["params"]["classes"]
+    classes["kernel"] *= 1e6  # so that every class is certain, and not always the same one
+    classes["bias"] = -features.mean(axis=(0, 1)) @ classes["kernel"]
+    labels = np.argmax(encoder_module.Encoder(*parts, 4).apply(inner, frames), axis=-1)
+    assert len(np.unique(labels)) > 1
+    np.testing.assert_allclose(
+        net.apply(params, labels, method="encode_labels"),
+        net.apply(params, frames, method="encode"),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+
+
+def test_alone_the_classes_of_the_encoder_are_the_digits_of_the_head():
+    net = network("marginal", "glyph", classify=True, aggregator="none", recurrent=[])
+    params = random_params(net)
+    assert "answer_head" not in params["params"]
+    frames = frames_in(PACKED)
+    probabilities = net.apply(params, frames, method="encode")
+    output = net.apply(params, frames, PACKED.starts_TxN)
+    np.testing.assert_allclose(np.exp(output.log_probs_TxNxK), probabilities, rtol=1e-4, atol=1e-6)

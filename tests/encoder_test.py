@@ -183,3 +183,16 @@ def test_computes_in_its_dtype_with_float32_parameters():
     assert {x.dtype for x in jax.tree.leaves(params)} == {np.dtype(np.float32)}
     jaxpr = str(jax.make_jaxpr(encoder.apply)(params, frames))
     assert set(re.findall(r"(\w+)\[[\d,]*\] = dot_general", jaxpr)) == {"bf16"}
+
+
+def test_classes_are_a_softmax_of_the_features():
+    plain = build()
+    params = random_params(plain)
+    frames = random_frames(2, 3)
+    features = plain.apply(params, frames)
+    classes = {"kernel": np.ones((6, 3), np.float32) * [1, 2, 3], "bias": np.zeros(3, np.float32)}
+    with_classes = Encoder(CONVS, (6,), "relu", 0.0, jnp.float32, classes=3)
+    found = with_classes.apply({"params": {**params["params"], "classes": classes}}, frames)
+    np.testing.assert_allclose(found.sum(axis=-1), 1, rtol=1e-6)
+    ratio = np.log(found[..., 2] / found[..., 1])
+    np.testing.assert_allclose(ratio, features.sum(axis=-1), rtol=1e-4, atol=1e-5)

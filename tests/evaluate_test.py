@@ -12,8 +12,6 @@ from crnn_jax.data.draw import Draw, padded_lanes
 from crnn_jax.evaluate import Evaluation, training_mean
 from crnn_jax.model import crnn
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SEQUENCES = 90
 RIGHT = {"sum": sum, "product": math.prod, "glyph": lambda labels: labels[-1]}
 

@@ -14,8 +14,6 @@ from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.errors import UserError
 from crnn_jax.train import Diverged
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def complete_config(data_dir):

@@ -1,5 +1,6 @@
 """The training loop: devices, resuming, compiling once, learning, stopping on NaN."""
 
+import dataclasses
 import json
 import shutil
 import time
@@ -28,6 +29,7 @@ def losses(workdir):
     return [line["loss"] for line in lines if "loss" in line]
 
 
+@pytest.mark.usefixtures("optimized")
 def test_eight_devices_train_as_one_does(config, optdigits, monkeypatch):
     def twenty_losses():
         trainer = Trainer(config, optdigits)
@@ -47,6 +49,7 @@ def test_eight_devices_train_as_one_does(config, optdigits, monkeypatch):
     np.testing.assert_allclose(twenty_losses(), eight, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("optimized")
 def test_resumed_run_is_the_straight_run_bit_for_bit(config, optdigits, tmp_path):
     straight, _ = train(config, optdigits, tmp_path / "straight", profile=False)
 
@@ -159,6 +162,7 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     np.testing.assert_allclose(found["gradient_norm"][0], norm, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("optimized")
 def test_learns_to_read_digits_from_sums_alone(config, optdigits, tmp_path):
     config.train.batch_size = 64
     config.train.steps = 300
@@ -194,3 +198,19 @@ def test_plan_gives_every_sequence_to_one_micro_batch():
     firsts = [plan.first_sequence(d, a) for d in range(3) for a in range(plan.micro_batches)]
     covered = [first + i for first in firsts for i in range(len(draw.lengths(8)))]
     assert sorted(covered) == list(range(48))
+
+
+def test_training_on_labels_does_not_look_at_images(config, optdigits):
+    config.model.classify = config.train.on_labels = True
+    blank = np.zeros_like(optdigits.train.images_NxHxW)
+    found = []
+    for images in (optdigits.train.images_NxHxW, blank):
+        split = optdigits.train._replace(images_NxHxW=images)
+        trainer = Trainer(config, dataclasses.replace(optdigits, train=split))
+        state = parallel.replicate(trainer.initial_state())
+        _, metrics = trainer.dispatch(
+            state, parallel.local_devices(), next(trainer.feed.sources(0))
+        )
+        found.append(np.asarray(parallel.local(metrics)["loss"]).tolist())
+    assert found[0] == found[1]
+    assert np.isfinite(found[0]).all()

@@ -27,6 +27,7 @@ class CRNN(nn.Module):
 
     Attributes:
       convs, dense, activation: see `Encoder`.
+      classify: whether of each frame only the probabilities of its class go on.
       aggregator: one of `AGGREGATORS`: GRU layers, the mean of the features so far, or each
         frame's features alone.
       recurrent: units of each GRU layer.
@@ -41,6 +42,7 @@ class CRNN(nn.Module):
     convs: Sequence[tuple]
     dense: Sequence[int]
     activation: str
+    classify: bool
     aggregator: str
     recurrent: Sequence[int]
     feature_dropout: float
@@ -55,7 +57,12 @@ class CRNN(nn.Module):
     def setup(self) -> None:
         """Makes the parts."""
         self.encoder = Encoder(
-            self.convs, self.dense, self.activation, self.feature_dropout, self.dtype
+            self.convs,
+            self.dense,
+            self.activation,
+            self.feature_dropout,
+            self.dtype,
+            classes=self.digits if self.classify else 0,
         )
         match self.aggregator:
             case "gru":
@@ -68,7 +75,8 @@ class CRNN(nn.Module):
             case "cumulative":
                 self.answer_head = Cumulative()
             case "marginal":
-                self.answer_head = Marginal(self.task, self.digits, self.max_length)
+                given = self.classify and self.aggregator == "none"
+                self.answer_head = Marginal(self.task, self.digits, self.max_length, given)
             case "decoder":
                 symbols = self.task.symbols(self.max_length)
                 self.answer_head = Decoder(self.decoder, len(self.task.vocabulary), symbols)
@@ -82,10 +90,18 @@ class CRNN(nn.Module):
           frames_TxNxHxWxC: frames in lanes.
           dropout_keys_N: one random key a lane, to train with dropout; None without.
         """
-        features_TxNxD = self.encoder(frames_TxNxHxWxC, dropout_keys_N)
-        if self.aggregator == "gru":
-            return self.gru[0].project(features_TxNxD)
-        return features_TxNxD
+        return self._project(self.encoder(frames_TxNxHxWxC, dropout_keys_N))
+
+    def encode_labels(self, labels_TxN: Array) -> Array:
+        """What `encode` would make of frames whose classes are certain; with `classify`.
+
+        Args:
+          labels_TxN: the frames' classes.
+        """
+        return self._project(jax.nn.one_hot(labels_TxN, self.digits))
+
+    def _project(self, features_TxNxD: Array) -> Array:
+        return self.gru[0].project(features_TxNxD) if self.aggregator == "gru" else features_TxNxD
 
     def aggregate(
         self,
@@ -140,6 +156,7 @@ def build(config: ConfigDict, *, digits: int) -> CRNN:
         convs=tuple(tuple(layer) for layer in model.convs),
         dense=tuple(model.dense),
         activation=model.activation,
+        classify=model.classify,
         aggregator=model.aggregator,
         recurrent=tuple(model.recurrent),
         feature_dropout=model.feature_dropout,

@@ -67,11 +67,15 @@ FramesConvs = nn.vmap(
 class Encoder(nn.Module):
     """`FrameConvs` over all frames, then dense layers with activation, all without time.
 
+    With `classes`, a softmax over them comes last: of a frame, only the probabilities of what it
+    shows go on.
+
     Attributes:
       convs, activation, dtype: see `FrameConvs`.
       dense: features of each dense layer.
       dropout: share of each dense layer's features set to zero in training, or of the
         convolutions' where there is no dense layer.
+      classes: number of classes; 0 for features as they are.
     """
 
     convs: Sequence[tuple]
@@ -79,6 +83,7 @@ class Encoder(nn.Module):
     activation: str
     dropout: float
     dtype: jnp.dtype
+    classes: int = 0
 
     @nn.compact
     def __call__(self, frames_TxNxHxWxC: Array, dropout_keys_N: Array | None = None) -> Array:
@@ -97,7 +102,11 @@ class Encoder(nn.Module):
             dense = nn.Dense(features, dtype=self.dtype, kernel_init=initializer, name=f"dense{i}")
             x = ACTIVATIONS[self.activation](dense(x))
             x = self._drop(x, dropout_keys_N, i)
-        return x if self.dense else self._drop(x, dropout_keys_N, 0)
+        if not self.dense:
+            x = self._drop(x, dropout_keys_N, 0)
+        if self.classes:
+            x = nn.softmax(nn.Dense(self.classes, name="classes")(x.astype(jnp.float32)))
+        return x
 
     def _drop(self, features_TxNxD: Array, keys_N: Array | None, layer: int) -> Array:
         if keys_N is None:

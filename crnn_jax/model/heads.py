@@ -96,16 +96,21 @@ class Marginal(nn.Module):
       task: what the digits lead to.
       digits: number of digit values, 0 … digits - 1.
       max_length: longest sequence; fixes the numbers that can be reached.
+      given: whether the hidden states are the digits' probabilities already.
     """
 
     task: Running
     digits: int
     max_length: int
+    given: bool = False
 
     @nn.compact
     def __call__(self, hidden_TxNxH: Array, starts_TxN: Array) -> Posterior:
         """Reads a `Posterior` over `task.numbers` off hidden states."""
-        logits = nn.Dense(self.digits, name="digit")(hidden_TxNxH.astype(jnp.float32))
+        if self.given:
+            logits = jnp.log(jnp.maximum(hidden_TxNxH, np.finfo(np.float32).tiny))
+        else:
+            logits = nn.Dense(self.digits, name="digit")(hidden_TxNxH.astype(jnp.float32))
         numbers = self.task.numbers(self.digits, self.max_length)
         log_probs_TxNxK = number_log_probs(
             nn.log_softmax(logits),

@@ -1,0 +1,59 @@
+"""How exact a run's products are, pair of digits by pair of digits, on the test images.
+
+python benchmarks/products.py runs/product2 [runs/product2-mse ...]
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from crnn_jax.data.corpora import Corpus, load_corpus
+from crnn_jax.restored import Restored, restore
+
+DIGITS = 10
+PAIRS = 800  # of images for each pair of digits; there are at least 892 test images of each digit
+
+
+def exactness(restored: Restored, corpus: Corpus) -> np.ndarray:
+    """Share of `PAIRS` pairs of test images whose product is answered right, 10x10."""
+
+    @jax.jit
+    def answer(frames_TxNxHxW: np.ndarray) -> jax.Array:
+        starts_TxN = np.arange(2)[:, None] * np.ones((1, PAIRS)) == 0
+        output = restored.network.apply(restored.params, frames_TxNxHxW[..., None], starts_TxN)
+        return output.answer()[-1]
+
+    images_NxHxW, labels_N = corpus.test.images_NxHxW, corpus.test.labels_N
+    rng = np.random.default_rng(0)
+    found = np.empty((DIGITS, DIGITS))
+    for pair in np.ndindex(found.shape):
+        chosen_TxN = [rng.permutation(np.flatnonzero(labels_N == digit))[:PAIRS] for digit in pair]
+        product = pair[0] * pair[1]
+        found[pair] = np.mean(answer(images_NxHxW[np.stack(chosen_TxN)]) == product)
+    return found
+
+
+def main(workdirs: Sequence[str]) -> None:
+    """Prints a table for each run, the first digit down and the second across."""
+    for workdir in workdirs:
+        restored = restore(Path(workdir))
+        data = restored.config.data
+        corpus = load_corpus(
+            restored.corpus_name,
+            data_dir=data.data_dir,
+            manual_dir=data.manual_dir,
+            fallback=False,
+        )
+        table = Table("", *map(str, range(DIGITS)), title=f"{workdir}: exact")
+        for digit, row in enumerate(exactness(restored, corpus)):
+            table.add_row(str(digit), *(f"{share:.3f}" for share in row))
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
