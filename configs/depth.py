@@ -26,6 +26,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.data.augment = ConfigDict({"shift": 0.0, "turn": 0.0, "scale": 0.0, "elastic": 0.0})
 
     c.model.convs = ()
+    c.model.classify = True
     c.model.aggregator = "none"
     c.model.recurrent = ()
     c.model.feature_dropout = 0.2
@@ -34,17 +35,17 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
     c.train.batch_size = 128
     c.train.micro_batch_size = 128
-    c.train.steps = 4300  # 10 epochs of 55,000 images
+    c.train.steps = 4680  # 10 epochs of 60,000 images, as published
     c.train.optimizer = "sgd"
     c.train.learning_rate = 0.01
     c.train.schedule = "constant"
     c.train.weight_decay = 0.0
     c.train.clip_norm = 0.0
 
-    c.eval.every = 860
+    c.eval.every = 780
     c.eval.validation_sequences = 5000
     c.eval.test_sequences = 10_000
-    c.checkpoint.every = 4300
+    c.checkpoint.every = 4680
     cells = {
         f"{activation}{depth}": functools.partial(layers, activation=activation, depth=depth)
         for activation, depth in itertools.product(ACTIVATIONS, DEPTHS)

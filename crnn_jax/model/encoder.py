@@ -105,7 +105,9 @@ class Encoder(nn.Module):
         if not self.dense:
             x = self._drop(x, dropout_keys_N, 0)
         if self.classes:
-            x = nn.softmax(nn.Dense(self.classes, name="classes")(x.astype(jnp.float32)))
+            initializer = nn.initializers.glorot_uniform()
+            dense = nn.Dense(self.classes, kernel_init=initializer, name="classes")
+            x = nn.softmax(dense(x.astype(jnp.float32)))
         return x
 
     def _drop(self, features_TxNxD: Array, keys_N: Array | None, layer: int) -> Array:
