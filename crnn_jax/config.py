@@ -268,11 +268,14 @@ def _check_initial(config: ConfigDict) -> None:
             f"--config.init.frozen=True with init.workdir={config.init.workdir!r} and init.part="
             f"{config.init.part}: expected a run's folder, and the part encoder"
         )
-    films = TASKS[config.task.name].films
-    if config.train.on_labels and (films or not (config.model.classify and config.init.frozen)):
+    if not config.train.on_labels:
+        return
+    films, aggregates = TASKS[config.task.name].films, config.model.aggregator != "none"
+    if films or not (aggregates and config.model.classify and config.init.frozen):
         raise UserError(
-            "--config.train.on_labels=True trains no encoder: expected model.classify=True and, to "
-            "have one that classifies, init.frozen=True with the folder of its run"
+            "--config.train.on_labels=True trains no encoder: expected model.classify=True with an "
+            "aggregator and, to have an encoder that classifies, init.frozen=True with the folder "
+            "of its run"
         )
 
 

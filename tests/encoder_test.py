@@ -193,6 +193,6 @@ def test_classes_are_a_softmax_of_the_features():
     classes = {"kernel": np.ones((6, 3), np.float32) * [1, 2, 3], "bias": np.zeros(3, np.float32)}
     with_classes = Encoder(CONVS, (6,), "relu", 0.0, jnp.float32, classes=3)
     found = with_classes.apply({"params": {**params["params"], "classes": classes}}, frames)
-    np.testing.assert_allclose(found.sum(axis=-1), 1, rtol=1e-6)
-    ratio = np.log(found[..., 2] / found[..., 1])
+    np.testing.assert_allclose(np.exp(found).sum(axis=-1), 1, rtol=1e-6)
+    ratio = found[..., 2] - found[..., 1]
     np.testing.assert_allclose(ratio, features.sum(axis=-1), rtol=1e-4, atol=1e-5)

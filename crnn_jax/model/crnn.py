@@ -84,13 +84,17 @@ class CRNN(nn.Module):
     def encode(self, frames_TxNxHxWxC: Array, dropout_keys_N: Array | None = None) -> Array:
         """All that needs no time: uint8 frames to what `aggregate` takes, TxNxD.
 
-        That is the features; for GRU layers, the gate inputs of the first, TxNx3H.
+        That is the features; for GRU layers, the gate inputs of the first, TxNx3H. With
+        `classify` the features are probabilities, or their logarithms where nothing aggregates.
 
         Args:
           frames_TxNxHxWxC: frames in lanes.
           dropout_keys_N: one random key a lane, to train with dropout; None without.
         """
-        return self._project(self.encoder(frames_TxNxHxWxC, dropout_keys_N))
+        features_TxNxD = self.encoder(frames_TxNxHxWxC, dropout_keys_N)
+        if self.classify and self.aggregator != "none":
+            features_TxNxD = jnp.exp(features_TxNxD)
+        return self._project(features_TxNxD)
 
     def encode_labels(self, labels_TxN: Array) -> Array:
         """What `encode` would make of frames whose classes are certain; with `classify`.

@@ -67,8 +67,8 @@ FramesConvs = nn.vmap(
 class Encoder(nn.Module):
     """`FrameConvs` over all frames, then dense layers with activation, all without time.
 
-    With `classes`, a softmax over them comes last: of a frame, only the probabilities of what it
-    shows go on.
+    With `classes`, a softmax over them comes last: of a frame, only the log-probabilities of what
+    it shows go on.
 
     Attributes:
       convs, activation, dtype: see `FrameConvs`.
@@ -107,7 +107,7 @@ class Encoder(nn.Module):
         if self.classes:
             initializer = nn.initializers.glorot_uniform()
             dense = nn.Dense(self.classes, kernel_init=initializer, name="classes")
-            x = nn.softmax(dense(x.astype(jnp.float32)))
+            x = nn.log_softmax(dense(x.astype(jnp.float32)))
         return x
 
     def _drop(self, features_TxNxD: Array, keys_N: Array | None, layer: int) -> Array:

@@ -96,7 +96,7 @@ class Marginal(nn.Module):
       task: what the digits lead to.
       digits: number of digit values, 0 … digits - 1.
       max_length: longest sequence; fixes the numbers that can be reached.
-      given: whether the hidden states are the digits' probabilities already.
+      given: whether the hidden states are the digits' log-probabilities already.
     """
 
     task: Running
@@ -107,9 +107,8 @@ class Marginal(nn.Module):
     @nn.compact
     def __call__(self, hidden_TxNxH: Array, starts_TxN: Array) -> Posterior:
         """Reads a `Posterior` over `task.numbers` off hidden states."""
-        if self.given:
-            logits = jnp.log(jnp.maximum(hidden_TxNxH, np.finfo(np.float32).tiny))
-        else:
+        logits = hidden_TxNxH
+        if not self.given:
             logits = nn.Dense(self.digits, name="digit")(hidden_TxNxH.astype(jnp.float32))
         numbers = self.task.numbers(self.digits, self.max_length)
         log_probs_TxNxK = number_log_probs(
