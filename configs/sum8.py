@@ -2,8 +2,8 @@
 
 python -m crnn_jax.main --config=configs/sum8.py --config.data.manual_dir=FOLDER
 
-On 2 virtual cores (AVX-512) 350 s of training; rmse 0.508 and exact .9842 on the 60,000 test
-sequences of MNIST (one seed).
+On 2 virtual cores (AVX-512) 285 ± 16 s of training; rmse 0.530 ± .017 and exact .9824 ± .0009 on
+the 60,000 test sequences of MNIST (three seeds).
 """
 
 import os
