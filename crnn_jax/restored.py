@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 from ml_collections import ConfigDict
 
 from crnn_jax.checkpoint import Checkpoints
@@ -70,8 +69,7 @@ def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") ->
             f"expected {' or '.join(NUM_CLASSES)}"
         )
     network = crnn.build(config, digits=NUM_CLASSES[name])
-    expected = jax.eval_shape(network.init, jax.random.key(0), *crnn.example(config, (28, 28)))
-    if shapes(params) != shapes(expected):
+    if shapes(params) != shapes(crnn.parameter_shapes(network, config, (28, 28))):
         raise UserError(
             f"the parameters of step {step} in {folder} are not those of its config: expected a "
             "run of this version"

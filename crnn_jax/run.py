@@ -17,6 +17,7 @@ from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.config import check, check_fields, differences
 from crnn_jax.data.corpora import Corpus, load_corpus
 from crnn_jax.errors import UserError
+from crnn_jax.initial import start_from
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
 from crnn_jax.pictures import find_pictures
@@ -49,6 +50,8 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
         _say(f"the run in {workdir} is complete")
         _print_results(results, config)
         return
+    if not (workdir / "checkpoints").is_dir():
+        _check_start(config, corpus)
     folder.claim(workdir, config, corpus)
     _print_network(config, corpus)
     _announce_resume(workdir)
@@ -210,6 +213,13 @@ def _corpus_of(restored: Restored, config: ConfigDict, workdir: Path) -> Corpus:
     return corpus
 
 
+def _check_start(config: ConfigDict, corpus: Corpus) -> None:
+    """Checks that the run a new one starts from is there and fits, before anything is written."""
+    network = crnn.build(config, digits=corpus.num_classes)
+    image_shape = corpus.train.images_NxHxW.shape[1:]
+    start_from(config.init, crnn.parameter_shapes(network, config, image_shape))
+
+
 def _announce_resume(workdir: Path) -> None:
     if (workdir / "checkpoints").is_dir():
         with Checkpoints.open_to_read(workdir / "checkpoints") as checkpoints:
@@ -234,8 +244,9 @@ def _print_network(config: ConfigDict, corpus: Corpus) -> None:
     if not parallel.is_main_process():
         return
     network = crnn.build(config, digits=corpus.num_classes)
-    frames, starts = crnn.example(config, corpus.train.images_NxHxW.shape[1:])
-    shapes = jax.eval_shape(network.init, jax.random.key(0), frames, starts)
+    image_shape = corpus.train.images_NxHxW.shape[1:]
+    frames, _ = crnn.example(config, image_shape)
+    shapes = crnn.parameter_shapes(network, config, image_shape)
     leaves = jax.tree_util.tree_leaves_with_path(shapes["params"])
     rows = [
         (jax.tree_util.keystr(path, simple=True, separator="/"), f"{leaf.shape} = {leaf.size:,}")

@@ -221,6 +221,16 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(workdir, config):
     assert content(workdir) == before
 
 
+@pytest.mark.parametrize("other", ["nowhere", "another form"])
+def test_a_start_that_cannot_be_had_leaves_nothing_behind(complete, tmp_path, config, other):
+    config.init.workdir = str(tmp_path / other if other == "nowhere" else complete)
+    if other == "another form":
+        config.model.convs = ((2, 3, True),)
+    with pytest.raises(UserError, match=r"^--config\.init\.workdir=.*: expected "):
+        run.train(tmp_path / "run", config, profile=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_another_corpus_is_refused(workdir, config, optdigits, monkeypatch):
     before = content(workdir)
     other = dataclasses.replace(optdigits, identity="optdigits:0")

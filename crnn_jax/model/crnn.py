@@ -1,6 +1,7 @@
 """The network: frames → features → states → what the head reads."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -190,3 +191,16 @@ def example(config: ConfigDict, image_shape: tuple[int, int]) -> tuple[jax.Shape
         return frames[..., None], starts
 
     return jax.eval_shape(show)
+
+
+def parameter_shapes(
+    network: CRNN, config: ConfigDict, image_shape: tuple[int, int]
+) -> dict[str, Any]:
+    """Shapes of a network's parameters, without computing any.
+
+    Args:
+      network: built from the config.
+      config: its `task` section is read.
+      image_shape: height and width of the corpus's images, in pixels.
+    """
+    return jax.eval_shape(network.init, jax.random.key(0), *example(config, image_shape))
