@@ -49,9 +49,9 @@ def main(workdirs: Sequence[str]) -> None:
             manual_dir=data.manual_dir,
             fallback=False,
         )
-        table = Table("", *map(str, range(DIGITS)), title=f"{workdir}: exact")
+        table = Table("", *map(str, range(DIGITS)), padding=0, title=f"{workdir}: exact")
         for digit, row in enumerate(exactness(restored, corpus)):
-            table.add_row(str(digit), *(f"{share:.3f}" for share in row))
+            table.add_row(str(digit), *(f"{share:.3f}".removeprefix("0") for share in row))
         Console().print(table)
 
 
