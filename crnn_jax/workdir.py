@@ -17,6 +17,7 @@ from crnn_jax import parallel
 from crnn_jax.config import differences
 from crnn_jax.data.corpora import Corpus
 from crnn_jax.errors import UserError
+from crnn_jax.whole_file import write_whole
 
 PACKAGES = (
     "crnn-jax",
@@ -119,12 +120,7 @@ def write_results(workdir: Path, results: dict[str, Any]) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file whole or not at all."""
-    draft = path.with_name(path.name + ".tmp")
-    try:
-        draft.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def describe(corpus: Corpus) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from crnn_jax.errors import UserError
+from crnn_jax.whole_file import write_whole
 
 
 class Writer:
@@ -111,6 +112,4 @@ def _drop_after(path: Path, step: int) -> None:
         if wanted:
             kept.append(line + b"\n")
     if b"".join(kept) != text:
-        draft = path.with_name(path.name + ".tmp")
-        draft.write_bytes(b"".join(kept))
-        draft.replace(path)
+        write_whole(path, b"".join(kept))

@@ -37,8 +37,7 @@ def write_metrics(workdir, text=None):
 def randomly(config, corpus, seed=3):
     """A network of random parameters, as if it had been restored."""
     network = crnn.build(config, digits=corpus.num_classes)
-    frames, starts = crnn.example(config, (28, 28))
-    shapes = jax.eval_shape(network.init, jax.random.key(0), frames, starts)
+    shapes = crnn.parameter_shapes(network, config, (28, 28))
     rng = np.random.default_rng(seed)
     params = jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(x.dtype), shapes)
     return Restored(config, corpus.identity, 4, network, params)

@@ -75,8 +75,7 @@ def a_run(here, optdigits):
     workdir.claim(here / "run", config, optdigits)
     notes = {"config": json.loads(config.to_json()), "corpus": optdigits.identity}
     network = crnn.build(config, digits=optdigits.num_classes)
-    example = crnn.example(config, (28, 28))
-    shapes = jax.eval_shape(network.init, jax.random.key(0), *example)
+    shapes = crnn.parameter_shapes(network, config, (28, 28))
     params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     state = {"step": np.zeros((), np.int32), "params": params}
     with Checkpoints(here / "run" / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:

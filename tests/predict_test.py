@@ -26,8 +26,7 @@ def make_reader(tiny_config):
             tiny_config.model.decoder = 8
             tiny_config.task.min_length = length
         network = crnn.build(tiny_config, digits=10)
-        example = crnn.example(tiny_config, (28, 28))
-        shapes = jax.eval_shape(network.init, jax.random.key(0), *example)
+        shapes = crnn.parameter_shapes(network, tiny_config, (28, 28))
         rng = np.random.default_rng(4)
         params = jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(x.dtype), shapes)
         return Reader(Restored(tiny_config, f"{corpus}:0123", 4, network, params))

@@ -100,11 +100,13 @@ def test_what_cannot_be_made_after_all_is_one_line(tmp_path, tiny_config, optdig
 
 
 def test_a_full_disk_leaves_no_half_file(tmp_path, tiny_config, optdigits, monkeypatch):
-    def full(self, text, encoding):
-        self.write_bytes(text[:10].encode())
+    write = Path.write_bytes
+
+    def full(self, content):
+        write(self, content[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
         workdir.claim(tmp_path, tiny_config, optdigits)
     assert os.listdir(tmp_path) == []

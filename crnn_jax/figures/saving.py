@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from crnn_jax.errors import UserError
+from crnn_jax.whole_file import write_whole
 
 MOST_BYTES = 200_000
 """Of a file; a larger one gets a palette, which makes it a third to a half as large."""
@@ -63,12 +64,7 @@ def _write_png(path: Path, image_HxWx3: np.ndarray) -> None:
     encoded = _encode(image)
     if len(encoded) > MOST_BYTES:
         encoded = _encode(image.quantize(dither=Image.Dither.NONE))
-    draft = path.with_name(path.name + ".tmp")
-    try:
-        draft.write_bytes(encoded)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, encoded)
 
 
 def _encode(image: Image.Image) -> bytes:
