@@ -72,6 +72,25 @@ def test_agrees_with_flax_layers(encoder, features, backend, monkeypatch):
     np.testing.assert_allclose(found.reshape(6, -1), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("frames", "chunks"), [(12, 0), (13, 2), (24, 2), (29, 3)])
+def test_a_cpu_encodes_frames_in_chunks_as_all_at_once(frames, chunks, monkeypatch):
+    encoder = build((6,))
+    params, images = random_params(encoder), random_frames(frames, 1)
+
+    def run(params):
+        features, pull = jax.vjp(lambda params: encoder.apply(params, images), params)
+        return features, pull(jnp.ones_like(features))
+
+    text = str(jax.make_jaxpr(lambda params: encoder.apply(params, images))(params))
+    assert text.count(f"length={chunks}\n") == (chunks > 0)
+    found = jax.jit(run)(params)
+    monkeypatch.setattr(encoder_module, "FRAMES_AT_ONCE", frames)
+    expected = jax.jit(lambda params: run(params))(params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, expected
+    )
+
+
 def test_parameters_have_the_names_that_checkpoints_know():
     shapes = jax.eval_shape(build((6, 7)).init, jax.random.key(0), random_frames(1, 1))
     assert jax.tree.map(lambda x: x.shape, shapes) == {

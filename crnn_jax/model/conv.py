@@ -11,9 +11,15 @@ product (benchmarks/NOTES.md), so on the CPU each convolution is written as one 
   share of each of the `kernel height` output rows that it touches, and these are summed. It does
   no more arithmetic than the convolution has, and copies only `kernel width` times the frame.
 * `pooled_conv`: for few input channels and a 2x2 pool. The four members of a pool see almost the
-  same pixels, so the patch under a whole pool is multiplied once by four shifted copies of the
-  kernel, side by side, and the pool is the maximum of the four results.
+  same pixels, so a patch under a block of whole pools is multiplied once by shifted copies of the
+  kernel, side by side, and the pool is the maximum of the results.
+
+Patches are several times as large as the frames. They are made anew for the gradient
+(`jax.checkpoint`): that is cheaper than to bring them back from beyond the cache.
 """
+
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -69,18 +75,44 @@ def xla_conv(frame_HxWxC: Array, kernel: Array) -> Array:
     )[0]
 
 
-def row_conv(frame_HxWxC: Array, kernel: Array) -> Array:
+def _over_frames(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    """Makes a function of frames and kernel one of a frame, which `vmap` gives all frames at once.
+
+    vmap's own rule would keep the frames as an axis of their own in the matrix product, and XLA
+    would transpose whole patch arrays for the kernel's gradient: as dear as the convolution.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def of_frame(frame_HxWxC: Array, kernel: Array) -> Array:
+        return function(frame_HxWxC[None], kernel)[0]
+
+    @of_frame.def_vmap
+    def of_frames(
+        _: int, batched: list[bool], frames_FxHxWxC: Array, kernel: Array
+    ) -> tuple[Array, bool]:
+        assert batched == [True, False], "frames are mapped over, the kernel is shared"
+        return function(frames_FxHxWxC, kernel), True
+
+    return functools.wraps(function)(of_frame)
+
+
+_recomputed = functools.partial(jax.checkpoint, prevent_cse=False)
+
+
+@_over_frames
+@_recomputed
+def row_conv(frames_FxHxWxC: Array, kernel: Array) -> Array:
     """`conv` as one matrix product over patches along the width, then a sum of shifted rows."""
     height, width, channels, features = kernel.shape
-    rows = frame_HxWxC.shape[0] - height + 1
-    columns = frame_HxWxC.shape[1] - width + 1
+    frames, rows, columns, _ = frames_FxHxWxC.shape
+    rows, columns = rows - height + 1, columns - width + 1
     patches = jnp.concatenate(
-        [frame_HxWxC[:, j : j + columns] for j in range(width)], axis=-1
-    )  # (H, columns, width * C)
+        [frames_FxHxWxC[:, :, j : j + columns] for j in range(width)], axis=-1
+    )  # (F, H, columns, width * C)
     matrix = kernel.transpose(1, 2, 0, 3).reshape(width * channels, height * features)
-    shares = product(patches.reshape(-1, width * channels), matrix)
-    shares = shares.reshape(-1, columns, height * features)
-    return sum(shares[i : i + rows, :, i * features : (i + 1) * features] for i in range(height))
+    shares = patches.reshape(-1, width * channels) @ matrix
+    shares = shares.reshape(frames, -1, columns, height * features)
+    return sum(shares[:, i : i + rows, :, i * features : (i + 1) * features] for i in range(height))
 
 
 def max_pool(frame_HxWxC: Array) -> Array:
@@ -91,42 +123,37 @@ def max_pool(frame_HxWxC: Array) -> Array:
     return largest(pools[:, 0, :, 0], pools[:, 0, :, 1], pools[:, 1, :, 0], pools[:, 1, :, 1])
 
 
-def pooled_conv(frame_HxWxC: Array, kernel: Array) -> Array:
-    """`conv_max_pool` as one matrix product over the patches under whole pools."""
-    height, width, channels, features = kernel.shape
-    rows = (frame_HxWxC.shape[0] - height + 1) // 2
-    columns = (frame_HxWxC.shape[1] - width + 1) // 2
-    # A pool's patch has height + 1 by width + 1 pixels: so many 2x2 blocks cover it.
-    high, wide = height // 2 + 1, width // 2 + 1
-    blocks = _blocks(frame_HxWxC, rows + high - 1, columns + wide - 1)
-    patches = jnp.concatenate(
-        [blocks[i : i + rows, j : j + columns] for i in range(high) for j in range(wide)], axis=-1
+@_over_frames
+def pooled_conv(frames_FxHxWxC: Array, kernel: Array) -> Array:
+    """`conv_max_pool` as one matrix product over patches, each under a block of whole pools."""
+    height, width, _, features = kernel.shape
+    rows = (frames_FxHxWxC.shape[1] - height + 1) // 2
+    columns = (frames_FxHxWxC.shape[2] - width + 1) // 2
+    # Pools along a block's side: a product with fewer than a hundred columns is a slow one.
+    side = 2 if features <= 8 and rows % 2 == columns % 2 == 0 else 1
+    members = _pool_members(frames_FxHxWxC, kernel, rows, columns, side)
+    pools = largest(*jnp.split(members, 4, axis=-1))
+    pools = pools.reshape(-1, rows // side, columns // side, side, side, features)
+    return pools.swapaxes(2, 3).reshape(-1, rows, columns, features)
+
+
+@functools.partial(_recomputed, static_argnums=(2, 3, 4))
+def _pool_members(
+    frames_FxHxWxC: Array, kernel: Array, rows: int, columns: int, side: int
+) -> Array:
+    """A row for each block of side x side pools: all first members, all second ones, and so on."""
+    height, width, channels, _ = kernel.shape
+    high, wide = 2 * side + height - 1, 2 * side + width - 1
+    strips = jnp.stack(
+        [frames_FxHxWxC[:, y : y + high] for y in range(0, 2 * rows, 2 * side)], axis=1
     )
-    place = _placement(height, width, high, wide).astype(kernel.dtype)
-    matrix = jnp.einsum("ijco,ijyxbp->yxbcpo", kernel, place)
-    size = high * wide * 4 * channels
-    members = product(patches.reshape(-1, size), matrix.reshape(size, 4 * features))
-    return largest(*jnp.split(members.reshape(rows, columns, 4 * features), 4, axis=-1))
-
-
-@jax.custom_batching.custom_vmap
-def product(patches_PxK: Array, matrix_KxN: Array) -> Array:
-    """Matrix product that stays one product of two matrices when it is mapped over frames.
-
-    vmap's own rule would keep the frames as an axis of their own, and XLA would transpose whole
-    patch arrays for the gradient of the matrix: as dear as the convolution itself.
-    """
-    return patches_PxK @ matrix_KxN
-
-
-@product.def_vmap
-def _product_of_frames(
-    frames: int, batched: list[bool], patches_FxPxK: Array, matrix_KxN: Array
-) -> tuple[Array, bool]:
-    assert batched == [True, False], "patches are mapped over frames, the kernel is shared"
-    size = patches_FxPxK.shape[-1]
-    rows = patches_FxPxK.reshape(-1, size) @ matrix_KxN
-    return rows.reshape(frames, -1, matrix_KxN.shape[1]), True
+    patches = jnp.stack(
+        [strips[:, :, :, x : x + wide] for x in range(0, 2 * columns, 2 * side)], axis=2
+    )
+    place = _placement(height, width, side).astype(kernel.dtype)
+    matrix = jnp.einsum("ijco,ijyxpab->yxcpabo", kernel, place)
+    size = high * wide * channels
+    return patches.reshape(-1, size) @ matrix.reshape(size, -1)
 
 
 @jax.custom_vjp
@@ -140,34 +167,20 @@ def largest(a: Array, b: Array, c: Array, d: Array) -> Array:
 
 def _largest_forward(a: Array, b: Array, c: Array, d: Array) -> tuple[Array, tuple[Array, ...]]:
     most = largest(a, b, c, d)
-    return most, (a, b, c, most)
+    first = jnp.where(a == most, 0, jnp.where(b == most, 1, jnp.where(c == most, 2, 3)))
+    return most, first.astype(jnp.uint8)
 
 
-def _largest_backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, ...]:
-    a, b, c, most = saved
-    is_a = a == most
-    is_b = (b == most) & ~is_a
-    is_c = (c == most) & ~(is_a | is_b)
-    is_d = ~(is_a | is_b | is_c)
-    return tuple(jnp.where(chosen, gradient, 0) for chosen in (is_a, is_b, is_c, is_d))
+def _largest_backward(first: Array, gradient: Array) -> tuple[Array, ...]:
+    return tuple(jnp.where(first == i, gradient, 0) for i in range(4))
 
 
 largest.defvjp(_largest_forward, _largest_backward)
 
 
-def _blocks(frame_HxWxC: Array, high: int, wide: int) -> Array:
-    """The frame cut into 2x2 blocks, the four pixels of each along the channels."""
-    height, width, channels = frame_HxWxC.shape
-    missing = ((0, max(0, 2 * high - height)), (0, max(0, 2 * wide - width)), (0, 0))
-    frame = jnp.pad(frame_HxWxC, missing)[: 2 * high, : 2 * wide]
-    blocks = frame.reshape(high, 2, wide, 2, channels).transpose(0, 2, 1, 3, 4)
-    return blocks.reshape(high, wide, 4 * channels)
-
-
-def _placement(height: int, width: int, high: int, wide: int) -> np.ndarray:
-    """1 where kernel tap (i, j) of pool member p meets pixel b of block (y, x), else 0."""
-    place = np.zeros((height, width, high, wide, 4, 4), np.float32)
-    for i, j, down, right in np.ndindex(height, width, 2, 2):
-        y, x = i + down, j + right
-        place[i, j, y // 2, x // 2, 2 * (y % 2) + x % 2, 2 * down + right] = 1
+def _placement(height: int, width: int, side: int) -> np.ndarray:
+    """1 where kernel tap (i, j) of member p of pool (a, b) meets pixel (y, x), else 0."""
+    place = np.zeros((height, width, 2 * side + height - 1, 2 * side + width - 1, 4, side, side))
+    for i, j, down, right, a, b in np.ndindex(height, width, 2, 2, side, side):
+        place[i, j, 2 * a + down + i, 2 * b + right + j, 2 * down + right, a, b] = 1
     return place

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -63,6 +64,16 @@ FramesConvs = nn.vmap(
 )
 """`FrameConvs` over frames FxHxWxC to features FxD, one set of parameters for all."""
 
+FRAMES_AT_ONCE = 12
+"""Frames that a CPU convolves together: what the layers make of more leaves a core's L2 cache."""
+
+ChunksConvs = nn.scan(
+    lambda convs, _, frames_FxHxWxC: (None, convs(frames_FxHxWxC)),
+    variable_broadcast="params",
+    split_rngs={"params": False},
+)
+"""`FramesConvs` over chunks CxFxHxWxC, one after the other, to features CxFxD."""
+
 
 class Encoder(nn.Module):
     """`FrameConvs` over all frames, then dense layers with activation, all without time.
@@ -96,7 +107,7 @@ class Encoder(nn.Module):
         steps, lanes = frames_TxNxHxWxC.shape[:2]
         frames = frames_TxNxHxWxC.reshape(steps * lanes, *frames_TxNxHxWxC.shape[2:])
         convs = FramesConvs(self.convs, self.activation, self.dtype, name="convs")
-        x = convs(frames).reshape(steps, lanes, -1)
+        x = _convolve(convs, frames).reshape(steps, lanes, -1)
         for i, features in enumerate(self.dense):
             initializer = INITIALIZERS[self.activation]()
             dense = nn.Dense(features, dtype=self.dtype, kernel_init=initializer, name=f"dense{i}")
@@ -114,3 +125,18 @@ class Encoder(nn.Module):
         if keys_N is None:
             return features_TxNxD
         return lane_dropout(features_TxNxD, fold_lanes(keys_N, 1 + layer), self.dropout)
+
+
+def _convolve(convs: nn.Module, frames_FxHxWxC: Array) -> Array:
+    """Features FxD of all frames; on a CPU in equal chunks, the last filled up with zeros."""
+    frames = len(frames_FxHxWxC)
+    if jax.default_backend() != "cpu" or frames <= FRAMES_AT_ONCE:
+        return convs(frames_FxHxWxC)
+    chunks = -(-frames // FRAMES_AT_ONCE)
+    size = -(-frames // chunks)
+    padding = ((0, chunks * size - frames), (0, 0), (0, 0), (0, 0))
+    chunks_CxFxHxWxC = jnp.pad(frames_FxHxWxC, padding).reshape(
+        chunks, size, *frames_FxHxWxC.shape[1:]
+    )
+    _, features_CxFxD = ChunksConvs(convs, None, chunks_CxFxHxWxC)
+    return features_CxFxD.reshape(chunks * size, -1)[:frames]
