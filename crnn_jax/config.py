@@ -186,6 +186,13 @@ def micro_batch_size(config: ConfigDict, devices: int, backend: str) -> int:
     return fitting[-1] if fitting else device_batch
 
 
+def device_count(config: ConfigDict, cores: int) -> int:
+    """How many devices, of so many cores at most, can share a batch equally."""
+    period = Draw(0, config.task.min_length, config.task.max_length, 1).period
+    shares, rest = divmod(config.train.batch_size, config.train.micro_batch_size or period)
+    return 1 if rest else max(n for n in range(1, cores + 1) if shares % n == 0)
+
+
 def check(config: ConfigDict, devices: int, backend: str) -> None:
     """Checks everything that training needs of a config.
 

@@ -9,13 +9,14 @@ import numpy as np
 from jax import Array, lax
 from ml_collections import ConfigDict
 
+from crnn_jax import parallel
 from crnn_jax.data.corpora import Corpus, Split
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.model.crnn import CRNN
 from crnn_jax.scores import number_scores, text_scores
 
 IMAGES_AT_ONCE = 250
-"""Images encoded together: few enough for a CPU's caches."""
+"""Images encoded together, at most: their features are few enough for a CPU's caches."""
 
 FRAMES_AT_ONCE = 1152
 """Frames aggregated together, about: what a marginal head makes of more leaves a CPU's caches."""
@@ -52,20 +53,23 @@ class Evaluation:
         at_once = min(sequences, max(1, int(FRAMES_AT_ONCE / mean_length)))
         self.chunk = draw.period * -(-at_once // draw.period)
         self.lanes = draw.lanes(self.chunk)
+        self.devices = jax.local_device_count()
         self.compiled: jax.stages.Compiled | None = None
 
     def __call__(self, params: Any) -> dict[str, Any]:
-        """Answers all sequences with these parameters (on one device).
+        """Answers all sequences with these parameters.
 
         Returns:
           See `number_scores` and `text_scores`; and seconds, without compilation.
         """
-        data = (self.split.images_NxHxW, self.split.labels_N)
+        given = (np.arange(self.devices), jax.device_get(params), tuple(self.split))
         if self.compiled is None:
-            self.compiled = jax.jit(self._answer_all).lower(params, *data).compile()
+            answer = parallel.over_local_devices(self._answer_share)
+            self.compiled = answer.lower(*given).compile()
         start = time.perf_counter()
-        found = jax.device_get(self.compiled(params, *data))
+        found = jax.device_get(self.compiled(*given))
         seconds = time.perf_counter() - start
+        found = tuple(x.reshape(-1, *x.shape[2:]) for x in found)  # chunks of all devices
         if self.network.task.written:
             target_BxS, answer_BxS = (x.reshape(-1, x.shape[-1])[: self.sequences] for x in found)
             return {**text_scores(target_BxS, answer_BxS), "seconds": seconds}
@@ -74,18 +78,28 @@ class Evaluation:
         )
         return {**scores, "seconds": seconds}
 
-    def _answer_all(
-        self, params: Any, images_NxHxW: Array, labels_N: Array
+    def _answer_share(
+        self, device: Array, params: Any, data: tuple[Array, Array]
     ) -> tuple[Array, Array, Array] | tuple[Array, Array]:
-        """For each chunk in its lanes: targets, estimates and answers; or targets and answers."""
+        """One device's share of the chunks of sequences.
+
+        Returns:
+          For each chunk in its lanes: targets, estimates and answers; or targets and answers.
+        """
+        images_NxHxW, labels_N = data
         task, starts_TxN = self.network.task, self.lanes.starts_TxN
 
-        def encode(image_HxW: Array) -> Array:
-            frames = image_HxW[None, None, ..., None]
-            return self.network.apply(params, frames, method="encode")[0, 0]
+        def encode(images_GxHxW: Array) -> Array:
+            frames = images_GxHxW[:, None, ..., None]
+            return self.network.apply(params, frames, method="encode")[:, 0]
 
         if not task.films:
-            encoded_NxD = lax.map(encode, images_NxHxW, batch_size=IMAGES_AT_ONCE)
+            groups = -(-len(labels_N) // (self.devices * IMAGES_AT_ONCE))
+            size = -(-len(labels_N) // (self.devices * groups))
+            first = device * groups * size
+            mine_AxG = (first + jnp.arange(groups * size)).reshape(groups, size) % len(labels_N)
+            encoded_AxGxD = lax.map(encode, images_NxHxW[mine_AxG])
+            encoded_NxD = parallel.gather(encoded_AxGxD.reshape(groups * size, -1))
 
         def answer(first: Array) -> tuple[Array, ...]:
             sequences_B = first + jnp.arange(self.chunk)
@@ -107,7 +121,8 @@ class Evaluation:
                 return target, output.answer()
             return target, output.estimate(), output.answer()
 
-        return lax.map(answer, jnp.arange(0, self.sequences, self.chunk))
+        chunks = -(-self.sequences // (self.devices * self.chunk))
+        return lax.map(answer, (device * chunks + jnp.arange(chunks)) * self.chunk)
 
 
 def validation(network: CRNN, config: ConfigDict, corpus: Corpus) -> Evaluation:

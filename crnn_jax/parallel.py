@@ -1,5 +1,6 @@
 """Everything that knows of several devices or processes: pmap, replication, who does what."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,29 @@ from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "devices"
+
+
+def core_count() -> int:
+    """Cores of the CPU that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every platform
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def use_cores(count: int) -> None:
+    """On a CPU, makes so many devices of one thread each.
+
+    The layers of one step are too small to divide among threads: two devices with a thread each
+    train half as fast again as one with two threads (benchmarks/NOTES.md). Where the user has set
+    `XLA_FLAGS` or `JAX_NUM_CPU_DEVICES`, and where JAX has begun to compute, all stays as it is.
+    """
+    if "XLA_FLAGS" in os.environ or "JAX_NUM_CPU_DEVICES" in os.environ:
+        return
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError:  # JAX has begun to compute
+        return
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 
 
 def devices() -> list[jax.Device]:
@@ -38,6 +62,22 @@ def pmap(
         devices=devices(),
         donate_argnums=0,
     )
+
+
+def over_local_devices(
+    function: Callable[[Array, Any, Any], Any],
+) -> Callable[[np.ndarray, Any, Any], Any]:
+    """Runs `function(number, params, data)` on each device of this process; stacks the results.
+
+    `number` counts them from 0; what each device has made, `gather` gives to all.
+    """
+    mapped = jax.local_devices()
+    return jax.pmap(function, axis_name=AXIS, in_axes=(0, None, None), devices=mapped)
+
+
+def gather(share: Array) -> Array:
+    """Inside `over_local_devices`: the shares of all devices, one behind the other."""
+    return lax.all_gather(share, AXIS, tiled=True)
 
 
 def mean(tree: Any) -> Any:

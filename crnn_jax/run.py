@@ -14,7 +14,7 @@ from crnn_jax import evaluate as evaluation
 from crnn_jax import parallel
 from crnn_jax import workdir as folder
 from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.config import check, check_fields, differences
+from crnn_jax.config import check, check_fields, check_names, device_count, differences
 from crnn_jax.data.corpora import Corpus, load_corpus
 from crnn_jax.errors import UserError
 from crnn_jax.initial import start_from
@@ -41,6 +41,9 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
       SystemExit: status 1, where the loss is not finite; checkpoints from before stay.
     """
     _keep_compiled_programs()
+    check_names(config)
+    check_fields(config)
+    parallel.use_cores(device_count(config, parallel.core_count()))
     check(config, parallel.device_count(), jax.default_backend())
     folder.check_config(workdir, config)
     corpus = _training_corpus(workdir, config)
@@ -85,6 +88,7 @@ def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bo
     """
     which = _parse_step(step)
     _keep_compiled_programs()
+    parallel.use_cores(parallel.core_count())
     restored = restore(workdir, which)
     config = _config_of(restored, config, workdir)
     corpus = _corpus_of(restored, config, workdir)

@@ -13,6 +13,7 @@ from crnn_jax.config import (
     check,
     check_fields,
     check_names,
+    device_count,
     differences,
     micro_batch_size,
     variant,
@@ -382,3 +383,15 @@ def test_differences_are_found_through_json_and_leave_out_where_data_lies(tiny_c
         "seed: missing, not 0",
         "train.learning_rate: 0.003, not 0.5",
     ]
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro", "cores", "devices"),
+    [(64, 0, 1, 1), (64, 0, 2, 2), (64, 0, 6, 4), (64, 0, 99, 8), (64, 16, 8, 4), (60, 0, 8, 1)],
+)
+def test_a_batch_is_shared_equally_by_as_many_cores_as_can(
+    batch, micro, cores, devices, load_config
+):
+    config = load_config("sum8")
+    config.train.batch_size, config.train.micro_batch_size = batch, micro
+    assert device_count(config, cores) == devices

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax import evaluate
+from crnn_jax import evaluate, parallel
 from crnn_jax.data.draw import Draw, padded_lanes
 from crnn_jax.evaluate import Evaluation, training_mean
 from crnn_jax.model import crnn
@@ -120,10 +120,12 @@ def test_encodes_every_image_once(evaluation, params, monkeypatch):
         return encode(self, frames)
 
     monkeypatch.setattr(type(evaluation.network), "encode", counted)
-    images = evaluation.split.images_NxHxW
-    text = str(jax.make_jaxpr(evaluation._answer_all)(params, images, evaluation.split.labels_N))
-    assert frames_encoded  # traced frame by frame, under a map over the images alone
-    assert set(frames_encoded) == {(1, 1, 28, 28, 1)}
+    monkeypatch.setattr(parallel, "gather", lambda share: jnp.tile(share, (8, 1)))
+    data = tuple(evaluation.split)
+    text = str(jax.make_jaxpr(evaluation._answer_share)(jnp.int32(0), params, data))
+    (shape,) = set(frames_encoded)  # traced once, under a map over groups of images
+    share = -(-len(evaluation.split.labels_N) // 8)
+    assert shape == (share, 1, 28, 28, 1)
     steps, lanes = evaluation.lanes.starts_TxN.shape
     assert f"[{steps},{lanes}," in text
     assert f"[{steps},{lanes},28,28" not in text

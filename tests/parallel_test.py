@@ -1,8 +1,12 @@
 """Devices: replication, averaging, who does what."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from crnn_jax import parallel
 
@@ -55,3 +59,25 @@ def test_one_process_has_all_devices_and_is_the_main_one():
     assert parallel.local_devices().tolist() == list(range(8))
     assert parallel.device_count() == 8
     assert parallel.is_main_process()
+
+
+@pytest.mark.parametrize(
+    ("given", "before", "devices"),
+    [
+        ({}, "pass", 3),
+        ({}, "jax.devices()", 1),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, "pass", 2),
+        ({"JAX_NUM_CPU_DEVICES": "2"}, "pass", 2),
+    ],
+    ids=["a device for each core", "JAX has begun", "XLA_FLAGS", "JAX_NUM_CPU_DEVICES"],
+)
+def test_cores_become_devices_unless_the_user_has_said_otherwise(given, before, devices, project):
+    program = f"import jax; from crnn_jax import parallel; {before}; parallel.use_cores(3)"
+    child = subprocess.run(
+        [sys.executable, "-c", f"{program}; print(jax.device_count())"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "", "PYTHONPATH": str(project), "JAX_PLATFORMS": "cpu", **given},
+    )
+    assert int(child.stdout) == devices
