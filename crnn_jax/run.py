@@ -20,8 +20,6 @@ from crnn_jax.errors import UserError
 from crnn_jax.initial import start_from
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
-from crnn_jax.pictures import find_pictures
-from crnn_jax.predict import Reader
 from crnn_jax.progress import print_table
 from crnn_jax.restored import Restored, restore
 from crnn_jax.train import Diverged, score_line, sequences_per_second
@@ -116,6 +114,9 @@ def predict(workdir: Path, paths: Sequence[Path], *, split: bool, step: str, as_
     Raises:
       UserError: the folder holds no such run or checkpoint, or the pictures cannot be used.
     """
+    from crnn_jax.pictures import find_pictures  # brings in SciPy: half a second of every start
+    from crnn_jax.predict import Reader
+
     which = _parse_step(step)
     _keep_compiled_programs()
     pictures = find_pictures(paths)

@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,6 +106,8 @@ class Streamed:
 
     def sources(self, first_step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Frames and labels of one dispatch after the other, one slice a local device."""
+        import grain  # half a second, which a resident corpus need not wait for
+
         dispatches = grain.MapDataset.source(self.batches)[first_step // self.steps_per_dispatch :]
         options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
         return iter(dispatches.to_iter_dataset(options))
