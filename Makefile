@@ -1,11 +1,13 @@
 # make train: sets up .venv once, then trains configs/sum8.py. More flags: make train ARGS=...
 # make test:  sets up .venv once, then checks the style and runs the tests.
+# make bench: sets up .venv-bench once, with the peers, and writes benchmarks/RESULTS.md.
+# make bench-smoke: the ratio to plain Flax alone, in .venv.
 
 PYTHON ?= python3
 CONFIG ?= configs/sum8.py
 ARGS ?=
 
-.PHONY: train test clean
+.PHONY: train test bench bench-smoke clean
 
 train: .venv/installed
 	.venv/bin/python -m crnn_jax.main --config=$(CONFIG) $(ARGS)
@@ -15,11 +17,24 @@ test: .venv/installed
 	.venv/bin/ruff format --check .
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
+bench: .venv-bench/installed
+	.venv-bench/bin/python -m benchmarks.bench $(ARGS)
+
+bench-smoke: .venv/installed
+	.venv/bin/python -m benchmarks.bench --smoke
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+# PyTorch first: the newest one would bring several GB for GPUs.
+.venv-bench/installed: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --constraint benchmarks/requirements.txt torch
+	.venv-bench/bin/pip install --quiet --constraint constraints.txt --requirement benchmarks/requirements.txt --editable .
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-bench build *.egg-info

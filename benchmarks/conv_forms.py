@@ -1,6 +1,6 @@
-"""Times the forms of a convolution on this machine, forward and with gradients.
+"""Times the forms of a convolution on one core, forward and with gradients.
 
-python benchmarks/conv_forms.py
+XLA_FLAGS=--xla_cpu_multi_thread_eigen=false python benchmarks/conv_forms.py
 """
 
 import statistics
@@ -13,8 +13,8 @@ from jax import Array
 
 from crnn_jax.model.conv import max_pool, pooled_conv, row_conv, xla_conv
 
-FRAMES = 288  # the real frames of 64 sequences of 1..8
-REPEATS = 20
+FRAMES = 12  # as many as a CPU convolves at once
+REPEATS = 100
 
 
 def milliseconds(function: Callable, *arguments: Array) -> float:
@@ -41,7 +41,7 @@ def report(layer: str, form: str, conv: Callable, frames: Array, kernel: Array) 
         milliseconds(jax.grad(loss), kernel, frames),
         milliseconds(jax.grad(loss, argnums=(0, 1)), kernel, frames),
     ]
-    print(f"| {layer} | {form} | " + " | ".join(f"{t:.1f}" for t in times) + " |")
+    print(f"| {layer} | {form} | " + " | ".join(f"{t:.2f}" for t in times) + " |")
 
 
 def main() -> None:

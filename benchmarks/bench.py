@@ -1,0 +1,155 @@
+"""Training and inference rates beside what people would use instead; writes RESULTS.md.
+
+    make bench          # everything, into benchmarks/RESULTS.md and benchmarks/figures/rates.png
+    make bench-smoke    # only the ratio to plain Flax at a batch of 64, in under a minute
+
+All systems are given the same weights, and their answers must agree before anything is timed.
+They stay open side by side, and each is timed for a second in turn, round after round, so that a
+machine that grows slower does so for all.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import report
+from benchmarks.worker import SYSTEMS
+from crnn_jax.data.corpora import load_corpus
+
+ROOT = Path(__file__).parents[1]
+BATCHES = (32, 64, 256, 1024)
+TOLERANCE = 1e-4  # of answers to sums of eight digits, relative to their size
+
+
+class Worker:
+    """A system in a process of its own (`worker.py`)."""
+
+    def __init__(self, system: str, batch: int, folder: Path, cache: Path) -> None:
+        self.system = system
+        self.start = time.perf_counter()
+        environment = os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "JAX_COMPILATION_CACHE_DIR": str(cache / "jax"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "TORCHINDUCTOR_CACHE_DIR": str(cache / "torch"),
+            "KERAS_BACKEND": system.removeprefix("keras-"),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", system, str(batch), str(folder)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, what: str) -> Any:
+        """What the worker says to a word of `worker.py`."""
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("=> "):
+                return json.loads(line[3:])
+        raise SystemExit(f"the worker of {self.system} ended: see above")
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def workers(systems: list[str], batch: int, folder: Path, cache: Path) -> Iterator[list[Worker]]:
+    """Opens the systems and checks that they give the same answers."""
+    opened = [Worker(system, batch, folder, cache) for system in systems]
+    expected = np.array(opened[0].ask("answers"))
+    for worker in opened[1:]:
+        difference = np.abs(worker.ask("answers") - expected).max()
+        if difference > TOLERANCE * max(1, np.abs(expected).max()):
+            raise SystemExit(f"{worker.system} differs from {opened[0].system} by {difference:.1e}")
+    yield opened
+    for worker in opened:
+        worker.close()
+
+
+def rates(systems: list[str], batch: int, repeats: int, folder: Path, cache: Path) -> dict:
+    """Sequences/s of training and inference: for each system, one number a round."""
+    found: dict = {system: {"train": [], "infer": []} for system in systems}
+    sgemm = []
+    with workers(systems, batch, folder, cache) as opened:
+        for _ in range(repeats):
+            for worker in opened:
+                for work in ("train", "infer"):
+                    found[worker.system][work].append(worker.ask(work))
+            sgemm.append(opened[systems.index("flax")].ask("sgemm"))  # on all threads
+        for worker in opened:
+            found[worker.system]["memory"] = worker.ask("memory")
+    return {"batch": batch, "systems": found, "sgemm": sgemm}
+
+
+def first_steps(systems: list[str], repeats: int, folder: Path) -> dict:
+    """Seconds from process start to the first finished step, with an empty and a filled cache."""
+    found: dict = {system: {"cold": [], "warm": []} for system in systems}
+    for _ in range(repeats):
+        for system in systems:
+            with tempfile.TemporaryDirectory() as cache:
+                for state in ("cold", "warm"):
+                    worker = Worker(system, 64, folder, Path(cache))
+                    worker.ask("step")
+                    found[system][state].append(time.perf_counter() - worker.start)
+                    worker.close()
+    return found
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--smoke", action="store_true", help="the ratio to plain Flax alone")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of rates")
+    parser.add_argument("--starts", type=int, default=3, help="starts of each system")
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
+    options = parser.parse_args()
+
+    corpus = load_corpus(
+        "mnist",
+        data_dir="~/.cache/crnn_jax",
+        manual_dir=os.environ.get("CRNN_JAX_MANUAL_DIR", ""),
+        fallback=options.smoke,
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        np.save(folder / "images.npy", corpus.train.images_NxHxW)
+        np.save(folder / "labels.npy", corpus.train.labels_N)
+        cache = folder / "cache"
+        if options.smoke:
+            measured = rates(["crnn_jax", "flax"], 64, 3, folder, cache)["systems"]
+            pairs = zip(measured["crnn_jax"]["train"], measured["flax"]["train"], strict=True)
+            ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+            print(f"{ratio:.1f} times as fast as plain Flax, training at a batch of 64")
+            return
+        measured = {
+            "machine": report.machine(corpus.identity),
+            "rates": [
+                rates(options.systems, batch, options.repeats, folder, cache)
+                for batch in options.batches
+            ],
+            "first_steps": first_steps(options.systems, options.starts, folder),
+        }
+    (ROOT / "benchmarks" / "results.json").write_text(json.dumps(measured, indent=1) + "\n")
+    report.write(measured, ROOT / "benchmarks")
+
+
+if __name__ == "__main__":
+    main()

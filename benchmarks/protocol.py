@@ -1,0 +1,58 @@
+"""The work that every system is given: sums of 1..8 digits, with the network of 2016.
+
+Protocol A of mnistCRNN: digits drawn with replacement, sequences padded with black frames to 8.
+"""
+
+import dataclasses
+
+import numpy as np
+
+LENGTH = 8
+CONVS = ((4, 1, 8), (3, 8, 8))  # (size, input channels, features); the first is pooled
+GRUS = ((800, 100), (100, 50))  # (features, units)
+LEARNING_RATE = 1e-3
+DECAY = 0.9  # of RMSprop
+DROPOUT = 0.2  # of the last state
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Images (N, 28, 28) uint8 and labels (N,), in memory."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def draw(self, rng: np.random.Generator, batch: int) -> tuple[np.ndarray, ...]:
+        """A batch as one draws it: image numbers (B, 8), lengths (B,), sums (B,)."""
+        lengths = rng.integers(1, LENGTH + 1, batch)
+        chosen = rng.integers(0, len(self.images), (batch, LENGTH))
+        real = np.arange(LENGTH) < lengths[:, None]
+        return chosen, lengths, (self.labels[chosen] * real).sum(1).astype(np.float32)
+
+    def padded(self, chosen: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Frames (B, 8, 28, 28) uint8, black behind each sequence's end."""
+        real = np.arange(LENGTH) < lengths[:, None]
+        return self.images[chosen] * real[..., None, None]
+
+
+def weights(seed: int = 0) -> dict[str, np.ndarray]:
+    """Random weights for all systems; GRU kernels hold reset, update and candidate side by side."""
+    rng = np.random.default_rng(seed)
+
+    def kernel(*shape: int) -> np.ndarray:
+        return rng.normal(0, np.prod(shape[:-1]) ** -0.5, shape).astype(np.float32)
+
+    def bias(*shape: int) -> np.ndarray:
+        return rng.normal(0, 0.1, shape).astype(np.float32)
+
+    found = {}
+    for i, (size, channels, features) in enumerate(CONVS):
+        found[f"conv{i}_kernel"] = kernel(size, size, channels, features)
+        found[f"conv{i}_bias"] = bias(features)
+    for i, (features, units) in enumerate(GRUS):
+        found[f"gru{i}_input"] = kernel(features, 3 * units)
+        found[f"gru{i}_recurrent"] = kernel(units, 3 * units)
+        found[f"gru{i}_bias"] = bias(3 * units)
+        found[f"gru{i}_candidate_bias"] = bias(units)  # of the state's share of the candidate
+    found["value_kernel"], found["value_bias"] = kernel(GRUS[-1][1], 1), bias(1)
+    return found

@@ -1,0 +1,135 @@
+"""What `bench.py` measured, as tables and a picture."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+MFLOP_A_SEQUENCE = 11.7
+"""Of the model's own arithmetic on real frames alone, forward and backward."""
+
+LABELS = {
+    "crnn_jax": "crnn_jax",
+    "flax": "Flax, plain",
+    "torch": "PyTorch eager",
+    "torch-compile": "PyTorch compiled",
+    "torch-packed": "PyTorch eager, packed by hand",
+    "keras-tensorflow": "Keras 3 on TensorFlow",
+    "keras-jax": "Keras 3 on JAX",
+    "keras-torch": "Keras 3 on PyTorch",
+}
+VERSIONS = ("jax", "flax", "torch", "keras", "tensorflow-cpu", "numpy")
+
+
+def machine(corpus: str) -> dict[str, str]:
+    """Where and when it was measured."""
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in VERSIONS]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": f"{_processor()}, {len(os.sched_getaffinity(0))} cores",
+        "versions": f"Python {platform.python_version()}, " + ", ".join(versions),
+        "corpus": corpus,
+    }
+
+
+def _processor() -> str:
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return names[0] if names else platform.processor()
+
+
+def spread(values: Sequence[float], form: str = ",.0f") -> str:
+    """The median, the least and the most."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} – {max(values):{form}})"
+
+
+def write(measured: dict, folder: Path) -> None:
+    """Writes RESULTS.md and figures/rates.png into `folder`."""
+    about = measured["machine"]
+    lines = [
+        "# Results of `make bench`",
+        "",
+        f"{about['date']}, {about['processor']}; {about['versions']}; {about['corpus']}.",
+        "",
+        "The network of `configs/sum8_2016.py` on sums of 1..8 digits. All systems start from the "
+        "same weights and give the same answers; they are timed for a second each, in turn. "
+        f"Median (least – most) of {len(measured['rates'][0]['sgemm'])} rounds. Ratios are taken "
+        "within a round. Share of sgemm: the model's own arithmetic on real frames, "
+        f"{MFLOP_A_SEQUENCE} MFLOP a sequence trained, of the rate of a float32 matrix product of "
+        "2,048² measured in the same round.",
+        "",
+    ]
+    for rates in measured["rates"]:
+        lines += _rates(rates)
+    lines += ["![Rates](figures/rates.png)", "", *_first_steps(measured["first_steps"])]
+    lines += ["On a GPU: not measured.", ""]
+    (folder / "RESULTS.md").write_text("\n".join(lines))
+    _draw(measured["rates"], folder / "figures" / "rates.png")
+
+
+def _rates(rates: dict) -> list[str]:
+    systems = rates["systems"]
+    lines = [
+        f"## Batches of {rates['batch']:,}",
+        "",
+        "| system | training, sequences/s | crnn_jax is faster by | share of sgemm "
+        "| inference, sequences/s | crnn_jax is faster by | memory, MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    ours = systems["crnn_jax"]
+    for name, found in systems.items():
+        factors = {
+            work: [a / b for a, b in zip(ours[work], found[work], strict=True)]
+            for work in ("train", "infer")
+        }
+        shares = [
+            rate * MFLOP_A_SEQUENCE * 1e6 / sgemm
+            for rate, sgemm in zip(found["train"], rates["sgemm"], strict=True)
+        ]
+        lines.append(
+            f"| {LABELS[name]} | {spread(found['train'])} | {spread(factors['train'], '.2f')} "
+            f"| {statistics.median(shares):.1%} | {spread(found['infer'])} "
+            f"| {spread(factors['infer'], '.2f')} | {found['memory']:,.0f} |"
+        )
+    gflops = spread([rate / 1e9 for rate in rates["sgemm"]])
+    return [*lines, "", f"A matrix product of 2,048²: {gflops} GFLOP/s.", ""]
+
+
+def _first_steps(measured: dict) -> list[str]:
+    lines = [
+        "## From process start to the first finished step, batch 64",
+        "",
+        "Seconds; corpus in memory-mapped files; compilation caches empty, then filled.",
+        "",
+        "| system | cold | warm |",
+        "|---|---|---|",
+    ]
+    for name, found in measured.items():
+        cold, warm = spread(found["cold"], ".1f"), spread(found["warm"], ".1f")
+        lines.append(f"| {LABELS[name]} | {cold} | {warm} |")
+    return [*lines, ""]
+
+
+def _draw(measured: list[dict], path: Path) -> None:
+    figure, axes = plt.subplots(1, len(measured), figsize=(2 + 4 * len(measured), 3.2), sharey=True)
+    for axis, rates in zip(axes if len(measured) > 1 else [axes], measured, strict=True):
+        systems = rates["systems"]
+        medians = [statistics.median(found["train"]) for found in systems.values()]
+        names = [LABELS[name] for name in systems]
+        colors = ["tab:orange" if name == "crnn_jax" else "tab:gray" for name in systems]
+        axis.barh(names, medians, color=colors)
+        axis.invert_yaxis()
+        axis.set_title(f"batches of {rates['batch']:,}")
+        axis.set_xlabel("sequences trained a second")
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100, bbox_inches="tight")
+    plt.close(figure)

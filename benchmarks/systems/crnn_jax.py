@@ -1,0 +1,82 @@
+"""This project: `configs/sum8_2016.py` as `python -m crnn_jax.main` trains it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.protocol import LENGTH, Corpus
+from configs.sum8_2016 import get_config
+from crnn_jax import parallel
+from crnn_jax.config import device_count
+from crnn_jax.data import corpora
+from crnn_jax.data.split import Split
+from crnn_jax.train import Trainer
+
+STEPS_PER_DISPATCH = 10
+
+
+class System:
+    """The trainer of this project."""
+
+    def __init__(self, corpus: Corpus, weights: dict[str, np.ndarray], batch: int) -> None:
+        config = get_config()
+        config.train.batch_size = batch
+        config.train.steps_per_dispatch = STEPS_PER_DISPATCH
+        parallel.use_cores(device_count(config, parallel.core_count()))
+        split = Split(corpus.images, corpus.labels.astype(np.int32))
+        whole = corpora.Corpus("mnist", "benchmark", 10, split, split, split)
+        self.trainer = Trainer(config, whole)
+        state = self.trainer.fresh_state()
+        self.state = parallel.replicate(state.replace(params=_params(weights)))
+        self.devices = parallel.local_devices()
+        self.source = next(self.trainer.feed.sources(0))
+        network, draw = self.trainer.network, self.trainer.draw
+        share = batch // parallel.device_count()
+        lanes = draw.lanes(share)
+
+        def infer(device: jax.Array, params: dict, data: tuple[jax.Array, jax.Array]) -> jax.Array:
+            images_NxHxW, step = data
+            indices_BxL = draw.image_indices(step, device * share + jnp.arange(share))
+            frames = images_NxHxW[indices_BxL[lanes.sequence_TxN, lanes.frame_TxN]][..., None]
+            return network.apply(params, frames, lanes.starts_TxN).estimate()[lanes.last_frames]
+
+        self.infer_batch = parallel.over_local_devices(infer)
+        self.images, _ = self.source
+
+    def train(self, steps: int) -> None:
+        """Makes so many updates, a multiple of `STEPS_PER_DISPATCH`."""
+        for _ in range(steps // STEPS_PER_DISPATCH):
+            self.state, metrics = self.trainer.dispatch(self.state, self.devices, self.source)
+            jax.block_until_ready(metrics)
+
+    def infer(self, batches: int) -> None:
+        """Answers so many drawn batches."""
+        for step in range(batches):
+            data = (self.images, jnp.int32(step))
+            jax.block_until_ready(self.infer_batch(self.devices, self.state.params, data))
+
+    def answers(self, frames: np.ndarray) -> np.ndarray:
+        """Sums (B,) of frames (B, 8, 28, 28) without padding."""
+        frames_TxNxHxWxC = frames.swapaxes(0, 1)[..., None]
+        starts = np.arange(LENGTH)[:, None] == np.zeros(len(frames), int)
+        apply = jax.jit(self.trainer.network.apply)
+        params = parallel.local(self.state.params)
+        return apply(params, frames_TxNxHxWxC, starts).estimate()[-1]
+
+
+def _params(weights: dict[str, np.ndarray]) -> dict:
+    convs = {name: array for name, array in weights.items() if name.startswith("conv")}
+    value = {"kernel": weights["value_kernel"], "bias": weights["value_bias"]}
+    params = {"encoder": {"convs": convs}, "answer_head": {"value": value}}
+    for i in range(2):
+        reset, update, candidate = np.split(weights[f"gru{i}_recurrent"], 3, axis=1)
+        params[f"gru_{i}"] = {
+            "input": {"kernel": weights[f"gru{i}_input"], "bias": weights[f"gru{i}_bias"]},
+            "step": {
+                "reset_kernel": reset,
+                "update_kernel": update,
+                "candidate_kernel": candidate,
+                "candidate_bias": weights[f"gru{i}_candidate_bias"],
+            },
+        }
+    return {"params": params}

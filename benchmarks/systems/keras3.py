@@ -1,0 +1,74 @@
+"""Keras 3 on the backend that `KERAS_BACKEND` names: `Model.fit` over padded sequences."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from benchmarks.protocol import DECAY, DROPOUT, LEARNING_RATE, LENGTH, Corpus
+
+STEPS_PER_EXECUTION = 1 if keras.backend.backend() == "torch" else 10
+
+
+class Drawn(keras.utils.PyDataset):
+    """Freshly drawn batches; drawing one takes well under a millisecond."""
+
+    def __init__(self, corpus: Corpus, batch: int, steps: int) -> None:
+        super().__init__()
+        self.corpus, self.batch, self.steps = corpus, batch, steps
+        self.rng = np.random.default_rng(0)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen, lengths, sums = self.corpus.draw(self.rng, self.batch)
+        return self.corpus.padded(chosen, lengths), sums
+
+
+class System:
+    """A functional model, compiled by its backend's compiler (`jit_compile="auto"`)."""
+
+    def __init__(self, corpus: Corpus, weights: dict[str, np.ndarray], batch: int) -> None:
+        self.corpus, self.batch = corpus, batch
+        inputs = keras.Input((LENGTH, 28, 28), batch_size=batch, dtype="uint8")
+        x = keras.ops.reshape(inputs, (batch * LENGTH, 28, 28, 1))
+        x = layers.Rescaling(1 / 255)(x)
+        x = layers.MaxPooling2D()(layers.Conv2D(8, 4)(x))
+        x = layers.Conv2D(8, 3, activation="relu")(layers.ReLU()(x))
+        x = keras.ops.reshape(x, (batch, LENGTH, 800))
+        x = layers.GRU(50)(layers.GRU(100, return_sequences=True)(x))
+        self.model = keras.Model(inputs, layers.Dense(1)(layers.Dropout(DROPOUT)(x)))
+        self.model.set_weights(_weights(weights))
+        self.model.compile(
+            keras.optimizers.RMSprop(LEARNING_RATE, rho=DECAY),
+            "mse",
+            steps_per_execution=STEPS_PER_EXECUTION,
+        )
+
+    def train(self, steps: int) -> None:
+        """Makes so many updates, a multiple of `STEPS_PER_EXECUTION`."""
+        self.model.fit(Drawn(self.corpus, self.batch, steps), verbose=0)
+
+    def infer(self, batches: int) -> None:
+        """Answers so many drawn batches."""
+        self.model.predict(Drawn(self.corpus, self.batch, batches), verbose=0)
+
+    def answers(self, frames: np.ndarray) -> np.ndarray:
+        """Sums (B,) of frames (B, 8, 28, 28), B being the batch size."""
+        return self.model.predict_on_batch(frames)[:, 0]
+
+
+def _weights(weights: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """In the order of layers; a GRU's gates are update, reset, candidate here, with two biases."""
+
+    def gates(array: np.ndarray) -> np.ndarray:
+        reset, update, candidate = np.split(array, 3, axis=-1)
+        return np.concatenate([update, reset, candidate], axis=-1)
+
+    found = [weights[f"conv{i}_{part}"] for i in range(2) for part in ("kernel", "bias")]
+    for i in range(2):
+        own = weights[f"gru{i}_candidate_bias"]
+        state_bias = np.concatenate([np.zeros(2 * len(own), np.float32), own])
+        biases = np.stack([gates(weights[f"gru{i}_bias"]), state_bias])
+        found += [gates(weights[f"gru{i}_input"]), gates(weights[f"gru{i}_recurrent"]), biases]
+    return [*found, weights["value_kernel"], weights["value_bias"]]

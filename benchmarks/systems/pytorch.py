@@ -1,0 +1,141 @@
+"""PyTorch: eager, compiled, and eager with packed frames as an expert would write it."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.protocol import DECAY, DROPOUT, LEARNING_RATE, LENGTH, Corpus
+
+
+class Network(nn.Module):
+    """The network of 2016."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 8, 4), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU()
+        )
+        self.grus = nn.ModuleList([nn.GRU(800, 100), nn.GRU(100, 50)])
+        self.dropout = nn.Dropout(DROPOUT)
+        self.value = nn.Linear(50, 1)
+
+    def encode(self, frames_FxHxW: Tensor) -> Tensor:
+        """Features (F, 800) of uint8 frames."""
+        return self.encoder(frames_FxHxW[:, None].float() / 255).flatten(1)
+
+    def forward(self, frames_BxTxHxW: Tensor) -> Tensor:
+        """Sums B of padded frames."""
+        batch, steps = frames_BxTxHxW.shape[:2]
+        hidden = self.encode(frames_BxTxHxW.flatten(0, 1)).reshape(batch, steps, -1).transpose(0, 1)
+        for gru in self.grus:
+            hidden, _ = gru(hidden)
+        return self.value(self.dropout(hidden[-1]))[:, 0]
+
+    def packed(self, frames_FxHxW: Tensor, counts_T: Tensor) -> Tensor:
+        """Sums of sequences by falling length, from real frames alone.
+
+        Args:
+          frames_FxHxW: the first frames of all sequences, then the second ones, and so on.
+          counts_T: how many sequences have a frame at each step, on the CPU.
+        """
+        hidden = nn.utils.rnn.PackedSequence(self.encode(frames_FxHxW), counts_T)
+        for gru in self.grus:
+            hidden, last = gru(hidden)
+        return self.value(self.dropout(last[0]))[:, 0]
+
+
+class System:
+    """Training and inference; the corpus is in memory as uint8."""
+
+    def __init__(
+        self, corpus: Corpus, weights: dict[str, np.ndarray], batch: int, form: str = "eager"
+    ) -> None:
+        self.corpus, self.batch, self.rng = corpus, batch, np.random.default_rng(0)
+        self.images = torch.from_numpy(np.array(corpus.images))
+        self.network = Network()
+        self.network.load_state_dict(_state(weights))
+        self.show = self._packed if form == "packed" else self._padded
+        self.run = self.network.packed if form == "packed" else self.network
+        if form == "compile":
+            self.run = torch.compile(self.network)
+        self.optimizer = torch.optim.RMSprop(self.network.parameters(), LEARNING_RATE, alpha=DECAY)
+
+    def _padded(self, chosen: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        real = torch.arange(LENGTH) < lengths[:, None]
+        return (self.images[chosen] * real[..., None, None],)
+
+    def _packed(self, chosen: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        # By falling length: those that have a frame at a step are the first ones.
+        real_TxB = torch.arange(LENGTH)[:, None] < lengths
+        return self.images[chosen.T[real_TxB]], real_TxB.sum(1)[: int(lengths[0])]
+
+    def _draw(self) -> tuple[tuple[Tensor, ...], Tensor]:
+        chosen, lengths, sums = map(torch.from_numpy, self.corpus.draw(self.rng, self.batch))
+        if self.show == self._packed:
+            order = torch.argsort(lengths, descending=True)
+            chosen, lengths, sums = chosen[order], lengths[order], sums[order]
+        return self.show(chosen, lengths), sums
+
+    def train(self, steps: int) -> None:
+        """Makes so many updates."""
+        self.network.train()
+        for _ in range(steps):
+            shown, sums = self._draw()
+            self.optimizer.zero_grad()
+            nn.functional.mse_loss(self.run(*shown), sums).backward()
+            self.optimizer.step()
+
+    def infer(self, batches: int) -> None:
+        """Answers so many drawn batches."""
+        self.network.eval()
+        with torch.inference_mode():
+            for _ in range(batches):
+                self.run(*self._draw()[0])
+
+    def answers(self, frames: np.ndarray) -> np.ndarray:
+        """Sums (B,) of frames (B, 8, 28, 28) without padding."""
+        self.network.eval()
+        with torch.inference_mode():
+            shown = torch.from_numpy(frames)
+            if self.show == self._packed:
+                by_step = shown.transpose(0, 1).flatten(0, 1)
+                return self.run(by_step, torch.full((LENGTH,), len(frames))).numpy()
+            return self.run(shown).numpy()
+
+
+class Compiled(System):
+    """With `torch.compile`."""
+
+    def __init__(self, corpus: Corpus, weights: dict[str, np.ndarray], batch: int) -> None:
+        super().__init__(corpus, weights, batch, "compile")
+
+
+class Packed(System):
+    """Real frames alone, by hand."""
+
+    def __init__(self, corpus: Corpus, weights: dict[str, np.ndarray], batch: int) -> None:
+        super().__init__(corpus, weights, batch, "packed")
+
+
+def _state(weights: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    """Kernels as PyTorch has them: features first; a GRU's gates with two biases each."""
+    state = {
+        "encoder.0.weight": weights["conv0_kernel"].transpose(3, 2, 0, 1),
+        "encoder.0.bias": weights["conv0_bias"],
+        "encoder.3.weight": weights["conv1_kernel"].transpose(3, 2, 0, 1),
+        "encoder.3.bias": weights["conv1_bias"],
+        "value.weight": weights["value_kernel"].T,
+        "value.bias": weights["value_bias"],
+    }
+    for i in range(2):
+        kernel = weights[f"gru{i}_input"]
+        if i == 0:  # features lie as channels, height, width here
+            kernel = kernel.reshape(10, 10, 8, -1).transpose(2, 0, 1, 3).reshape(800, -1)
+        own = weights[f"gru{i}_candidate_bias"]
+        state |= {
+            f"grus.{i}.weight_ih_l0": kernel.T,
+            f"grus.{i}.weight_hh_l0": weights[f"gru{i}_recurrent"].T,
+            f"grus.{i}.bias_ih_l0": weights[f"gru{i}_bias"],
+            f"grus.{i}.bias_hh_l0": np.concatenate([np.zeros(2 * len(own), np.float32), own]),
+        }
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
