@@ -181,31 +181,29 @@ def micro_batch_size(config: ConfigDict, devices: int, backend: str) -> int:
         return config.train.micro_batch_size
     if backend != "cpu" or device_batch <= 32:
         return device_batch
-    period = Draw(0, config.task.min_length, config.task.max_length, 1).period
+    period = _period(config)
     fitting = [n for n in range(period, 33, period) if device_batch % n == 0]
     return fitting[-1] if fitting else device_batch
 
 
 def device_count(config: ConfigDict, cores: int) -> int:
     """How many devices, of so many cores at most, can share a batch equally."""
-    period = Draw(0, config.task.min_length, config.task.max_length, 1).period
-    shares, rest = divmod(config.train.batch_size, config.train.micro_batch_size or period)
+    share = config.train.micro_batch_size or _period(config)
+    shares, rest = divmod(config.train.batch_size, share)
     return 1 if rest else max(n for n in range(1, cores + 1) if shares % n == 0)
 
 
-def check(config: ConfigDict, devices: int, backend: str) -> None:
-    """Checks everything that training needs of a config.
+def check_division(config: ConfigDict, devices: int, backend: str) -> None:
+    """Checks that steps divide into dispatches, and a batch among devices and micro-batches.
 
     Args:
-      config: a whole config.
+      config: each of its fields can be used (`check_fields`).
       devices: devices of all processes.
       backend: JAX's name of the platform.
 
     Raises:
       UserError: a value that cannot be used, and what would do.
     """
-    check_names(config)
-    check_fields(config)
     _check_batch(config, devices, backend)
     _check_steps(config)
 
@@ -351,7 +349,7 @@ def differences(stored: Mapping[str, Any], config: ConfigDict) -> list[str]:
 
 def _check_batch(config: ConfigDict, devices: int, backend: str) -> None:
     batch = config.train.batch_size
-    period = Draw(0, config.task.min_length, config.task.max_length, 1).period
+    period = _period(config)
     if batch % (devices * period):
         raise UserError(
             f"--config.train.batch_size={batch}: expected a multiple of {devices * period}, "
@@ -373,6 +371,11 @@ def _check_steps(config: ConfigDict) -> None:
                 f"--config.{field}={_get(config, field)}: expected a multiple of "
                 f"train.steps_per_dispatch={dispatch}"
             )
+
+
+def _period(config: ConfigDict) -> int:
+    """The sequences that hold each length equally often."""
+    return Draw(0, config.task.min_length, config.task.max_length, 1).period
 
 
 def _get(config: ConfigDict, field: str) -> Any:

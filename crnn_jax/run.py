@@ -14,7 +14,13 @@ from crnn_jax import evaluate as evaluation
 from crnn_jax import parallel
 from crnn_jax import workdir as folder
 from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.config import check, check_fields, check_names, device_count, differences
+from crnn_jax.config import (
+    check_division,
+    check_fields,
+    check_names,
+    device_count,
+    differences,
+)
 from crnn_jax.data.corpora import Corpus, load_corpus
 from crnn_jax.errors import UserError
 from crnn_jax.initial import start_from
@@ -42,7 +48,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     check_names(config)
     check_fields(config)
     parallel.use_cores(device_count(config, parallel.core_count()))
-    check(config, parallel.device_count(), jax.default_backend())
+    check_division(config, parallel.device_count(), jax.default_backend())
     folder.check_config(workdir, config)
     corpus = _training_corpus(workdir, config)
     folder.check_corpus(workdir, corpus)

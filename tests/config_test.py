@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from crnn_jax.config import (
     FIELDS,
     NOT_OF_TRAINING,
-    check,
+    check_division,
     check_fields,
     check_names,
     device_count,
@@ -242,7 +242,7 @@ def test_a_missing_field_is_named(tiny_config, field):
     with pytest.raises(UserError, match=f"^configs/my.py lacks {field}: expected a "):
         check_names(tiny_config, "configs/my.py")
     with pytest.raises(UserError, match=f"^the config lacks {field}: expected a "):
-        check(tiny_config, 1, "cpu")
+        check_names(tiny_config)
 
 
 def test_a_field_that_nothing_reads_is_named(tiny_config):
@@ -254,21 +254,21 @@ def test_a_field_that_nothing_reads_is_named(tiny_config):
 @pytest.mark.parametrize("content", [{}, {"train": 3}, {"seed": {}}])
 def test_any_content_is_refused_in_one_line(content):
     with pytest.raises(UserError, match=r"^the config lacks seed"):
-        check(ConfigDict(content), 1, "cpu")
+        check_names(ConfigDict(content))
 
 
 def test_batch_size_must_fit_devices_and_lengths(tiny_config):
     tiny_config.train.batch_size = 24  # 4 lengths
-    check(tiny_config, 1, "cpu")
-    check(tiny_config, 2, "cpu")
+    check_division(tiny_config, 1, "cpu")
+    check_division(tiny_config, 2, "cpu")
     with pytest.raises(
         UserError, match=r"batch_size=24: expected a multiple of 16, .* 4 device\(s\) x 4 seq"
     ):
-        check(tiny_config, 4, "cpu")
+        check_division(tiny_config, 4, "cpu")
     tiny_config.task.max_length = 3  # lanes of whole sequences need each of 3 lengths twice
-    check(tiny_config, 4, "cpu")
+    check_division(tiny_config, 4, "cpu")
     with pytest.raises(UserError, match=r"batch_size=24: expected a multiple of 18"):
-        check(tiny_config, 3, "cpu")
+        check_division(tiny_config, 3, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -278,17 +278,17 @@ def test_micro_batch_size_must_fit_lengths_and_divide_a_devices_share(tiny_confi
     tiny_config.train.batch_size = 48
     tiny_config.train.micro_batch_size = micro
     if fits:
-        check(tiny_config, 2, "cpu")
+        check_division(tiny_config, 2, "cpu")
         return
     with pytest.raises(UserError, match=f"micro_batch_size={micro}: expected a multiple of 4 that"):
-        check(tiny_config, 2, "cpu")
+        check_division(tiny_config, 2, "cpu")
 
 
 @pytest.mark.parametrize("field", ["train.steps", "eval.every", "checkpoint.every"])
 def test_steps_must_be_whole_dispatches(tiny_config, field):
     put(tiny_config, field, 7)
     with pytest.raises(UserError, match=rf"^--config\.{field}=7: .*steps_per_dispatch=2$"):
-        check(tiny_config, 1, "cpu")
+        check_division(tiny_config, 1, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_steps_must_be_whole_dispatches(tiny_config, field):
 def test_micro_batch_size_chosen_by_itself(tiny_config, batch, devices, backend, expected):
     tiny_config.train.batch_size = batch
     assert micro_batch_size(tiny_config, devices, backend) == expected
-    check(tiny_config, devices, backend)
+    check_division(tiny_config, devices, backend)
 
 
 def test_variants(tiny_config):

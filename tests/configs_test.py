@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from crnn_jax import parallel
-from crnn_jax.config import check
+from crnn_jax.config import check_division, check_fields
 from crnn_jax.config_file import load_config
 from crnn_jax.data.corpora import NUM_CLASSES
 from crnn_jax.errors import UserError
@@ -62,8 +62,9 @@ def test_there_are_configs_and_variants():
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 def test_can_be_trained_as_it_is_on_one_device(experiment, backend):
-    check(load_config(experiment, []), 1, backend)
-    check(smoke(experiment), 1, backend)
+    for config in (load_config(experiment, []), smoke(experiment)):
+        check_fields(config)
+        check_division(config, 1, backend)
 
 
 def test_every_variant_changes_something():
