@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from crnn_jax import parallel
 from crnn_jax.data.corpora import Corpus, Split
 from crnn_jax.data.draw import SCENE, Draw
+from crnn_jax.data.feed import lane_images
 from crnn_jax.model.crnn import CRNN
 from crnn_jax.scores import number_scores, text_scores
 
@@ -102,11 +103,10 @@ class Evaluation:
             encoded_NxD = parallel.gather(encoded_AxGxD.reshape(groups * size, -1))
 
         def answer(first: Array) -> tuple[Array, ...]:
-            sequences_B = first + jnp.arange(self.chunk)
-            indices_BxL = self.draw.image_indices(0, sequences_B)
-            indices_TxN = indices_BxL[self.lanes.sequence_TxN, self.lanes.frame_TxN]
+            indices_TxN = lane_images(self.draw, self.lanes, 0, first)
             labels_TxN = labels_N[indices_TxN]
             if task.films:
+                sequences_B = first + jnp.arange(self.chunk)
                 keys_N = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_B, SCENE)
                 frames_TxNxHxW, starts, target = task.show(
                     images_NxHxW[indices_TxN], labels_TxN, starts_TxN, keys_N

@@ -9,6 +9,7 @@ from configs.sum8_2016 import get_config
 from crnn_jax import parallel
 from crnn_jax.config import device_count
 from crnn_jax.data import corpora
+from crnn_jax.data.feed import lane_images
 from crnn_jax.data.split import Split
 from crnn_jax.train import Trainer
 
@@ -36,8 +37,7 @@ class System:
 
         def infer(device: jax.Array, params: dict, data: tuple[jax.Array, jax.Array]) -> jax.Array:
             images_NxHxW, step = data
-            indices_BxL = draw.image_indices(step, device * share + jnp.arange(share))
-            frames = images_NxHxW[indices_BxL[lanes.sequence_TxN, lanes.frame_TxN]][..., None]
+            frames = images_NxHxW[lane_images(draw, lanes, step, device * share)][..., None]
             return network.apply(params, frames, lanes.starts_TxN).estimate()[lanes.last_frames]
 
         self.infer_batch = parallel.over_local_devices(infer)
