@@ -8,7 +8,6 @@ They stay open side by side, and each is timed for a second in turn, round after
 machine that grows slower does so for all.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -25,6 +24,8 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.worker import SYSTEMS
+from configs.sum8_2016 import get_config
+from crnn_jax.command_line import Parser, exit_status
 from crnn_jax.data.corpora import load_corpus
 
 ROOT = Path(__file__).parents[1]
@@ -119,20 +120,21 @@ def first_steps(systems: list[str], repeats: int, folder: Path) -> dict:
     return found
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> None:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = Parser(prog="python -m benchmarks.bench", description=__doc__)
+    parser.add_argument("--help", action="help", help="print this")
     parser.add_argument("--smoke", action="store_true", help="the ratio to plain Flax alone")
     parser.add_argument("--repeats", type=int, default=5, help="rounds of rates")
     parser.add_argument("--starts", type=int, default=3, help="starts of each system")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
 
+    data = get_config().data
     corpus = load_corpus(
-        "mnist",
-        data_dir="~/.cache/crnn_jax",
-        manual_dir=os.environ.get("CRNN_JAX_MANUAL_DIR", ""),
+        data.corpus,
+        data_dir=data.data_dir,
+        manual_dir=data.manual_dir,
         fallback=options.smoke,
     )
     with tempfile.TemporaryDirectory() as temporary:
@@ -150,14 +152,14 @@ def main() -> None:
         measured = {
             "machine": report.machine(corpus.identity),
             "rates": [
-                rates(options.systems, batch, options.repeats, folder, cache)
+                rates(list(SYSTEMS), batch, options.repeats, folder, cache)
                 for batch in options.batches
             ],
-            "first_steps": first_steps(options.systems, options.starts, folder),
+            "first_steps": first_steps(list(SYSTEMS), options.starts, folder),
         }
     (ROOT / "benchmarks" / "results.json").write_text(json.dumps(measured, indent=1) + "\n")
     report.write(measured, ROOT / "benchmarks")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main, sys.argv[1:]))

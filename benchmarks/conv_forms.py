@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from crnn_jax.model.conv import max_pool, pooled_conv, row_conv, xla_conv
+from crnn_jax.model.encoder import FRAMES_AT_ONCE
 
-FRAMES = 12  # as many as a CPU convolves at once
 REPEATS = 100
 
 
@@ -49,14 +49,14 @@ def main() -> None:
     print("| layer | form | forward, ms | + kernel's gradient | + frames' gradient |")
     print("|---|---|---|---|---|")
     key = jax.random.key(0)
-    frames = jax.random.uniform(key, (FRAMES, 28, 28, 1))
+    frames = jax.random.uniform(key, (FRAMES_AT_ONCE, 28, 28, 1))
     kernel = jax.random.normal(key, (4, 4, 1, 8))
     first = "8@4×4 and pool on 28×28×1"
     report(first, "XLA's", lambda x, k: max_pool(xla_conv(x, k)), frames, kernel)
     report(first, "rows", lambda x, k: max_pool(row_conv(x, k)), frames, kernel)
     report(first, "pooled", pooled_conv, frames, kernel)
     for size, channels, features in ((12, 8, 8), (12, 16, 32), (5, 32, 64)):
-        frames = jax.random.normal(key, (FRAMES, size, size, channels))
+        frames = jax.random.normal(key, (FRAMES_AT_ONCE, size, size, channels))
         kernel = jax.random.normal(key, (3, 3, channels, features))
         layer = f"{features}@3×3 on {size}×{size}×{channels}"
         report(layer, "XLA's", xla_conv, frames, kernel)
