@@ -1,13 +1,20 @@
-"""Checkpoints of one run: a folder of steps, written by Orbax while the training goes on.
+"""Checkpoints of one run: a folder of steps, written while the training goes on.
 
 A step holds the state as plain host arrays in nested dicts, which restore on any number of devices
-and processes, and a JSON dict of notes. A step appears in the folder whole or not at all.
+and processes, and a JSON dict of notes, both in Orbax's form, with the checksums of all files
+beside them. A step appears in the folder whole or not at all. One that was damaged since is found
+when the folder is opened: it is set aside, and the step before it is the latest.
 """
 
+import errno
 import json
 import math
 import os
-from collections.abc import Mapping
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -17,27 +24,29 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 from jax.tree_util import keystr
-from orbax.checkpoint import checkpoint_managers
 
+from crnn_jax import manifest, processes
 from crnn_jax.errors import UserError
 
 PyTree = Any
 
-
-def _named_leaves(tree: PyTree) -> dict[tuple[str, ...], Any]:
-    """Leaves by path; the names are the same for a NamedTuple, a dataclass and a dict."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {tuple(keystr((key,), simple=True) for key in path): leaf for path, leaf in leaves}
+_DRAFT = ".tmp"  # ends the name of what is being written or removed
+_DAMAGED = ".damaged"
+_ROOM = 1 << 20  # bytes for all that is not an array
 
 
-def _score(metrics: Mapping[str, float]) -> float:
-    return metrics["score"]
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class NotSaved(Exception):
+    """A checkpoint cannot be written; says why. Those that exist are as they were."""
 
 
 class Checkpoints:
     """The checkpoints in one folder; a context manager, whose end finishes the save in flight.
 
-    With several processes, every one of them makes the same calls; the first one writes.
+    One process at a time may write a folder; of several that train together, the main one.
     """
 
     def __init__(
@@ -47,48 +56,89 @@ class Checkpoints:
         keep_latest: int,
         keep_best: int,
         read_only: bool = False,
+        say: Callable[[str], None] = _say,
     ) -> None:
         """Opens the folder, makes it if need be, and removes what a killed save left in it.
+
+        A damaged step is renamed from STEP to STEP.damaged.
 
         Args:
             folder: a local folder, of this class alone.
             keep_latest: newest steps to keep, 1 or more.
             keep_best: steps of lowest score to keep besides, 0 or more.
-            read_only: make, remove and save nothing; see `open_to_read`.
+            read_only: make, remove, rename and save nothing; see `open_to_read`.
+            say: is called with a line about each damaged step; prints it on stderr if not given.
 
         Raises:
-            UserError: a number out of its range.
+            UserError: a number out of its range, or steps of which none is good.
         """
         for name, value, least in (("keep_latest", keep_latest, 1), ("keep_best", keep_best, 0)):
             if value < least:
                 raise UserError(f"{name} is {value}: expected {least} or more checkpoints to keep")
         self._folder = Path(folder).absolute()  # Orbax takes no relative path
+        self._keep_latest, self._keep_best = keep_latest, keep_best
         self._read_only = read_only
-        # Not Orbax's own `read_only`: it warns on every use that the folder is read only.
-        options = ocp.CheckpointManagerOptions(
-            best_fn=_score,
-            best_mode="min",
-            preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                [
-                    checkpoint_managers.LatestN(keep_latest),
-                    # BestN keeps the end of the sorted list, so `reverse` for the lowest.
-                    checkpoint_managers.BestN(
-                        get_metric_fn=_score,
-                        reverse=True,
-                        n=keep_best,
-                        keep_checkpoints_without_metrics=False,
-                    ),
-                ]
-            ),
-            create=not read_only,
-            cleanup_tmp_directories=not read_only,
-        )
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._orbax = _orbax_alone()
+        threading.excepthook = _pass_over_orbax
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._in_flight: Future[None] | None = None
+        if not read_only:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self._folder.glob(f"*{_DRAFT}*"):
+                shutil.rmtree(leftover)
+        self._scores = self._read_scores(say)
 
     @classmethod
-    def open_to_read(cls, folder: str | os.PathLike[str]) -> Self:
-        """Opens a folder, maybe one in which a run is training, and leaves it as it is."""
-        return cls(folder, keep_latest=1, keep_best=0, read_only=True)
+    def open_to_read(
+        cls, folder: str | os.PathLike[str], say: Callable[[str], None] = _say
+    ) -> Self:
+        """Opens a folder, maybe one in which a run is training, and leaves it as it is.
+
+        Raises:
+            UserError: it holds steps, none of which is good.
+        """
+        return cls(folder, keep_latest=1, keep_best=0, read_only=True, say=say)
+
+    def _read_scores(self, say: Callable[[str], None]) -> dict[int, float | None]:
+        """The score of every good step, in rising order; sets the damaged ones aside."""
+        names = os.listdir(self._folder) if self._folder.is_dir() else []
+        scores = {}
+        for step in sorted(int(name) for name in names if name.isdecimal()):
+            path = self._folder / str(step)
+            wrong = manifest.damage(path)
+            if wrong is None:
+                scores[step] = self._read(step, notes=ocp.args.JsonRestore()).notes["score"]
+            elif not path.exists():
+                continue  # the run that trains here has just removed it
+            elif self._read_only:
+                say(f"step {step} in {self._folder} is damaged: {wrong}; it is passed over")
+            else:
+                aside = self._aside(step)
+                path.rename(aside)
+                say(f"step {step} in {self._folder} is damaged: {wrong}; set aside as {aside.name}")
+        damaged = [name for name in names if _DAMAGED in name or name.isdecimal()]
+        if damaged and not scores:
+            raise UserError(
+                f"no good checkpoint in {self._folder}: all {len(damaged)} are damaged; put a good "
+                "copy of one there, or train in another folder"
+            )
+        return scores
+
+    def _aside(self, step: int) -> Path:
+        aside = self._folder / f"{step}{_DAMAGED}"
+        number = 2
+        while aside.exists():
+            aside = self._folder / f"{step}{_DAMAGED}-{number}"
+            number += 1
+        return aside
+
+    def _read(self, step: int, **items: ocp.args.CheckpointArgs) -> Any:
+        path = self._folder / str(step)
+        try:
+            return self._orbax.restore(path, args=ocp.args.Composite(**items))
+        except Exception as error:  # its files are as they were written, but not by this program
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path} is no checkpoint of this program ({reason})") from error
 
     def __enter__(self) -> Self:
         return self
@@ -105,24 +155,51 @@ class Checkpoints:
         """Waits for the save in flight.
 
         Raises:
-            Exception: what made the save in flight fail (OSError where the disk is full).
+            NotSaved: it has failed.
         """
-        self._manager.close()
+        try:
+            self._wait()
+        finally:
+            self._thread.shutdown()
+
+    def check(self) -> None:
+        """Waits for nothing.
+
+        Raises:
+            NotSaved: the save in flight has failed already.
+        """
+        if self._in_flight is not None and self._in_flight.done():
+            self._wait()
+
+    def _wait(self) -> None:
+        in_flight, self._in_flight = self._in_flight, None
+        if in_flight is None:
+            return
+        try:
+            in_flight.result()
+        except NotSaved:
+            self._scores = self._scores_before
+            raise
 
     @property
     def steps(self) -> list[int]:
-        """All steps in rising order, the one being saved included."""
-        return list(self._manager.all_steps())
+        """All good steps in rising order, the one being saved included."""
+        return sorted(self._scores)
 
     @property
     def latest_step(self) -> int | None:
         """The newest step, or None."""
-        return self._manager.latest_step()
+        return max(self._scores, default=None)
 
     @property
     def best_step(self) -> int | None:
         """The step of the lowest score, the newest of equals; None where no step has a score."""
-        return self._manager.best_step()
+        return next(iter(self._by_score()), None)
+
+    def _by_score(self) -> list[int]:
+        """The steps that have a score, the best first."""
+        scored = [step for step, score in self._scores.items() if score is not None]
+        return sorted(scored, key=lambda step: (self._scores[step], -step))
 
     def save(self, step: int, state: PyTree, notes: Mapping[str, Any], score: float | None) -> None:
         """Copies the state to the host, then writes it in the background.
@@ -141,12 +218,11 @@ class Checkpoints:
             UserError: the step is not above all saved ones.
             TypeError: a note that JSON cannot hold, or a leaf that is no array.
             ValueError: a leaf divided among devices.
-            Exception: what made the save before fail.
+            NotSaved: the save before has failed.
         """
         if self._read_only:
             raise RuntimeError(f"{self._folder} was opened to read")
         if self.latest_step is not None and step <= self.latest_step:
-            # Orbax would return False here and save nothing.
             raise UserError(
                 f"step {step} is not after step {self.latest_step}, the latest in {self._folder}: "
                 "resume from the latest step, or train in another folder"
@@ -158,18 +234,51 @@ class Checkpoints:
             if isinstance(leaf, jax.Array) and not leaf.is_fully_replicated:
                 raise ValueError(f"leaf {'/'.join(path)} is divided: {leaf.sharding}")
         scored = score is not None and math.isfinite(score)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                # Plain dicts on disk: nothing of optax or flax is needed to read them back.
-                state=ocp.args.StandardSave(traverse_util.unflatten_dict(jax.device_get(leaves))),
-                # The text is made here, so that a later change of the notes is not saved.
-                notes=ocp.args.JsonSave(json.loads(json.dumps(notes))),
+        score = float(score) if scored else None
+        items = ocp.args.Composite(
+            # Plain dicts on disk: nothing of optax or flax is needed to read them back.
+            state=ocp.args.StandardSave(
+                # Copies: a NumPy array of a CPU device's memory changes with it.
+                traverse_util.unflatten_dict({path: np.array(x) for path, x in leaves.items()})
             ),
-            # A NumPy float would fail at the next save.
-            metrics={"score": float(score)} if scored else None,
-            force=True,
+            # The text is made here, so that a later change of the notes is not saved.
+            notes=ocp.args.JsonSave({"score": score, "notes": json.loads(json.dumps(notes))}),
         )
+        self._wait()
+        self._scores_before = {**self._scores}
+        self._scores[step] = score
+        kept = {*self.steps[-self._keep_latest :], *self._by_score()[: self._keep_best]}
+        removed = [step for step in self.steps if step not in kept]
+        for old in removed:
+            del self._scores[old]
+        size = sum(leaf.nbytes for leaf in leaves.values()) + _ROOM
+        self._in_flight = self._thread.submit(self._write, step, items, size, removed)
+
+    def _write(self, step: int, items: ocp.args.Composite, size: int, removed: list[int]) -> None:
+        """Writes one step, then removes those that are no longer to be kept; in the thread."""
+        draft = self._folder / f"{step}{_DRAFT}"
+        try:
+            if not self._folder.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "the folder is gone")
+            # Orbax would print the errors of all its threads.
+            if shutil.disk_usage(self._folder).free < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._orbax.save(draft, args=items)
+            manifest.write(draft)
+            draft.rename(self._folder / str(step))
+            for old in removed:
+                # Killed while it is removed, it must not look like a damaged step.
+                going = self._folder / f"{old}{_DRAFT}"
+                (self._folder / str(old)).rename(going)
+                shutil.rmtree(going)
+        except Exception as error:
+            for leftover in self._folder.glob(f"{step}{_DRAFT}*"):  # may fill the disk
+                shutil.rmtree(leftover, ignore_errors=True)
+            reason = error.strerror if isinstance(error, OSError) else str(error).split(": ")[-1]
+            raise NotSaved(
+                f"step {step} cannot be saved in {self._folder} ({reason}); the checkpoints from "
+                "before are kept"
+            ) from error
 
     def restore(
         self, which: Literal["latest", "best"] | int, like: PyTree | None
@@ -187,15 +296,18 @@ class Checkpoints:
 
         Raises:
             UserError: no checkpoint there, or not this one, or its state is not like `like`.
+            NotSaved: the save in flight has failed.
         """
-        self._manager.wait_until_finished()
+        self._wait()
         step = self._find(which)
-        saved = self._manager.restore(
+        saved = self._read(
             step,
-            args=ocp.args.Composite(state=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore()),
+            state=ocp.args.StandardRestore(),
+            notes=ocp.args.JsonRestore(),
         )
+        notes = saved.notes["notes"]
         if like is None:
-            return step, saved.state, saved.notes
+            return step, saved.state, notes
         # Orbax, given `like`, would cast another dtype silently.
         leaves = traverse_util.flatten_dict(saved.state)
         expected = _named_leaves(like)
@@ -208,7 +320,7 @@ class Checkpoints:
                     "use the config it was trained with"
                 )
         state = jax.tree.unflatten(jax.tree.structure(like), [leaves[path] for path in expected])
-        return step, state, saved.notes
+        return step, state, notes
 
     def _find(self, which: str | int) -> int:
         steps = self.steps
@@ -231,5 +343,30 @@ class Checkpoints:
         return step
 
 
+def _orbax_alone() -> ocp.Checkpointer:
+    """Orbax for one of several processes: every part of it would wait for the others."""
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=processes.index(), active_processes={processes.index()}
+    )
+    handler = ocp.CompositeCheckpointHandler(
+        composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
+        state=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+        notes=ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+    )
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
+
+
+def _pass_over_orbax(failure: threading.ExceptHookArgs) -> None:
+    """Prints a thread's error, but for Orbax's threads, whose errors Orbax raises again."""
+    if not type(failure.thread).__module__.startswith("orbax"):
+        threading.__excepthook__(failure)
+
+
 def _describe(leaf: Any) -> str:
     return "nothing" if leaf is None else f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
+
+
+def _named_leaves(tree: PyTree) -> dict[tuple[str, ...], Any]:
+    """Leaves by path; the names are the same for a NamedTuple, a dataclass and a dict."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {tuple(keystr((key,), simple=True) for key in path): leaf for path, leaf in leaves}

@@ -42,6 +42,11 @@ def exit_status(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -
     try:
         command(argv)
     except UserError as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        print_mistake(error)
         return 2
     return 0
+
+
+def print_mistake(error: UserError) -> None:
+    """Prints a mistake of the user as one line on stderr."""
+    print("error:", " ".join(str(error).splitlines()), file=sys.stderr, flush=True)

@@ -1,9 +1,11 @@
 import math
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,8 @@ import optax
 import pytest
 from flax import struct
 
-from crnn_jax.checkpoint import Checkpoints
+from crnn_jax import manifest
+from crnn_jax.checkpoint import Checkpoints, NotSaved
 from crnn_jax.errors import UserError
 
 
@@ -251,7 +254,7 @@ def test_number_to_keep_out_of_range(tmp_path, keep_latest, keep_best):
 
 def test_reading_changes_nothing_in_the_folder(tmp_path):
     save_steps(tmp_path, {1: 0.5, 2: 0.25, 3: None})
-    (tmp_path / "4.orbax-checkpoint-tmp").mkdir()  # another process is saving
+    (tmp_path / "4.tmp.orbax-checkpoint-tmp").mkdir()  # another process is saving
     before = listing(tmp_path)
     with Checkpoints.open_to_read(tmp_path) as checkpoints:
         assert checkpoints.steps == [1, 2, 3]
@@ -266,7 +269,8 @@ def test_killed_while_saving_leaves_the_step_before(tmp_path):
     program = """
 import os, signal, sys, time
 import numpy as np
-from crnn_jax.checkpoint import Checkpoints
+from crnn_jax import manifest
+from crnn_jax.checkpoint import Checkpoints, NotSaved
 
 folder = sys.argv[1]
 checkpoints = Checkpoints(folder, keep_latest=1, keep_best=0)
@@ -281,7 +285,9 @@ os.kill(os.getpid(), signal.SIGKILL)
     child = subprocess.run([sys.executable, "-c", program, os.fspath(tmp_path)], check=False)
     assert child.returncode == -signal.SIGKILL
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == ["1", "2.orbax-checkpoint-tmp"], "the save was not under way when it was killed"
+    assert left == ["1", "2.tmp.orbax-checkpoint-tmp"], (
+        "the save was not under way when it was killed"
+    )
     with Checkpoints(tmp_path, keep_latest=2, keep_best=0) as checkpoints:
         step, state, notes = checkpoints.restore("latest", None)
         assert (step, notes) == (1, {"step": 1})
@@ -303,7 +309,7 @@ def test_end_of_the_context_finishes_the_save_even_on_an_error(tmp_path):
         checkpoints.restore(1, None)
 
 
-@pytest.mark.parametrize("then", ["close", "restore", "save"])
+@pytest.mark.parametrize("then", ["close", "restore", "save", "check"])
 def test_failed_save_is_raised_and_leaves_the_step_before(tmp_path, then):
     save_steps(tmp_path, {1: None}, keep_latest=1)
     checkpoints = Checkpoints(tmp_path, keep_latest=1, keep_best=0)
@@ -311,16 +317,107 @@ def test_failed_save_is_raised_and_leaves_the_step_before(tmp_path, then):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))  # no file above 1 MiB: a full disk
     try:
         checkpoints.save(2, {"x": np.random.default_rng(0).standard_normal(1 << 20)}, {}, None)
-        with pytest.raises(Exception, match="File too large"):
+        with pytest.raises(NotSaved, match="File too large"):
             {
                 "close": checkpoints.close,
+                "check": lambda: [checkpoints.check() for _ in iter(lambda: time.sleep(0.01), 0)],
                 "restore": lambda: checkpoints.restore("latest", None),
                 "save": lambda: checkpoints.save(3, {"x": np.zeros(1)}, {}, None),
             }[then]()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name for path in tmp_path.iterdir()} == {"1"}
     with Checkpoints.open_to_read(tmp_path) as checkpoints:
         assert checkpoints.restore("latest", None)[2] == {"step": 1}
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+DAMAGE = {
+    "array data": lambda step: flip(next((step / "state" / "d").iterdir())),
+    "notes": lambda step: flip(step / "notes" / "metadata"),
+    "checksums": lambda step: flip(step / manifest.NAME),
+    "no checksums": lambda step: (step / manifest.NAME).unlink(),
+    "a file less": lambda step: (step / "notes" / "metadata").unlink(),
+    "empty": empty,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_step_is_set_aside_and_the_one_before_is_the_latest(tmp_path, damage):
+    scores = {1: 0.3, 2: 0.1, 3: 0.2}
+    save_steps(tmp_path, scores)
+    damage(tmp_path / "3")
+    before = listing(tmp_path)
+    said = []
+    with Checkpoints.open_to_read(tmp_path, say=said.append) as checkpoints:
+        assert (checkpoints.steps, checkpoints.latest_step, checkpoints.best_step) == ([1, 2], 2, 2)
+        assert checkpoints.restore("latest", None)[2] == {"step": 2}
+        with pytest.raises(UserError, match="no checkpoint 3 in"):
+            checkpoints.restore(3, None)
+    assert listing(tmp_path) == before
+    (line,) = said
+    assert line.startswith(f"step 3 in {tmp_path} is damaged: ")
+
+    def reopen():
+        said.clear()
+        return Checkpoints(tmp_path, keep_latest=9, keep_best=0, say=said.append)
+
+    with reopen() as checkpoints:
+        assert checkpoints.restore("latest", None)[2] == {"step": 2}
+        checkpoints.save(3, {"x": np.float32([3])}, {"step": 3}, None)
+    assert said[0].endswith("; set aside as 3.damaged")
+    damage(tmp_path / "3")
+    with reopen() as checkpoints:
+        assert checkpoints.steps == [1, 2]
+    assert said[0].endswith("; set aside as 3.damaged-2")
+    assert {path.name for path in tmp_path.iterdir()} == {"1", "2", "3.damaged", "3.damaged-2"}
+
+
+def test_a_run_none_of_whose_steps_is_good_is_not_begun_anew(tmp_path):
+    save_steps(tmp_path, {1: 0.3, 2: 0.1})
+    for step in (1, 2):
+        flip(tmp_path / str(step) / "notes" / "metadata")
+    said = []
+    for open_it in (
+        lambda: Checkpoints.open_to_read(tmp_path, say=said.append),
+        lambda: Checkpoints(tmp_path, keep_latest=1, keep_best=0, say=said.append),
+        lambda: Checkpoints(tmp_path, keep_latest=1, keep_best=0, say=said.append),  # once more
+    ):
+        with pytest.raises(UserError, match=f"^no good checkpoint in {tmp_path}: all 2 are damag"):
+            open_it()
+    assert len(said) == 4
+    assert {path.name for path in tmp_path.iterdir()} == {"1.damaged", "2.damaged"}
+
+
+def test_a_full_disk_is_seen_before_anything_is_written(tmp_path, monkeypatch):
+    save_steps(tmp_path, {1: None})
+    before = listing(tmp_path)
+    free = shutil.disk_usage(tmp_path)._replace(free=4 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    checkpoints = Checkpoints(tmp_path, keep_latest=1, keep_best=0)
+    checkpoints.save(2, {"x": np.zeros(1 << 19)}, {}, None)
+    with pytest.raises(NotSaved, match=r"\(No space left on device\); the checkpoints from before"):
+        checkpoints.close()
+    assert listing(tmp_path) == before
+
+
+def test_a_folder_that_vanished_is_not_made_again(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "run", keep_latest=1, keep_best=0)
+    (tmp_path / "run").rmdir()
+    checkpoints.save(1, {"x": np.zeros(1)}, {}, None)
+    with pytest.raises(NotSaved, match=r"^step 1 cannot be saved in .* \(the folder is gone\)"):
+        checkpoints.close()
+    assert not (tmp_path / "run").exists()
 
 
 def test_relative_folder(tmp_path, monkeypatch):
