@@ -1,6 +1,7 @@
 """What a config must hold, field by field, before anything is built from it."""
 
 import math
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,15 @@ from crnn_jax.model.encoder import ACTIVATIONS
 from crnn_jax.model.flops import conv_sizes
 from crnn_jax.optimizer import OPTIMIZERS, SCHEDULES
 from crnn_jax.tasks import TASKS, Running
+
+# More than anyone needs; what is far more would take hours or all memory before it is refused.
+_LONGEST_TRAINED, _LONGEST_TESTED = 1_000, 10_000  # frames; the head `marginal` takes length²
+_LARGEST_KERNEL = 100  # pixels; frames have 28 or some more
+_MOST_ITEMS = 100  # layers, or lengths
+
+_LEVELS = 3  # of names in a field, at most, as in data.augment.shift
+_LONGEST_SHOWN = 100  # characters of a value in a message
+_MOST_SHOWN = 10  # fields in a message
 
 
 class Rule(NamedTuple):
@@ -35,7 +45,8 @@ def _whole(least: int, most: int = 2**31 - 1) -> Rule:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    # By comparing, because `math.isfinite` fails on whole numbers of hundreds of digits.
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _at_least_0(below: float = math.inf) -> Rule:
@@ -52,13 +63,15 @@ def _one_of(names: Collection[str]) -> Rule:
 def _is_conv(layer: Any) -> bool:
     match layer:
         case (features, size, bool()) | (features, size, bool(), "same"):
-            return _whole(1).accepts(features) and _whole(1).accepts(size)
+            return _whole(1).accepts(features) and _whole(1, _LARGEST_KERNEL).accepts(size)
     return False
 
 
 def _all(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
     # JSON has lists where a config has tuples.
-    return lambda value: isinstance(value, tuple | list) and all(map(accepts, value))
+    return lambda value: (
+        isinstance(value, tuple | list) and len(value) <= _MOST_ITEMS and all(map(accepts, value))
+    )
 
 
 TRUE_OR_FALSE = Rule(lambda value: isinstance(value, bool), "true or false")
@@ -68,8 +81,8 @@ WHOLE_NUMBERS = _all(_whole(1).accepts)
 FIELDS: dict[str, Rule] = {
     "seed": _whole(0, 2**32 - 1),
     "task.name": _one_of(TASKS),
-    "task.min_length": _whole(1),
-    "task.max_length": _whole(1),
+    "task.min_length": _whole(1, _LONGEST_TRAINED),
+    "task.max_length": _whole(1, _LONGEST_TRAINED),
     "task.every_step": TRUE_OR_FALSE,
     "data.corpus": _one_of(NUM_CLASSES),
     "data.data_dir": Rule(lambda value: isinstance(value, str) and value != "", "a folder"),
@@ -81,13 +94,19 @@ FIELDS: dict[str, Rule] = {
     "data.augment.scale": _at_least_0(below=1),
     "data.augment.elastic": _at_least_0(),
     "model.convs": Rule(
-        _all(_is_conv), '(features, kernel size, pool) of each layer, as in "((16, 5, True),)"'
+        _all(_is_conv),
+        f"(features, kernel size up to {_LARGEST_KERNEL}, pool) of each layer, {_MOST_ITEMS} at "
+        'most, as in "((16, 5, True),)"',
     ),
-    "model.dense": Rule(WHOLE_NUMBERS, 'the features of each dense layer, as in "(128,)"'),
+    "model.dense": Rule(
+        WHOLE_NUMBERS, f'the features of each dense layer, {_MOST_ITEMS} at most, as in "(128,)"'
+    ),
     "model.activation": _one_of(ACTIVATIONS),
     "model.classify": TRUE_OR_FALSE,
     "model.aggregator": _one_of(AGGREGATORS),
-    "model.recurrent": Rule(WHOLE_NUMBERS, 'the units of each GRU layer, as in "(100, 50)"'),
+    "model.recurrent": Rule(
+        WHOLE_NUMBERS, f'the units of each GRU layer, {_MOST_ITEMS} at most, as in "(100, 50)"'
+    ),
     "model.feature_dropout": _at_least_0(below=1),
     "model.dropout": _at_least_0(below=1),
     "model.head": _one_of(HEADS),
@@ -114,7 +133,11 @@ FIELDS: dict[str, Rule] = {
     "eval.every": _whole(1),
     "eval.validation_sequences": _whole(1),
     "eval.test_sequences": _whole(1),
-    "eval.lengths": Rule(WHOLE_NUMBERS, 'lengths in frames, as in "(1, 10, 100)", or "()"'),
+    "eval.lengths": Rule(
+        _all(_whole(1, _LONGEST_TESTED).accepts),
+        f"up to {_MOST_ITEMS} lengths of at most {_LONGEST_TESTED:,} frames, as in "
+        '"(1, 10, 100)", or "()"',
+    ),
     "eval.seed": _whole(0, 2**32 - 1),
     "checkpoint.every": _whole(1),
     "checkpoint.keep_latest": _whole(1),
@@ -186,9 +209,9 @@ def micro_batch_size(config: ConfigDict, devices: int, backend: str) -> int:
     return fitting[-1] if fitting else device_batch
 
 
-def device_count(config: ConfigDict, cores: int) -> int:
-    """How many devices, of so many cores at most, can share a batch equally."""
-    share = config.train.micro_batch_size or _period(config)
+def device_count(config: ConfigDict, cores: int, processes: int) -> int:
+    """How many devices of each process, its cores at most, can share a batch equally."""
+    share = (config.train.micro_batch_size or _period(config)) * processes
     shares, rest = divmod(config.train.batch_size, share)
     return 1 if rest else max(n for n in range(1, cores + 1) if shares % n == 0)
 
@@ -208,7 +231,27 @@ def check_division(config: ConfigDict, devices: int, backend: str) -> None:
     _check_steps(config)
 
 
-def check_names(config: ConfigDict, where: str = "the config") -> None:
+def read_config(stored: Mapping[str, Any], where: str) -> ConfigDict:
+    """The config that a run stored, checked: nothing is taken for granted.
+
+    Args:
+      stored: as it was read from JSON, of any content.
+      where: the config's name in the message.
+
+    Raises:
+      UserError: a field that is missing or not known, or a value that cannot be used.
+    """
+    # Before there is a ConfigDict, which takes not all names and no end of dicts in dicts.
+    check_names(stored, where)
+    try:
+        config = ConfigDict(stored)
+        check_fields(config)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return config
+
+
+def check_names(config: ConfigDict | Mapping[str, Any], where: str = "the config") -> None:
     """Checks that a config holds the fields there are, and no others.
 
     Args:
@@ -218,14 +261,14 @@ def check_names(config: ConfigDict, where: str = "the config") -> None:
     Raises:
       UserError: names a field that is missing or not known.
     """
-    found = _flat(config.to_dict())
+    found = _flat(config.to_dict() if isinstance(config, ConfigDict) else config)
     for field, rule in FIELDS.items():
         if field not in found:
             raise UserError(f"{where} lacks {field}: expected {rule.expected}")
     if unknown := found.keys() - FIELDS.keys():
         raise UserError(
-            f"{where} has {', '.join(sorted(unknown))}, which nothing reads: expected the fields "
-            "of configs/sum8.py"
+            f"{where} has {_shown(', '.join(sorted(unknown)))}, which nothing reads: expected the "
+            "fields of configs/sum8.py"
         )
 
 
@@ -241,7 +284,7 @@ def check_fields(config: ConfigDict) -> None:
     for field, rule in FIELDS.items():
         value = _get(config, field)
         if not rule.accepts(value):
-            raise UserError(f"--config.{field}={value}: expected {rule.expected}")
+            raise UserError(f"--config.{field}={_shown(value)}: expected {rule.expected}")
     if config.task.max_length < config.task.min_length:
         raise UserError(
             f"--config.task.max_length={config.task.max_length}: expected "
@@ -333,6 +376,8 @@ def _check_lengths(config: ConfigDict) -> None:
 def differences(stored: Mapping[str, Any], config: ConfigDict) -> list[str]:
     """Fields of which a stored config and another hold different values, as "field: 1, not 2".
 
+    Of more than ten, the first, and how many more there are.
+
     Where data lies, how it is fed and what else is tested does not count.
 
     Args:
@@ -340,11 +385,16 @@ def differences(stored: Mapping[str, Any], config: ConfigDict) -> list[str]:
       config: the other one.
     """
     mine, others = _flat(stored), _flat(config.to_dict())
-    return [
-        f"{field}: {mine.get(field, 'missing')}, not {others.get(field, 'missing')}"
+    different = [
+        f"{_shown(field)}: {_shown(mine.get(field, 'missing'))}, "
+        f"not {_shown(others.get(field, 'missing'))}"
         for field in sorted(mine.keys() | others.keys())
-        if field not in NOT_OF_TRAINING and mine.get(field) != others.get(field)
+        if field not in NOT_OF_TRAINING
+        # null is not the same as no field.
+        and (field in mine, mine.get(field)) != (field in others, others.get(field))
     ]
+    more = len(different) - _MOST_SHOWN
+    return [*different[:_MOST_SHOWN], f"and {more:,} more"] if more > 0 else different
 
 
 def _check_batch(config: ConfigDict, devices: int, backend: str) -> None:
@@ -384,15 +434,32 @@ def _get(config: ConfigDict, field: str) -> Any:
     return config
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(tree: Mapping[str, Any], prefix: str = "", levels: int = _LEVELS) -> dict[str, Any]:
+    """Values by field; what is empty or deeper than any field stands there too, as "NAME.…"."""
     flat = {}
     for name, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+        name = prefix + (repr(name) if "." in name else name)  # "train.steps" is no field of train
+        if not isinstance(value, Mapping):
+            flat[name] = _as_json_has_it(value)
+        elif value and levels > 1:
+            flat |= _flat(value, f"{name}.", levels - 1)
         else:
-            flat[prefix + name] = _as_json_has_it(value)
+            flat[f"{name}.…"] = "a dict"
     return flat
 
 
-def _as_json_has_it(value: Any) -> Any:
-    return [_as_json_has_it(item) for item in value] if isinstance(value, list | tuple) else value
+def _as_json_has_it(value: Any, levels: int = _LEVELS) -> Any:
+    """Lists for tuples; those too deep for any field stay as they are."""
+    if levels == 0 or not isinstance(value, list | tuple):
+        return value
+    return [_as_json_has_it(item, levels - 1) for item in value]
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: whatever it is, one short line."""
+    try:
+        text = str(value)
+    except (RecursionError, ValueError):  # lists in lists without end; thousands of digits
+        return f"a huge {type(value).__name__}"
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

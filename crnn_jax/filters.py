@@ -46,6 +46,8 @@ _READABLE = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 _WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _JPEG_SIDE = 65_500  # pixels at most
 
+_LARGEST_PIXELS = 50_000_000  # read as 12 bytes each
+
 _BAND_PIXELS = 1 << 18  # of a photo that are filtered at once: layers hold many copies of them
 
 NOTES = """\
@@ -245,6 +247,10 @@ def _read(path: Path) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of great size and odd metadata; damage raises
             with Image.open(path, formats=_READABLE) as file:
+                if file.width * file.height > _LARGEST_PIXELS:
+                    raise ValueError(
+                        f"{file.width:,}×{file.height:,} pixels, more than {_LARGEST_PIXELS:,}"
+                    )
                 return _to_floats(ImageOps.exif_transpose(file))
     except Exception as error:  # Pillow's decoders raise nearly all there are
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

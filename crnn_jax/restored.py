@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ml_collections import ConfigDict
 
 from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.config import check_fields, check_names
+from crnn_jax.config import read_config
 from crnn_jax.data.corpora import NUM_CLASSES
 from crnn_jax.errors import UserError
 from crnn_jax.initial import shapes
@@ -57,11 +57,9 @@ def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") ->
         step, state, notes = checkpoints.restore(which, like=None)
     match state, notes:
         case {"params": params}, {"config": dict(fields), "corpus": str(corpus)}:
-            config = ConfigDict(fields)
+            config = read_config(fields, f"the config of the run in {workdir}")
         case _:
             raise UserError(f"step {step} in {folder} is no checkpoint of this program")
-    check_names(config, f"the config of the run in {workdir}")
-    check_fields(config)
     name = corpus.partition(":")[0]
     if name not in NUM_CLASSES:
         raise UserError(

@@ -16,6 +16,7 @@ from crnn_jax.config import (
     device_count,
     differences,
     micro_batch_size,
+    read_config,
     variant,
 )
 from crnn_jax.errors import UserError
@@ -257,6 +258,55 @@ def test_any_content_is_refused_in_one_line(content):
         check_names(ConfigDict(content))
 
 
+def test_numbers_of_any_size_are_refused_in_one_short_line(tiny_config):
+    stored = json.loads(tiny_config.to_json())
+    for value in (10**400, -(10**400), 10**5000):
+        stored["train"]["learning_rate"] = value
+        with pytest.raises(UserError, match=r"learning_rate=(-?1000.*…|a huge int): exp") as error:
+            read_config(stored, "config.json")
+        assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("task.max_length", 1_001),
+        ("eval.lengths", (10_001,)),
+        ("eval.lengths", (1,) * 101),
+        ("model.convs", ((4, 101, True, "same"),)),
+        ("model.dense", (8,) * 101),
+    ],
+)
+def test_what_would_take_all_time_or_memory_is_refused(tiny_config, field, value):
+    put(tiny_config, field, value)
+    with pytest.raises(UserError, match=rf"^--config\.{field}="):
+        check_fields(tiny_config)
+
+
+def test_a_stored_config_comes_back(tiny_config):
+    stored = json.loads(tiny_config.to_json())
+    assert json.loads(read_config(stored, "config.json").to_json()) == stored
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"train.steps": 3}, r"config\.json has 'train\.steps', which nothing reads"),
+        ({"items": {}}, r"config\.json has items\.…, which nothing reads"),
+        ({"__class__": 3}, r"config\.json has __class__, which nothing reads"),
+        ({"x\ny\x1b": 1}, r"config\.json has 'x\\ny\\x1b', which nothing reads"),
+        ({"x" * 10_000: 1}, r"config\.json has x{100}…, which nothing reads"),
+        ({"seed": [[]] * 10_000}, r"config\.json: --config\.seed=\[.*…: expected a whole number"),
+        ({"task": {}}, r"config\.json lacks task\.name: expected sum or product or"),
+    ],
+)
+def test_a_stored_config_of_any_content_is_refused_in_one_line(tiny_config, more, message):
+    stored = json.loads(tiny_config.to_json()) | more
+    with pytest.raises(UserError, match=f"^{message}") as error:
+        read_config(stored, "config.json")
+    assert str(error.value).isprintable()
+
+
 def test_batch_size_must_fit_devices_and_lengths(tiny_config):
     tiny_config.train.batch_size = 24  # 4 lengths
     check_division(tiny_config, 1, "cpu")
@@ -385,13 +435,38 @@ def test_differences_are_found_through_json_and_leave_out_where_data_lies(tiny_c
     ]
 
 
+def test_differences_are_few_and_short(tiny_config):
+    stored = json.loads(tiny_config.to_json())
+    many = stored | {f"x{i:03}": None for i in range(500)}
+    found = differences(many, tiny_config)
+    assert found[0] == "x000: None, not missing"
+    assert found[10:] == ["and 490 more"]
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    (found,) = differences(stored | {"seed": deep}, tiny_config)
+    assert found == "seed: a huge list, not 0"
+    (found,) = differences(stored | {"seed": "\n" * 1000}, tiny_config)
+    assert found.startswith(r"seed: '\n\n")
+    assert len(found) < 150
+
+
 @pytest.mark.parametrize(
-    ("batch", "micro", "cores", "devices"),
-    [(64, 0, 1, 1), (64, 0, 2, 2), (64, 0, 6, 4), (64, 0, 99, 8), (64, 16, 8, 4), (60, 0, 8, 1)],
+    ("batch", "micro", "cores", "processes", "devices"),
+    [
+        (64, 0, 1, 1, 1),
+        (64, 0, 2, 1, 2),
+        (64, 0, 6, 1, 4),
+        (64, 0, 99, 1, 8),
+        (64, 16, 8, 1, 4),
+        (60, 0, 8, 1, 1),
+        (64, 0, 8, 2, 4),
+        (64, 0, 8, 3, 1),
+    ],
 )
 def test_a_batch_is_shared_equally_by_as_many_cores_as_can(
-    batch, micro, cores, devices, load_config
+    batch, micro, cores, processes, devices, load_config
 ):
     config = load_config("sum8")
     config.train.batch_size, config.train.micro_batch_size = batch, micro
-    assert device_count(config, cores) == devices
+    assert device_count(config, cores, processes) == devices

@@ -155,6 +155,8 @@ def test_both_corpora_are_prepared_once(tmp_path, zipped, monkeypatch):
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"absent: no such folder.*gzip\.zip.*manual_dir"):
         check_folder(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"xxx: no such folder"):
+        check_folder(tmp_path / ("x" * 300))
     write_loose(tmp_path)
     check_folder(tmp_path)
     (tmp_path / FILES[1]).unlink()

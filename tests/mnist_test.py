@@ -55,6 +55,8 @@ def test_whole_files_that_are_not_the_official_ones(tmp_path):
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"absent: no such folder.*--config.data.manual_dir"):
         mnist.check_folder(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"xxx: no such folder"):
+        mnist.check_folder(tmp_path / ("x" * 300))
     write_pair(tmp_path, "t10k")
     with pytest.raises(UserError) as error:
         mnist.check_folder(tmp_path)

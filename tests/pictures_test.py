@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -87,7 +88,12 @@ def test_a_folder_stands_for_its_pictures_in_natural_order(tmp_path):
 
 def test_what_holds_no_picture(tmp_path):
     (tmp_path / "notes.txt").touch()
-    for path, message in [(tmp_path / "absent.png", "not found"), (tmp_path, "no picture in")]:
+    long = tmp_path / ("x" * 300)
+    for path, message in [
+        (tmp_path / "absent.png", "not found"),
+        (tmp_path, "no picture in"),
+        (long, r"cannot be looked at \(File name too long\), expected a picture"),
+    ]:
         with pytest.raises(UserError, match=f"^{path}: {message}") as error:
             pictures.find_pictures([path])
         assert "\n" not in str(error.value)
@@ -377,6 +383,23 @@ def test_large_pictures_are_shrunk():
     assert ink.max() == 1
 
 
+def test_hairlines_are_shrunk_before_they_are_thickened():
+    for length in 30_000, 2_000_000:  # the thickened line would be of length² / 12 pixels
+        picture = np.zeros((3, length), np.uint8)
+        picture[1, length // 4 : -length // 4] = 255
+        ink = pictures.read_picture(picture)
+        assert max(ink.shape) <= 8_000
+        for turned in picture, picture.T:
+            assert pictures.frame_of(turned).max() > 200
+
+
+def test_a_large_transparent_picture_is_the_same_as_a_small_one(tmp_path):
+    alpha = draw(FOUR, scale=20, margin=300)
+    grey = np.where(alpha, 40, 255).astype(np.uint8)  # white where it cannot be seen
+    Image.fromarray(np.dstack([grey, grey, grey, alpha])).save(tmp_path / "a.png")
+    assert difference(pictures.frame_of(tmp_path / "a.png"), FRAME) < 2
+
+
 def test_a_row_is_split_in_order(digits):
     frames = digits[[3, 14, 25]]
     row = np.concatenate(list(frames), axis=1)
@@ -467,6 +490,24 @@ def test_files_that_cannot_be_used(content, message, split, tmp_path):
     with pytest.raises(UserError, match=f"^{path}: {message}") as error:
         pictures.frames_of([path], split=split)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("open_stderr", [True, False])
+def test_what_libraries_say_of_a_damaged_file_is_not_printed(open_stderr, tmp_path, capfd):
+    file = io.BytesIO()
+    Image.fromarray(INK).save(file, "TIFF", compression="tiff_lzw")
+    (tmp_path / "a.tif").write_bytes(file.getvalue()[:8] + b"\xff" * 500 + file.getvalue()[508:])
+    stderr = os.dup(2)
+    try:
+        if not open_stderr:
+            os.close(2)
+        with pytest.raises(UserError, match=r"cannot be read .*decoder error"):
+            pictures.frames_of([tmp_path / "a.tif"])
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+    os.write(2, b"this is")
+    assert capfd.readouterr().err == "this is"
 
 
 def test_no_files(tmp_path):

@@ -5,6 +5,7 @@ the four files in it none is known, so where they lie loose, form and numbers ar
 checked.
 """
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -96,12 +97,12 @@ def check_folder(folder: Path) -> None:
       UserError: names the folder and what is missing.
     """
     remedy = "or leave --config.data.manual_dir empty to download EMNIST"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # not `folder.is_dir`, which raises for names too long
         raise UserError(
             f"{folder}: no such folder, expected one with {ZIP} or {', '.join(FILES)}; "
             f"correct --config.data.manual_dir {remedy}"
         )
-    if (missing := _missing(folder)) and not (folder / ZIP).exists():
+    if (missing := _missing(folder)) and not os.path.exists(folder / ZIP):
         raise UserError(
             f"{folder}: neither {ZIP} nor {', '.join(missing)}; put {ZIP} from {URL} or the "
             f"missing files there, {remedy}"
@@ -120,7 +121,7 @@ def download_files(folder: Path) -> None:
 
 
 def _missing(folder: Path) -> list[str]:
-    return [name for name in FILES if not (folder / name).exists()]
+    return [name for name in FILES if not os.path.exists(folder / name)]
 
 
 def _read_pair(folder: Path | zipfile.Path, prefix: str, images: int) -> Split:

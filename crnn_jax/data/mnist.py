@@ -1,6 +1,7 @@
 """The four official files of MNIST: what they must be, reading and downloading them."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from absl import logging
@@ -62,12 +63,12 @@ def check_folder(folder: Path) -> None:
     Raises:
       UserError: names the folder and the missing files.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # not `folder.is_dir`, which raises for names too long
         raise UserError(
             f"{folder}: no such folder, expected one with {', '.join(SHA256)}; "
             "correct --config.data.manual_dir or leave it empty to download MNIST"
         )
-    if missing := [name for name in SHA256 if not (folder / name).exists()]:
+    if missing := [name for name in SHA256 if not os.path.exists(folder / name)]:
         raise UserError(
             f"{folder}: no {', '.join(missing)}; put the missing MNIST files there, or leave "
             "--config.data.manual_dir empty to download MNIST"

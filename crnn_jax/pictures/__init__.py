@@ -30,20 +30,31 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
       Files only, in the order of `paths`.
 
     Raises:
-      UserError: a path does not exist, or a folder has no image file.
+      UserError: a path does not exist or cannot be looked at, or a folder has no image file.
     """
     found = []
     for path in paths:
-        if not path.exists():
-            raise UserError(f"{path}: not found, expected a picture or a folder of pictures")
-        inside = sorted(filter(_is_picture, path.iterdir()), key=_natural) if path.is_dir() else []
-        if path.is_dir() and not inside:
+        try:
+            found += _inside(path) if path.is_dir() else [path]
+            exists = path.exists()
+        except OSError as error:
             raise UserError(
-                f"{path}: no picture in this folder, expected names that end in one of "
-                f"{' '.join(_SUFFIXES)}; name the files themselves if theirs end otherwise"
-            )
-        found += inside or [path]
+                f"{path}: cannot be looked at ({error.strerror}), expected a picture or a folder "
+                "of pictures"
+            ) from error
+        if not exists:
+            raise UserError(f"{path}: not found, expected a picture or a folder of pictures")
     return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    pictures = sorted(filter(_is_picture, folder.iterdir()), key=_natural)
+    if not pictures:
+        raise UserError(
+            f"{folder}: no picture in this folder, expected names that end in one of "
+            f"{' '.join(_SUFFIXES)}; name the files themselves if theirs end otherwise"
+        )
+    return pictures
 
 
 def _is_picture(path: Path) -> bool:
@@ -124,8 +135,8 @@ def read_picture(picture: Picture, *, name: str = "picture") -> np.ndarray:
       name: what errors call an array.
 
     Returns:
-      float32 (H, W) in 0..1: 0 for paper, 1 for full ink. Pictures of more than 2 million pixels
-      are shrunk by a whole number.
+      float32 (H, W) in 0..1: 0 for paper, 1 for full ink. Pictures of more than 2 million pixels,
+      or 8,000 a side, are shrunk by a whole number.
 
     Raises:
       UserError: the file is none, is damaged, or has more than 50 million pixels; the array has

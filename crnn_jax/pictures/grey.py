@@ -1,7 +1,10 @@
 """Reading picture files and arrays: upright, opaque, in shades of grey."""
 
+import contextlib
 import math
+import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ Picture = str | Path | np.ndarray
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # reading none runs a program
 _LARGEST_PIXELS = 50_000_000
 _WORKING_PIXELS = 2_000_000  # larger pictures are shrunk
+_WORKING_SIDE = 8_000  # longer ones too: a hairline a million pixels long cannot be thickened
+_LONGEST_REASON = 200  # characters
 
 
 def read_grey(picture: Picture, name: str) -> np.ndarray:
@@ -24,7 +29,7 @@ def read_grey(picture: Picture, name: str) -> np.ndarray:
       name: what errors call an array.
 
     Returns:
-      float32 (H, W) in 0..1; pictures of more than 2 million pixels are shrunk.
+      float32 (H, W) in 0..1; pictures of more than 2 million pixels, or 8,000 a side, are shrunk.
 
     Raises:
       UserError: the file is none, is damaged, or has more than 50 million pixels; or the array
@@ -36,11 +41,8 @@ def read_grey(picture: Picture, name: str) -> np.ndarray:
             "give for example np.asarray(picture)"
         )
     if isinstance(picture, np.ndarray):
-        grey_HxW = _grey_of(_image_of(picture, name), name)
-    else:
-        grey_HxW = _grey_of_file(Path(picture))
-    factor = math.ceil(math.sqrt(grey_HxW.size / _WORKING_PIXELS))
-    return grey_HxW if factor == 1 else np.asarray(Image.fromarray(grey_HxW).reduce(factor))
+        return _grey_of(_image_of(picture, name), name)
+    return _grey_of_file(Path(picture))
 
 
 def _grey_of_file(path: Path) -> np.ndarray:
@@ -48,15 +50,16 @@ def _grey_of_file(path: Path) -> np.ndarray:
         if not path.is_file():  # a pipe would keep us waiting
             found = "a folder" if path.is_dir() else "not a file" if path.exists() else "not found"
             raise UserError(f"{path}: {found}, expected a picture; name a file such as digit.png")
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent():
             warnings.simplefilter("ignore")  # what Pillow remarks on odd but readable files
             with Image.open(path, formats=_FORMATS) as image:
                 _check_size(image.size, str(path))
-                return _grey_of(ImageOps.exif_transpose(image), str(path))
+                ImageOps.exif_transpose(image, in_place=True)  # with less memory than a copy
+                return _grey_of(image, str(path))
     except UserError:
         raise
     except Exception as error:  # on damaged files, Pillow raises nearly anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
         remedy = "save the picture anew, for example as PNG"
         if isinstance(error, Image.DecompressionBombError):
             remedy = "shrink it or cut it out"
@@ -64,6 +67,23 @@ def _grey_of_file(path: Path) -> np.ndarray:
             f"{path}: cannot be read ({reason}), expected a whole {', '.join(_FORMATS[:-1])} or "
             f"{_FORMATS[-1]} file of at most {_LARGEST_PIXELS:,} pixels; {remedy}"
         ) from error
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps off stderr what libtiff and Pillow print there of damaged files, besides raising it."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _image_of(array: np.ndarray, name: str) -> Image.Image:
@@ -98,17 +118,25 @@ def _in_range(array: np.ndarray, name: str) -> np.ndarray:
             f"{name}: values from {lowest:g} to {highest:g}, expected floats in 0..1; "
             "divide by what stands for white"
         )
-    return array.astype(np.float32)
+    return array.astype(np.float32, copy=False)
 
 
 def _grey_of(image: Image.Image, name: str) -> np.ndarray:
     if image.mode.startswith(("I", "F")):  # 16 bits or floats, which Pillow would cut off at 255
         white = 1 if image.mode == "F" else 2**16 - 1
-        return _in_range(np.asarray(image, np.float32) / white, name)
+        grey_HxW = _in_range(np.asarray(image, np.float32) / white, name)
+        return np.asarray(_shrunk(Image.fromarray(grey_HxW)))
     if not image.has_transparency_data:
-        return np.asarray(image.convert("L"), np.float32) / 255
-    pixels_HxWx2 = np.asarray(image.convert("RGBA").convert("LA"), np.float32) / 255
+        return np.asarray(_shrunk(image.convert("L")), np.float32) / 255
+    pixels_HxWx2 = np.asarray(_shrunk(image.convert("RGBA")).convert("LA"), np.float32) / 255
     return _on_paper(pixels_HxWx2[..., 0], pixels_HxWx2[..., 1])
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    """Before pixels become floats, of which there would be too many."""
+    by_pixels = math.sqrt(math.prod(image.size) / _WORKING_PIXELS)
+    factor = math.ceil(max(by_pixels, max(image.size) / _WORKING_SIDE))
+    return image if factor == 1 else image.reduce(factor)
 
 
 def _on_paper(grey_HxW: np.ndarray, opacity_HxW: np.ndarray) -> np.ndarray:
