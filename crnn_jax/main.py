@@ -3,9 +3,12 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from crnn_jax.command_line import Parser, exit_status
 from crnn_jax.config_file import load_config
@@ -43,6 +46,16 @@ def _run(argv: Sequence[str]) -> None:
     arguments, overrides = _parse(argv)
     config = load_config(arguments.config, overrides)
     workdir = _workdir(arguments)
+    if arguments.distributed or arguments.coordinator is not None:
+        from crnn_jax.processes import together
+
+        with together(arguments.coordinator, arguments.num_processes, arguments.process_id):
+            _do(arguments, config, workdir)
+    else:
+        _do(arguments, config, workdir)
+
+
+def _do(arguments: argparse.Namespace, config: ConfigDict | None, workdir: Path) -> None:
     from crnn_jax import run  # brings in JAX: not for --help or a mistyped flag
 
     if arguments.mode == "evaluate":
@@ -91,6 +104,14 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     add("--json", action="store_true", help="evaluate, predict: print one JSON object")
     add("--split", action="store_true", help="predict: cut one picture of a row of glyphs apart")
     add("--beside", metavar="DIR", help="figures: another run, whose kernels to compare")
+    add(
+        "--distributed",
+        action="store_true",
+        help="train: join the others of this Slurm, MPI, … job",
+    )
+    add("--coordinator", metavar="HOST:PORT", help="train: or those that meet at process 0, there")
+    add("--num_processes", metavar="N", type=int, help="how many they are")
+    add("--process_id", metavar="I", type=int, help="which of them this one is, from 0")
     add("pictures", metavar="PICTURE", nargs="*", help="predict: pictures in order, or a folder")
     add("--help", action="help", help="print this")
 
@@ -112,12 +133,20 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         ("split", ("predict",)),
         ("beside", ("figures",)),
         ("config", ("train", "evaluate", "figures")),
+        ("distributed", ("train",)),
+        ("coordinator", ("train",)),
     ):
         if getattr(arguments, flag) != parser.get_default(flag) and arguments.mode not in modes:
             expected = " or ".join(f"--mode={mode}" for mode in modes)
             raise UserError(f"--{flag} is only for {expected}, not for {arguments.mode}")
     if arguments.mode == "train" and arguments.config is None:
         raise UserError("--config is not given: expected, for example, --config=configs/sum8.py")
+    if arguments.coordinator is None:
+        for flag in ("num_processes", "process_id"):
+            if getattr(arguments, flag) is not None:
+                raise UserError(f"--{flag} needs an address to meet at: give --coordinator too")
+    elif arguments.distributed:
+        raise UserError("--distributed finds its coordinator: leave it or --coordinator out")
     if arguments.mode == "predict" and not arguments.pictures:
         raise UserError("no picture is given: expected, for example, three.png four.jpg")
     return arguments, overrides
@@ -133,6 +162,8 @@ def _workdir(arguments: argparse.Namespace) -> Path:
 
 
 if __name__ == "__main__":
+    # Ctrl-C ends the program at once, and not in a traceback. Training has its own way.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # XLA's C++ logs would otherwise speak of CPU features at every start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(levelname)s: %(message)s")

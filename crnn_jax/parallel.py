@@ -1,4 +1,4 @@
-"""Everything that knows of several devices or processes: pmap, replication, who does what."""
+"""Everything that knows of several devices: pmap, replication, means."""
 
 import os
 from collections.abc import Callable
@@ -41,16 +41,17 @@ def devices() -> list[jax.Device]:
 
 
 def pmap(
-    step: Callable[[Any, Array, Any], tuple[Any, Any]], source_axis: int | None
-) -> Callable[[Any, np.ndarray, Any], tuple[Any, Any]]:
-    """Runs `step(state, device, source) -> (state, metrics)` on all devices of all processes.
+    step: Callable[[Any, Any, Any], tuple[Any, Any]], source_axis: int | None
+) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
+    """Runs `step(state, own, source) -> (state, metrics)` on all devices of all processes.
 
     The state is the same on every device and stays so, with no leading axis (see `replicate`),
     because `step` averages what it learns with `mean`. It is donated: its memory is used again
-    for the new state. The mapped function takes `local_devices()` for `device`.
+    for the new state. The mapped function takes `inputs()`, or what else `divide` gives, for `own`.
 
     Args:
-      step: pure; `device` is the device's number among those of all processes.
+      step: pure. It should hold one collective alone, one call of `mean`: with two, a program for
+        CPU devices crashes where it comes from the compilation cache (JAX 0.10.2).
       source_axis: 0 where each local device has its own slice of the source, None where all
         devices share it.
     """
@@ -62,6 +63,18 @@ def pmap(
         devices=devices(),
         donate_argnums=0,
     )
+
+
+def inputs(stop: bool = False) -> tuple[Array, Array]:
+    """Each device's number, and 1 where its process is to stop, 0 where it is not."""
+    numbers = local_devices()
+    return divide((numbers, np.full(numbers.shape, stop, np.float32)))
+
+
+def divide(tree: Any) -> Any:
+    """Gives each local device its slice of a pytree of arrays, in the form `pmap` takes."""
+    sharding = NamedSharding(_mesh(), PartitionSpec(AXIS))
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), tree)
 
 
 def over_local_devices(
@@ -87,8 +100,11 @@ def mean(tree: Any) -> Any:
 
 def replicate(tree: Any) -> Any:
     """Puts a pytree of arrays on every device, in the form `pmap` takes without compiling twice."""
-    mesh = Mesh(np.array(devices()), (AXIS,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(tree, NamedSharding(_mesh(), PartitionSpec()))
+
+
+def _mesh() -> Mesh:
+    return Mesh(np.array(devices()), (AXIS,))
 
 
 def local(tree: Any) -> Any:
@@ -105,8 +121,3 @@ def local_devices() -> np.ndarray:
     """Numbers of this process's devices among those of all processes."""
     mine = [device.process_index == jax.process_index() for device in devices()]
     return np.flatnonzero(mine).astype(np.int32)
-
-
-def is_main_process() -> bool:
-    """True in the one process that writes files and speaks to people."""
-    return jax.process_index() == 0

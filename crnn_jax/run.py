@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +12,9 @@ import jax
 from ml_collections import ConfigDict
 
 from crnn_jax import evaluate as evaluation
-from crnn_jax import parallel
+from crnn_jax import parallel, processes
 from crnn_jax import workdir as folder
-from crnn_jax.checkpoint import Checkpoints
+from crnn_jax.checkpoint import NotSaved
 from crnn_jax.config import (
     check_division,
     check_fields,
@@ -28,12 +29,15 @@ from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
 from crnn_jax.progress import print_table
 from crnn_jax.restored import Restored, restore
+from crnn_jax.stop import Stopped
 from crnn_jax.train import Diverged, score_line, sequences_per_second
 from crnn_jax.train import train as train_loop
 
 
 def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     """Trains to the end, tests, and prints the results; or prints those of a complete run.
+
+    Of several processes, the main one alone reads and writes the folder.
 
     Args:
       workdir: folder of the run; is made.
@@ -42,29 +46,74 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
 
     Raises:
       UserError: the config, the corpus or the folder cannot be used; the folder is as it was.
-      SystemExit: status 1, where the loss is not finite; checkpoints from before stay.
+      SystemExit: status 1 where the loss is not finite, or the folder can be written no more; 128 +
+        the signal's number where one came. What was saved before stays.
     """
     _keep_compiled_programs()
     check_names(config)
     check_fields(config)
-    parallel.use_cores(device_count(config, parallel.core_count()))
+    cores = parallel.core_count()
+    parallel.use_cores(device_count(config, cores, processes.count()))
     check_division(config, parallel.device_count(), jax.default_backend())
-    folder.check_config(workdir, config)
-    corpus = _training_corpus(workdir, config)
+    with ExitStack() as stack:
+        corpus = _training_corpus(workdir, config)
+        results = processes.on_main(lambda: _enter(workdir, config, corpus, stack))
+        if results is None:
+            _print_network(config, corpus)
+            results = _train(workdir, config, corpus, profile=profile)
+    try:
+        _print_results(results, config)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # read from results.json
+        raise UserError(
+            f"{workdir / 'results.json'} is damaged ({type(error).__name__}: {error}): delete it, "
+            "and the same command tests the network again"
+        ) from error
+
+
+def _training_corpus(workdir: Path, config: ConfigDict) -> Corpus:
+    """The corpus of a config; its stand-in only for a run that is new or began with it."""
+    name = config.data.corpus
+
+    def recorded_corpus() -> str | None:
+        folder.check_config(workdir, config)
+        return folder.recorded_corpus(workdir)
+
+    recorded = processes.on_main(recorded_corpus)
+    begun_without = recorded is not None and recorded.partition(":")[0] == name
+    corpus = _corpus(config, name, fallback=config.data.fallback and not begun_without)
+    identity = processes.on_main(lambda: corpus.identity)
+    if corpus.identity != identity:
+        raise UserError(
+            f"process {processes.index()} finds the corpus {corpus.identity}, process 0 "
+            f"{identity}: have data_dir and manual_dir lead to the same one on all machines"
+        )
+    return corpus
+
+
+def _enter(
+    workdir: Path, config: ConfigDict, corpus: Corpus, stack: ExitStack
+) -> dict[str, Any] | None:
+    """Makes the folder this run's own until `stack` ends; the results of a complete run."""
     folder.check_corpus(workdir, corpus)
     results = folder.read_results(workdir)
     if results is not None:
         _say(f"the run in {workdir} is complete")
-        _print_results(results, config)
-        return
+        return results
     if not (workdir / "checkpoints").is_dir():
         _check_start(config, corpus)
+    stack.enter_context(folder.locked(workdir))
     folder.claim(workdir, config, corpus)
-    _print_network(config, corpus)
-    _announce_resume(workdir)
+    return None
+
+
+def _train(workdir: Path, config: ConfigDict, corpus: Corpus, *, profile: bool) -> dict[str, Any]:
+    """Trains to the end and tests; returns the results, which it writes down."""
     try:
         params, clock = train_loop(config, corpus, workdir, profile=profile)
-    except Diverged as error:
+    except Stopped as stopped:
+        _say(str(stopped))
+        sys.exit(128 + stopped.signal)
+    except (Diverged, NotSaved, OSError) as error:
         _say(f"error: {error}")
         sys.exit(1)
     results = {
@@ -74,8 +123,9 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
         "sequences_per_second": sequences_per_second(config, clock),
         "training_seconds": clock.seconds,
     }
-    folder.write_results(workdir, results)
-    _print_results(results, config)
+    if processes.is_main():
+        folder.write_results(workdir, results)
+    return results
 
 
 def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bool) -> None:
@@ -101,10 +151,10 @@ def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bo
         "step": restored.step,
         **_test(config, corpus, restored.params),
     }
-    if not as_json:
-        _print_results(results, config)
-    elif parallel.is_main_process():
+    if as_json:
         print(json.dumps(results))
+    else:
+        _print_results(results, config)
 
 
 def predict(workdir: Path, paths: Sequence[Path], *, split: bool, step: str, as_json: bool) -> None:
@@ -169,7 +219,7 @@ def figures(workdir: Path, config: ConfigDict | None, *, step: str, beside: Path
 
 
 def _say(line: str) -> None:
-    if parallel.is_main_process():
+    if processes.is_main():
         print(line, file=sys.stderr)
 
 
@@ -181,14 +231,6 @@ def _keep_compiled_programs() -> None:
     cache = Path(place).expanduser() / "crnn_jax" / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def _training_corpus(workdir: Path, config: ConfigDict) -> Corpus:
-    """The corpus of a config; its stand-in only for a run that is new or began with it."""
-    name = config.data.corpus
-    recorded = folder.recorded_corpus(workdir)
-    begun_without = recorded is not None and recorded.partition(":")[0] == name
-    return _corpus(config, name, fallback=config.data.fallback and not begun_without)
 
 
 def _corpus(config: ConfigDict, name: str, *, fallback: bool) -> Corpus:
@@ -231,13 +273,6 @@ def _check_start(config: ConfigDict, corpus: Corpus) -> None:
     start_from(config.init, crnn.parameter_shapes(network, config, image_shape))
 
 
-def _announce_resume(workdir: Path) -> None:
-    if (workdir / "checkpoints").is_dir():
-        with Checkpoints.open_to_read(workdir / "checkpoints") as checkpoints:
-            if checkpoints.latest_step is not None:
-                _say(f"resuming the run in {workdir} from step {checkpoints.latest_step}")
-
-
 def _parse_step(step: str) -> Literal["latest", "best"] | int:
     if step in ("latest", "best"):
         return step
@@ -252,7 +287,7 @@ def _test(config: ConfigDict, corpus: Corpus, params: Any) -> dict[str, Any]:
 
 
 def _print_network(config: ConfigDict, corpus: Corpus) -> None:
-    if not parallel.is_main_process():
+    if not processes.is_main():
         return
     network = crnn.build(config, digits=corpus.num_classes)
     image_shape = corpus.train.images_NxHxW.shape[1:]
@@ -277,7 +312,7 @@ def _print_network(config: ConfigDict, corpus: Corpus) -> None:
 
 
 def _print_results(results: dict[str, Any], config: ConfigDict) -> None:
-    if not parallel.is_main_process():
+    if not processes.is_main():
         return
     rows = [
         ("corpus", results["corpus"]),

@@ -2,7 +2,10 @@
 
 import json
 import math
+import signal
+import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import optax
 from jax import Array, lax
 from ml_collections import ConfigDict
 
-from crnn_jax import evaluate, optimizer, parallel
+from crnn_jax import evaluate, optimizer, parallel, processes
 from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.clock import Clock
 from crnn_jax.config import micro_batch_size
@@ -25,6 +28,7 @@ from crnn_jax.data.feed import FEEDS, Feed, Plan
 from crnn_jax.initial import start_from
 from crnn_jax.model import crnn
 from crnn_jax.progress import Progress
+from crnn_jax.stop import Stop, Stopped
 from crnn_jax.writer import Writer
 
 
@@ -86,15 +90,21 @@ class Trainer:
         return TrainState(jnp.zeros((), jnp.int32), params, self.optimizer.init(params))
 
     def _dispatch(
-        self, state: TrainState, device: Array, source: Any
+        self, state: TrainState, own: tuple[Array, Array], source: Any
     ) -> tuple[TrainState, dict[str, Array]]:
-        """Several updates; metrics of each, averaged over the global batch."""
+        """Several updates; metrics of each, averaged over the global batch.
+
+        `own` is the device's number, and whether its process is to stop (`parallel.inputs`): of
+        that too the mean is a metric, so that all processes stop at the same step.
+        """
         steps_K = jnp.arange(self.plan.steps_per_dispatch)
-        return lax.scan(lambda state, k: self._update(state, device, source, k), state, steps_K)
+        return lax.scan(lambda state, k: self._update(state, own, source, k), state, steps_K)
 
     def _update(
-        self, state: TrainState, device: Array, source: Any, k: Array
+        self, state: TrainState, own: tuple[Array, Array], source: Any, k: Array
     ) -> tuple[TrainState, dict[str, Array]]:
+        device, stop = own
+
         def loss_and_gradient(micro_batch: Array) -> tuple[Array, Any]:
             frames_TxNxHxW, labels_TxN = self.feed.micro_batch(
                 source, state.step, k, device, micro_batch
@@ -110,12 +120,11 @@ class Trainer:
         nothing = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), state.params))
         micro_batches = jnp.arange(self.plan.micro_batches)
         total, _ = lax.scan(accumulate, nothing, micro_batches)
-        loss, gradient = parallel.mean(
-            jax.tree.map(lambda x: x * self.plan.devices / self.plan.batch_size, total)
-        )
+        share = jax.tree.map(lambda x: x * self.plan.devices / self.plan.batch_size, total)
+        (loss, gradient), stops = parallel.mean((share, stop))
         updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
+        metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient), "stops": stops}
         return TrainState(state.step + 1, params, opt_state), metrics
 
     def _loss(
@@ -163,8 +172,10 @@ class Trainer:
 def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -> Any:
     """Trains from the latest checkpoint in `workdir`, or from the start, to the last step.
 
+    Of several processes, the main one alone reads and writes the folder.
+
     Args:
-      config: checked (`config.check`).
+      config: checked (`crnn_jax.config`).
       corpus: what to train on.
       workdir: folder of the run; it must hold no other run (`workdir.check_config`).
       profile: whether to write a trace of a few steps to `workdir`/profile.
@@ -174,65 +185,84 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
 
     Raises:
       Diverged: the loss is not finite; checkpoints from before stay.
+      NotSaved: a checkpoint cannot be written; those from before stay.
+      Stopped: a signal came; the state is saved.
+      OSError: the metrics cannot be written.
+      UserError: no checkpoint in the folder is good, or the run to start from cannot be used.
     """
     trainer = Trainer(config, corpus)
     validate = evaluate.validation(trainer.network, config, corpus)
-    settings = config.checkpoint
-    with Checkpoints(
-        workdir / "checkpoints", keep_latest=settings.keep_latest, keep_best=settings.keep_best
-    ) as checkpoints:
-        state, clock = _restore_or_start(trainer, checkpoints)
+    with ExitStack() as stack:
+        checkpoints, state, clock = _restore_or_start(trainer, workdir / "checkpoints", stack)
         step = int(state.step)
         state = parallel.replicate(state)
         sources = trainer.feed.sources(step)
-        with (
-            Writer(workdir, step) as writer,
-            Progress(config.train.steps, step) as progress,
-        ):
-            devices = parallel.local_devices()
+        source = next(sources)
+        dispatch = trainer.dispatch.lower(state, parallel.inputs(), source).compile()
+        stop = stack.enter_context(Stop())
+        loop = _Loop(config, clock, workdir, step, stack)
+        clock.start()
+        while step < config.train.steps:
+            if profile and step == _profiled_step(config):
+                jax.profiler.start_trace(str(workdir / "profile"))
+            state, metrics = dispatch(state, parallel.inputs(stop.signal is not None), source)
+            if profile and step == _profiled_step(config):
+                jax.block_until_ready(metrics)
+                jax.profiler.stop_trace()
+            step += config.train.steps_per_dispatch
             source = next(sources)
-            dispatch = trainer.dispatch.lower(state, devices, source).compile()
-            loop = _Loop(config, clock, writer, progress)
-            clock.start()
-            while step < config.train.steps:
-                if profile and step == _profiled_step(config):
-                    jax.profiler.start_trace(str(workdir / "profile"))
-                state, metrics = dispatch(state, devices, source)
-                if profile and step == _profiled_step(config):
-                    jax.block_until_ready(metrics)
-                    jax.profiler.stop_trace()
-                step += config.train.steps_per_dispatch
-                source = next(sources)
-                loop.read(step, metrics)
-                last = step == config.train.steps
-                evaluating = last or step % config.eval.every == 0
-                saving = last or step % config.checkpoint.every == 0
-                if not (evaluating or saving):
-                    continue
-                loop.flush()
-                with clock.paused():
-                    score = None
-                    if evaluating:
-                        report = validate(parallel.local(state.params))
-                        score = report.get("rmse", 1 - report["exact"])
-                        loop.report(step, report)
-                    if saving:
-                        notes = {
-                            "config": json.loads(config.to_json()),
-                            "corpus": corpus.identity,
-                            "clock": clock.state(),
-                        }
-                        checkpoints.save(step, parallel.local(state), notes, score)
-            loop.flush()
-            clock.stop()
+            stopping = loop.read(step, metrics)
+            if checkpoints is not None:
+                checkpoints.check()
+            last = step == config.train.steps
+            evaluating = last or step % config.eval.every == 0
+            saving = last or step % config.checkpoint.every == 0
+            if not (evaluating or saving or stopping):
+                continue
+            stopping = loop.flush() or stopping
+            with clock.paused():
+                score = None
+                if evaluating:
+                    report = validate(parallel.local(state.params))
+                    score = report.get("rmse", 1 - report["exact"])
+                    loop.report(step, report)
+                if checkpoints is not None and (saving or stopping):
+                    notes = {
+                        "config": json.loads(config.to_json()),
+                        "corpus": corpus.identity,
+                        "clock": clock.state(),
+                    }
+                    checkpoints.save(step, parallel.local(state), notes, score)
+            if stopping:
+                raise Stopped(stop.signal or signal.SIGTERM, step)
+        loop.flush()
+        clock.stop()
     return parallel.local(state.params), clock
 
 
-def _restore_or_start(trainer: Trainer, checkpoints: Checkpoints) -> tuple[TrainState, Clock]:
-    if checkpoints.latest_step is None:
-        return trainer.initial_state(), Clock()
-    _, state, notes = checkpoints.restore("latest", like=jax.eval_shape(trainer.fresh_state))
-    return state, Clock.from_state(notes["clock"])
+def _restore_or_start(
+    trainer: Trainer, folder: Path, stack: ExitStack
+) -> tuple[Checkpoints | None, TrainState, Clock]:
+    """The main process's checkpoints; the state to begin with, and its clock, in all processes."""
+    like = jax.eval_shape(trainer.fresh_state)
+    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
+    checkpoints = None
+    settings = trainer.config.checkpoint
+
+    def read() -> dict[str, Any]:
+        nonlocal checkpoints, state
+        checkpoints = stack.enter_context(
+            Checkpoints(folder, keep_latest=settings.keep_latest, keep_best=settings.keep_best)
+        )
+        if checkpoints.latest_step is None:
+            state = trainer.initial_state()
+            return Clock().state()
+        step, state, notes = checkpoints.restore("latest", like)
+        print(f"resuming the run in {folder.parent} from step {step}", file=sys.stderr)
+        return notes["clock"]
+
+    clock = Clock.from_state(processes.on_main(read))
+    return checkpoints, processes.from_main(state), clock
 
 
 def _profiled_step(config: ConfigDict) -> int:
@@ -242,27 +272,39 @@ def _profiled_step(config: ConfigDict) -> int:
 
 
 class _Loop:
-    """Reads metrics one dispatch behind, so that the device never waits for the host."""
+    """Reads metrics one dispatch behind, so that the device never waits for the host.
+
+    In the main process they are written and shown.
+    """
 
     def __init__(
-        self, config: ConfigDict, clock: Clock, writer: Writer, progress: Progress
+        self, config: ConfigDict, clock: Clock, workdir: Path, step: int, stack: ExitStack
     ) -> None:
-        self.config, self.clock, self.writer, self.progress = config, clock, writer, progress
+        self.config, self.clock = config, clock
         self.unread: tuple[int, Any] | None = None
+        self.writer = self.progress = None
+        if processes.is_main():
+            self.writer = stack.enter_context(Writer(workdir, step))
+            self.progress = stack.enter_context(Progress(config.train.steps, step))
 
-    def read(self, step: int, metrics: Any) -> None:
-        """Takes in the metrics of the dispatch that ended at `step`; writes those before."""
-        self.flush()
+    def read(self, step: int, metrics: Any) -> bool:
+        """Takes in the metrics of the dispatch that ended at `step`; writes those before.
+
+        Returns:
+          Whether a process was to stop when the dispatch before began.
+        """
+        stopping = self.flush()
         self.unread = (step, metrics)
+        return stopping
 
-    def flush(self) -> None:
-        """Waits for the metrics not yet read and writes them."""
+    def flush(self) -> bool:
+        """Waits for the metrics not yet read and writes them; returns what `read` does."""
         if self.unread is None:
-            return
+            return False
         step, metrics = self.unread
         self.unread = None
         values = {name: np.asarray(x) for name, x in parallel.local(metrics).items()}
-        losses_K = values["loss"]
+        losses_K, stopping = values["loss"], bool(values.pop("stops").any())
         if not np.isfinite(losses_K).all():
             first = step - len(losses_K) + 1 + int(np.argmin(np.isfinite(losses_K)))
             raise Diverged(
@@ -271,18 +313,20 @@ class _Loop:
             )
         self.clock.tick(len(losses_K))
         means = {name: float(np.mean(x, dtype=np.float64)) for name, x in values.items()}
-        rate = self.clock.rate * self.config.train.batch_size
-        if parallel.is_main_process():
+        if self.writer is not None:
             self.writer.write(step, means)
             self.progress.update(
                 step,
                 loss=means["loss"],
-                rate=rate,
+                rate=self.clock.rate * self.config.train.batch_size,
                 seconds_left=self.clock.remaining(self.config.train.steps),
             )
+        return stopping
 
     def report(self, step: int, report: dict[str, Any]) -> None:
         """Writes and prints an evaluation."""
+        if self.writer is None:
+            return
         names = [name for name in ("rmse", "mae", "exact") if name in report]
         self.writer.write(step, {f"validation_{name}": report[name] for name in names})
         self.progress.print(f"step {step} · validation: {score_line(report)}")

@@ -1,11 +1,14 @@
 """A run's folder: whose run is in it, and what it leaves there besides checkpoints and metrics."""
 
+import fcntl
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,12 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from crnn_jax import parallel
 from crnn_jax.config import differences
 from crnn_jax.data.corpora import Corpus
 from crnn_jax.errors import UserError
 from crnn_jax.whole_file import write_whole
+
+_LARGEST_BYTES = 2**24  # of a JSON file: a thousand times what a run writes
 
 PACKAGES = (
     "crnn-jax",
@@ -65,7 +69,11 @@ def recorded_corpus(workdir: Path) -> str | None:
     """
     if not (workdir / "config.json").exists():
         return None
-    return _read_json(workdir / "run.json")["corpus"]
+    path = workdir / "run.json"
+    corpus = _read_json(path).get("corpus")
+    if not isinstance(corpus, str):
+        raise UserError(_damaged(path, "it names no corpus"))
+    return corpus
 
 
 def check_corpus(workdir: Path, corpus: Corpus) -> None:
@@ -82,17 +90,47 @@ def check_corpus(workdir: Path, corpus: Corpus) -> None:
         )
 
 
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Makes a folder, and keeps other writers out of it for the length of the block.
+
+    The system frees the lock of a process that has died, however it did; the file stays.
+
+    Raises:
+      UserError: the folder cannot be written, or another process is writing in it; says which.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = (workdir / "lock").open("a+")
+    except OSError as error:
+        raise _unwritable(workdir, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"--workdir={workdir} is in use by {file.read().strip() or 'another process'}: "
+                "wait for its end, stop it, or name another folder"
+            ) from None
+        except OSError as error:  # some file systems of several machines have no locks
+            print(f"warning: {workdir} cannot be locked ({error.strerror})", file=sys.stderr)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()} since {time.ctime()}\n")
+        file.flush()
+        yield
+        file.truncate(0)
+
+
 def claim(workdir: Path, config: ConfigDict, corpus: Corpus) -> None:
     """Makes a folder this run's own, if it is not already, and records this start.
 
     Writes run.json at every start, and then config.json if the folder has none: a folder with a
-    config.json has both. Of several processes, the main one writes.
+    config.json has both.
 
     Raises:
       UserError: the folder cannot be written.
     """
-    if not parallel.is_main_process():
-        return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         write_json(workdir / "run.json", describe(corpus))
@@ -113,9 +151,8 @@ def read_results(workdir: Path) -> dict[str, Any] | None:
 
 
 def write_results(workdir: Path, results: dict[str, Any]) -> None:
-    """Writes results.json, the mark of a complete run, in the main process."""
-    if parallel.is_main_process():
-        write_json(workdir / "results.json", results)
+    """Writes results.json, the mark of a complete run."""
+    write_json(workdir / "results.json", results)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -145,14 +182,28 @@ def _unwritable(workdir: Path, error: OSError) -> UserError:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)
+        if len(content) > _LARGEST_BYTES:
+            raise ValueError(f"more than {_LARGEST_BYTES:,} bytes")
+        value = json.loads(content.decode(), object_pairs_hook=_once_each)
         if not isinstance(value, dict):
             raise ValueError("no JSON object")
-    except (ValueError, OSError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}): name another folder, or delete this one"
-        ) from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise UserError(_damaged(path, str(error))) from error
     return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a name that it has twice, JSON's reader would drop the first value."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("an object has one name twice")
+    return value
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"{path} is damaged ({reason}): name another folder, or delete this one"
 
 
 def _git_revision() -> str:

@@ -90,7 +90,7 @@ def test_smoke_trains_two_dispatches(experiment, optdigits, monkeypatch):
     before = jax.tree.map(lambda x: rng.normal(0, 0.05, x.shape).astype(x.dtype), shapes.params)
     state = parallel.replicate(state.replace(params=before))
     for _, source in zip(range(2), trainer.feed.sources(0), strict=False):
-        state, metrics = trainer.dispatch(state, parallel.local_devices(), source)
+        state, metrics = trainer.dispatch(state, parallel.inputs(), source)
         assert all(math.isfinite(loss) for loss in parallel.local(metrics)["loss"].tolist())
     assert int(parallel.local(state).step) == config.train.steps
     after = jax.device_get(parallel.local(state).params)

@@ -68,7 +68,7 @@ def test_training_starts_there_and_leaves_what_is_frozen(tiny_config, optdigits,
     start = jax.device_get(parallel.local(state).params["params"])
     jax.tree.map(np.testing.assert_array_equal, start["encoder"], params["params"]["encoder"])
     source = next(trainer.feed.sources(0))
-    state, _ = trainer.dispatch(state, parallel.local_devices(), source)
+    state, _ = trainer.dispatch(state, parallel.inputs(), source)
     end = jax.device_get(parallel.local(state).params["params"])
     same = jax.tree.map(lambda a, b: bool((a == b).all()), start, end)
     assert all(jax.tree.leaves(same["encoder"])) == frozen

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax import parallel
+from crnn_jax import parallel, processes
 
 
 def test_mean_is_over_all_devices_and_the_state_stays_replicated():
@@ -58,7 +58,8 @@ def test_local_takes_the_first_device_without_a_copy():
 def test_one_process_has_all_devices_and_is_the_main_one():
     assert parallel.local_devices().tolist() == list(range(8))
     assert parallel.device_count() == 8
-    assert parallel.is_main_process()
+    assert processes.is_main()
+    assert (processes.index(), processes.count()) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from configs.sum8 import get_config
-from crnn_jax import evaluate, parallel, run
+from crnn_jax import evaluate, run
 from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.errors import UserError
 from crnn_jax.train import Diverged
@@ -306,14 +306,6 @@ def test_a_diverged_run_is_one_line_and_status_1(tmp_path, config, capsys, monke
     assert leaving.value.code == 1
     assert capsys.readouterr().err == "error: the loss is nan at step 3\n"
     assert not (tmp_path / "results.json").exists()
-
-
-def test_other_processes_print_nothing(complete, config, capsys, monkeypatch):
-    monkeypatch.setattr(parallel, "is_main_process", lambda: False)
-    run.train(complete, config, profile=False)
-    run.evaluate(complete, None, step="latest", as_json=False)
-    run.evaluate(complete, None, step="latest", as_json=True)
-    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("step", ["first", "-1", "", "1.5", "²"])

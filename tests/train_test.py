@@ -37,7 +37,7 @@ def test_eight_devices_train_as_one_does(config, optdigits, monkeypatch):
         sources = trainer.feed.sources(0)
         found = []
         for _ in range(20 // config.train.steps_per_dispatch):
-            state, metrics = trainer.dispatch(state, parallel.local_devices(), next(sources))
+            state, metrics = trainer.dispatch(state, parallel.inputs(), next(sources))
             found += np.asarray(parallel.local(metrics)["loss"]).tolist()
         return found
 
@@ -106,10 +106,10 @@ def test_compiles_once(config, optdigits):
     update = trainer._update
     trainer._update = lambda *args: traces.append(1) or update(*args)
     for _ in range(4):
-        state, _ = trainer.dispatch(state, parallel.local_devices(), next(sources))
+        state, _ = trainer.dispatch(state, parallel.inputs(), next(sources))
     # lax.scan itself may trace its body more than once, but only during the one compilation.
     at_first = len(traces)
-    state, _ = trainer.dispatch(state, parallel.local_devices(), next(sources))
+    state, _ = trainer.dispatch(state, parallel.inputs(), next(sources))
     assert len(traces) == at_first
 
 
@@ -119,7 +119,7 @@ def test_micro_batches_change_only_the_order_of_sums(config, optdigits):
         trainer = Trainer(config, optdigits)
         state = parallel.replicate(trainer.initial_state())
         source = next(trainer.feed.sources(0))
-        _, metrics = trainer.dispatch(state, parallel.local_devices(), source)
+        _, metrics = trainer.dispatch(state, parallel.inputs(), source)
         return np.asarray(parallel.local(metrics)["loss"])
 
     config.train.batch_size = 8 * 4 * 4
@@ -156,7 +156,7 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     norm = np.sqrt(sum(np.sum(np.square(x)) for x in jax.tree.leaves(gradient)))
     state = parallel.replicate(state)
     source = next(trainer.feed.sources(0))
-    _, metrics = trainer.dispatch(state, parallel.local_devices(), source)
+    _, metrics = trainer.dispatch(state, parallel.inputs(), source)
     found = jax.device_get(parallel.local(metrics))
     np.testing.assert_allclose(found["loss"][0], loss, rtol=1e-5)
     np.testing.assert_allclose(found["gradient_norm"][0], norm, rtol=1e-4)
@@ -208,9 +208,7 @@ def test_training_on_labels_does_not_look_at_images(config, optdigits):
         split = optdigits.train._replace(images_NxHxW=images)
         trainer = Trainer(config, dataclasses.replace(optdigits, train=split))
         state = parallel.replicate(trainer.initial_state())
-        _, metrics = trainer.dispatch(
-            state, parallel.local_devices(), next(trainer.feed.sources(0))
-        )
+        _, metrics = trainer.dispatch(state, parallel.inputs(), next(trainer.feed.sources(0)))
         found.append(np.asarray(parallel.local(metrics)["loss"]).tolist())
     assert found[0] == found[1]
     assert np.isfinite(found[0]).all()

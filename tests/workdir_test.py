@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from crnn_jax import parallel, workdir
+from crnn_jax import workdir
 from crnn_jax.errors import UserError
 
 
@@ -145,8 +148,40 @@ def test_results_are_read_as_they_were_written(tmp_path):
     assert workdir.read_results(tmp_path) == {"rmse": 0.1, "per_length": [{"length": 1}]}
 
 
-def test_only_the_main_process_writes(tmp_path, tiny_config, optdigits, monkeypatch):
-    monkeypatch.setattr(parallel, "is_main_process", lambda: False)
-    workdir.claim(tmp_path / "new", tiny_config, optdigits)
-    workdir.write_results(tmp_path, {})
-    assert os.listdir(tmp_path) == []
+def test_one_writer_at_a_time(tmp_path):
+    folder = tmp_path / "new" / "run"
+    with workdir.locked(folder):
+        with (
+            pytest.raises(UserError, match=rf"{folder} is in use by process {os.getpid()} on "),
+            workdir.locked(folder),
+        ):
+            pass
+        assert f"process {os.getpid()} on " in (folder / "lock").read_text()
+    with workdir.locked(folder):
+        pass
+    assert (folder / "lock").read_text() == ""
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
+    program = """
+import os, signal, sys
+from pathlib import Path
+from crnn_jax import workdir
+
+with workdir.locked(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    child = subprocess.run([sys.executable, "-c", program, os.fspath(tmp_path)], check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert (tmp_path / "lock").read_text().startswith("process ")
+    with workdir.locked(tmp_path):
+        assert f"process {os.getpid()} on " in (tmp_path / "lock").read_text()
+
+
+def test_a_folder_that_cannot_be_made_cannot_be_locked(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with (
+        pytest.raises(UserError, match=r"/run cannot be written \(Not a directory\): name"),
+        workdir.locked(tmp_path / "file" / "run"),
+    ):
+        pass

@@ -23,13 +23,13 @@ class System:
         config = get_config()
         config.train.batch_size = batch
         config.train.steps_per_dispatch = STEPS_PER_DISPATCH
-        parallel.use_cores(device_count(config, parallel.core_count()))
+        parallel.use_cores(device_count(config, parallel.core_count(), 1))
         split = Split(corpus.images, corpus.labels.astype(np.int32))
         whole = corpora.Corpus("mnist", "benchmark", 10, split, split, split)
         self.trainer = Trainer(config, whole)
         state = self.trainer.fresh_state()
         self.state = parallel.replicate(state.replace(params=_params(weights)))
-        self.devices = parallel.local_devices()
+        self.inputs = parallel.inputs()
         self.source = next(self.trainer.feed.sources(0))
         network, draw = self.trainer.network, self.trainer.draw
         share = batch // parallel.device_count()
@@ -46,14 +46,14 @@ class System:
     def train(self, steps: int) -> None:
         """Makes so many updates, a multiple of `STEPS_PER_DISPATCH`."""
         for _ in range(steps // STEPS_PER_DISPATCH):
-            self.state, metrics = self.trainer.dispatch(self.state, self.devices, self.source)
+            self.state, metrics = self.trainer.dispatch(self.state, self.inputs, self.source)
             jax.block_until_ready(metrics)
 
     def infer(self, batches: int) -> None:
         """Answers so many drawn batches."""
         for step in range(batches):
             data = (self.images, jnp.int32(step))
-            jax.block_until_ready(self.infer_batch(self.devices, self.state.params, data))
+            jax.block_until_ready(self.infer_batch(self.inputs[0], self.state.params, data))
 
     def answers(self, frames: np.ndarray) -> np.ndarray:
         """Sums (B,) of frames (B, 8, 28, 28) without padding."""

@@ -104,13 +104,13 @@ class Streamed:
         self.batches = _Dispatches(split, draw, plan)
         self.steps_per_dispatch = plan.steps_per_dispatch
 
-    def sources(self, first_step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def sources(self, first_step: int) -> Iterator[tuple[Array, Array]]:
         """Frames and labels of one dispatch after the other, one slice a local device."""
         import grain  # half a second, which a resident corpus need not wait for
 
         dispatches = grain.MapDataset.source(self.batches)[first_step // self.steps_per_dispatch :]
         options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
-        return iter(dispatches.to_iter_dataset(options))
+        return map(parallel.divide, dispatches.to_iter_dataset(options))
 
     def micro_batch(
         self, source: tuple[Array, Array], step: Array, k: Array, device: Array, micro_batch: Array

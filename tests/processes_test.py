@@ -1,0 +1,269 @@
+"""Several processes on one machine: the same run, however many; and none waits for the dead."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from crnn_jax import processes
+from crnn_jax.checkpoint import Checkpoints
+from crnn_jax.errors import UserError
+
+STEPS, EVERY = 240, 80
+CONFIG = f"""
+from configs.sum8 import get_config as whole
+
+
+def get_config(arg=None):
+    c = whole()
+    c.data.corpus = "optdigits"
+    c.data.data_dir = "data"
+    c.data.manual_dir = ""
+    c.task.max_length = 2
+    for change in c.data.augment:
+        c.data.augment[change] = 0.0
+    c.model.convs = ()
+    c.model.dense = ()
+    c.model.recurrent = (8,)
+    c.train.batch_size = 16
+    c.train.schedule = "constant"
+    c.train.steps = {STEPS}
+    c.train.steps_per_dispatch = 4
+    c.eval.every = {EVERY}
+    c.eval.validation_sequences = 40
+    c.eval.test_sequences = 400
+    c.checkpoint.every = {EVERY}
+    return c
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, data_dir, optdigits):
+    """A folder with a config and a prepared corpus, for the processes to start in."""
+    folder = tmp_path_factory.mktemp("processes")
+    (folder / "config.py").write_text(CONFIG)
+    (folder / "data").symlink_to(data_dir)
+    return folder
+
+
+@pytest.fixture
+def start(folder, project):
+    """Starts a run's processes, with so many devices each; kills what is left at the end."""
+    started = []
+
+    def start(workdir, *flags, processes=1, devices=1):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            meet = f"--coordinator=127.0.0.1:{free.getsockname()[1]}"
+        command = [sys.executable, "-m", "crnn_jax.main", "--config=config.py"]
+        command += [f"--workdir={workdir}", *flags]
+        own = []
+        for i in range(processes):
+            several = [meet, f"--num_processes={processes}", f"--process_id={i}"]
+            own.append(
+                subprocess.Popen(
+                    [*command, *(several if processes > 1 else [])],
+                    cwd=folder,
+                    env={
+                        "PATH": os.environ["PATH"],
+                        "HOME": str(folder),
+                        "PYTHONPATH": str(project),
+                        "JAX_PLATFORMS": "cpu",
+                        "JAX_NUM_CPU_DEVICES": str(devices),
+                        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+                    },
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        started.extend(own)
+        return own
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ends(started, timeout=120):
+    """Exit statuses, and what was said on stderr."""
+    said = [process.communicate(timeout=timeout)[1] for process in started]
+    return [process.returncode for process in started], said
+
+
+def until_it_trains(workdir, steps=4):
+    """Waits for the metrics of so many steps."""
+    end = time.monotonic() + 100
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            lines = (workdir / "metrics.jsonl").read_text().splitlines()
+            if json.loads(lines[-1])["step"] >= steps:
+                return
+        time.sleep(0.01)
+    pytest.fail("no step was made")
+
+
+def left_by(workdir):
+    """What a run leaves that depends on its course: metrics, scores, parameters."""
+    results = json.loads((workdir / "results.json").read_text())
+    with Checkpoints.open_to_read(workdir / "checkpoints") as checkpoints:
+        step, state, _ = checkpoints.restore("latest", like=None)
+    return {
+        "metrics": (workdir / "metrics.jsonl").read_text(),
+        "results": {name: x for name, x in results.items() if "second" not in name},
+        "step": step,
+        "state": str(jax_bytes(state)),
+    }
+
+
+def jax_bytes(tree):
+    if isinstance(tree, dict):
+        return {name: jax_bytes(branch) for name, branch in tree.items()}
+    return tree.tobytes()
+
+
+def losses(workdir):
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.fixture(scope="module")
+def straight(folder, project):
+    """What one process with two devices leaves."""
+    request = start.__wrapped__(folder, project)
+    assert ends(next(request)(folder / "straight", devices=2))[0] == [0]
+    next(request, None)
+    return left_by(folder / "straight")
+
+
+def test_two_processes_leave_what_one_with_two_devices_does(start, folder, straight):
+    statuses, said = ends(start(folder / "two", processes=2))
+    assert statuses == [0, 0]
+    assert f"step {STEPS}/{STEPS}" in said[0]
+    assert said[1] == ""
+    assert left_by(folder / "two") == straight
+
+
+def test_four_processes_train_as_one(start, folder, straight):
+    few = [f"--config.{field}=20" for field in ("train.steps", "eval.every", "checkpoint.every")]
+    statuses, _ = ends(start(folder / "four", *few, processes=4))
+    assert statuses == [0] * 4
+    found, expected = losses(folder / "four"), losses(folder / "straight")
+    assert len(found) == 5
+    assert found == pytest.approx(expected[:5], abs=1e-5)
+
+
+def test_a_signal_to_one_of_two_stops_both_and_any_number_of_processes_goes_on(
+    start, folder, straight
+):
+    workdir = folder / "stopped"
+    for number, told in ((signal.SIGTERM, 1), (signal.SIGINT, 0)):
+        started = start(workdir, processes=2)
+        until_it_trains(workdir, steps=4 if number == signal.SIGTERM else EVERY)
+        before = time.monotonic()
+        started[told].send_signal(number)
+        statuses, said = ends(started)
+        assert time.monotonic() - before < 10
+        assert statuses[told] == 128 + number
+        assert all(status in (143, 130) for status in statuses)
+        assert "which is saved: the same command goes on from it" in said[0]
+        assert not (workdir / "results.json").exists()
+    statuses, said = ends(start(workdir, devices=2))
+    assert statuses == [0]
+    assert f"resuming the run in {workdir} from step " in said[0]
+    assert left_by(workdir) == straight
+
+
+def test_a_killed_process_takes_the_other_down_and_the_run_goes_on(start, folder, straight):
+    workdir = folder / "killed"
+    started = start(workdir, processes=2)
+    until_it_trains(workdir, steps=EVERY + 8)
+    before = time.monotonic()
+    started[1].kill()
+    statuses, said = ends(started)
+    assert time.monotonic() - before < 30
+    assert statuses[0] not in (0, 2)
+    assert said[0]
+    assert ends(start(workdir, processes=2))[0] == [0, 0]
+    assert left_by(workdir) == straight
+
+
+def test_a_mistake_that_one_process_finds_ends_all(start, folder):
+    (folder / "other").mkdir(exist_ok=True)
+    shutil.copy(folder / "straight" / "run.json", folder / "other")
+    (folder / "other" / "config.json").write_text('{"seed": 1}')
+    started = start(folder / "other", processes=2)
+    statuses, said = ends(started, timeout=60)
+    assert statuses == [2, 2]
+    assert "another config" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("localhost", 2, 0), "--coordinator=localhost: expected HOST:PORT, as in node1:12345"),
+        ((":80", 2, 0), "--coordinator=:80: expected HOST:PORT"),
+        (("host:99999", 2, 0), "--coordinator=host:99999: expected HOST:PORT"),
+        (("host:http", 2, 0), "--coordinator=host:http: expected HOST:PORT"),
+        (("host:80", 0, 0), "--num_processes=0: expected 1 or more"),
+        (("host:80", 2, 2), "--process_id=2: expected 0 to 1, a number of its own"),
+        (("host:80", 2, -1), "--process_id=-1: expected 0 to 1"),
+        (("host:80", None, 0), "--num_processes not given: expected --coordinator=HOST:PORT "),
+        (("host:80", None, None), "--num_processes and --process_id not given: expected"),
+    ],
+)
+def test_wrong_flags_are_said_before_anything_is_joined(flags, words):
+    with pytest.raises(UserError) as mistake:
+        processes.join(*flags)
+    assert str(mistake.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("join", "words"),
+    [
+        ("None, None, None", "--distributed found no cluster"),
+        ("'localhost:1', 2, 1", "2 processes have not met within 2 s at --coordinator=localhost:1"),
+        ("taken, 2, 0", "process 0 cannot wait at --coordinator=localhost:"),
+    ],
+    ids=["no cluster", "nobody there", "port taken"],
+)
+def test_what_cannot_be_joined_is_one_line_and_no_hang(join, words, project):
+    program = f"""
+import socket
+from crnn_jax import command_line, processes
+
+processes.SECONDS_TO_MEET = 2
+with socket.socket(socket.AF_INET6) as held:
+    held.bind(("::", 0))
+    held.listen()
+    taken = f"localhost:{{held.getsockname()[1]}}"
+    raise SystemExit(command_line.exit_status(lambda argv: processes.join({join}), []))
+"""
+    child = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": "", "PYTHONPATH": str(project), "JAX_PLATFORMS": "cpu"},
+    )
+    assert child.returncode == 2
+    lines = [line for line in child.stderr.splitlines() if "add_port.cc" not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"error: {words}")
+
+
+def test_alone_a_process_asks_nobody():
+    assert processes.on_main(lambda: {"a": (1, 2)}) == {"a": (1, 2)}
+    tree = {"a": 1}
+    assert processes.from_main(tree) is tree
+    with pytest.raises(UserError, match="mine"):
+        processes.on_main(lambda: (_ for _ in ()).throw(UserError("mine")))
