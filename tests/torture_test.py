@@ -1,0 +1,43 @@
+"""The fault campaign in a short form, on a network of seconds (`make torture` is the long one)."""
+
+import os
+
+import pytest
+
+from tests.processes_test import CONFIG
+from tests.torture import Campaign
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory, data_dir, optdigits, project):
+    folder = tmp_path_factory.mktemp("torture")
+    (folder / "config.py").write_text(CONFIG)
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "PYTHONPATH": str(project),
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": "1",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    }
+    data = f"--config.data.data_dir={data_dir}"
+    return Campaign([f"--config={folder / 'config.py'}", data], folder, env)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda campaign: campaign.damages(32),
+        lambda campaign: campaign.nothing_good(),
+        lambda campaign: campaign.carried_on(),
+        lambda campaign: campaign.disk_full(),
+        lambda campaign: campaign.two_writers(),
+        lambda campaign: campaign.not_a_number(101),
+        lambda campaign: campaign.kills_and_terms(2, 1, longest=4),
+    ],
+    ids=["damage", "nothing good", "carried on", "disk full", "two writers", "NaN", "signals"],
+)
+def test_a_fault_is_survived(campaign, fault):
+    campaign.failed = False
+    fault(campaign)
+    assert not campaign.failed
