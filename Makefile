@@ -1,5 +1,7 @@
 # make train: sets up .venv once, then trains configs/sum8.py. More flags: make train ARGS=...
 # make test:  sets up .venv once, then checks the style and runs the tests.
+# make test-cluster: installs Open MPI, Slurm and shellcheck (Debian), then tests launch/ with them.
+# make torture: does to sum8 what happens to jobs, and prints how it was survived (half an hour).
 # make bench: sets up .venv-bench once, with the peers, and writes benchmarks/RESULTS.md.
 # make bench-smoke: the ratio to plain Flax alone, in .venv.
 
@@ -7,7 +9,7 @@ PYTHON ?= python3
 CONFIG ?= configs/sum8.py
 ARGS ?=
 
-.PHONY: train test bench bench-smoke clean
+.PHONY: train test test-cluster torture bench bench-smoke clean
 
 train: .venv/installed
 	.venv/bin/python -m crnn_jax.main --config=$(CONFIG) $(ARGS)
@@ -15,7 +17,19 @@ train: .venv/installed
 test: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+
+# Root starts Slurm's services; nothing it makes stays behind.
+test-cluster: SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
+test-cluster: .venv/installed
+	$(SUDO) apt-get update --quiet
+	$(SUDO) apt-get install --yes --no-install-recommends openmpi-bin slurm-wlm munge shellcheck
+	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev,cluster]'
+	$(SUDO) env CRNN_JAX_TEST_CLUSTER=1 PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest \
+		-p no:cacheprovider tests/launch_test.py tests/cluster_test.py $(ARGS)
+
+torture: .venv/installed
+	.venv/bin/python -m tests.torture --config=$(CONFIG) --config.checkpoint.every=100 $(ARGS)
 
 bench: .venv-bench/installed
 	.venv-bench/bin/python -m benchmarks.bench $(ARGS)

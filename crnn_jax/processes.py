@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import threading
 import traceback
@@ -100,12 +101,6 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
             f"--distributed found no cluster ({error}): expected Slurm, Open MPI, Kubernetes or "
             "Cloud TPU; elsewhere give --coordinator=HOST:PORT --num_processes=N --process_id=I"
         ) from error
-    except (jax.errors.JaxRuntimeError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"process 0 cannot wait {place} ({reason}): expected an address of this machine and "
-            "a free port"
-        ) from error
     finally:
         watch.cancel()
 
@@ -121,6 +116,14 @@ def _check(coordinator: str, num_processes: int, process_id: int) -> None:
             f"--process_id={process_id}: expected 0 to {num_processes - 1}, a number of its own "
             f"for each of --num_processes={num_processes}"
         )
+    if process_id == 0:
+        try:
+            socket.create_server(("", int(port))).close()
+        except OSError as error:
+            raise UserError(
+                f"--coordinator={coordinator}: process 0 cannot wait there "
+                f"({os.strerror(error.errno)}): expected a free port"
+            ) from error
 
 
 def _give_up(place: str, num_processes: int | None) -> NoReturn:

@@ -7,6 +7,8 @@ import pytest
 from tests.processes_test import CONFIG
 from tests.torture import Campaign
 
+pytestmark = pytest.mark.xdist_group("torture")  # one worker: they share the straight run
+
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory, data_dir, optdigits, project):
@@ -19,6 +21,7 @@ def campaign(tmp_path_factory, data_dir, optdigits, project):
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": "1",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiling takes longest
     }
     data = f"--config.data.data_dir={data_dir}"
     return Campaign([f"--config={folder / 'config.py'}", data], folder, env)
