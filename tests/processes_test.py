@@ -185,6 +185,31 @@ def test_a_signal_to_one_of_two_stops_both_and_any_number_of_processes_goes_on(
     assert left_by(workdir) == straight
 
 
+@pytest.fixture
+def saved_on_eight(start, folder):
+    """A run on eight devices that was stopped after its first step saved."""
+    workdir = folder / "eight"
+    if not workdir.exists():
+        started = start(workdir, devices=8)
+        until_it_trains(workdir, steps=EVERY)
+        started[0].terminate()
+        assert ends(started)[0] == [143]
+    return workdir
+
+
+@pytest.mark.parametrize(("processes", "devices"), [(1, 1), (1, 2), (1, 4), (2, 1)])
+def test_what_eight_devices_saved_goes_on_with_fewer(
+    start, saved_on_eight, folder, straight, processes, devices
+):
+    workdir = folder / f"eight-{processes}-{devices}"
+    shutil.copytree(saved_on_eight, workdir)
+    statuses, said = ends(start(workdir, processes=processes, devices=devices))
+    assert statuses == [0] * processes
+    assert "resuming the run" in said[0]
+    found, expected = losses(workdir), losses(folder / "straight")
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_killed_process_takes_the_other_down_and_the_run_goes_on(start, folder, straight):
     workdir = folder / "killed"
     started = start(workdir, processes=2)
