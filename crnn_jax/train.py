@@ -212,6 +212,8 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
             step += config.train.steps_per_dispatch
             source = next(sources)
             stopping = loop.read(step, metrics)
+            if processes.count() == 1:  # need not hear of it from the devices
+                stopping = stop.signal is not None
             if checkpoints is not None:
                 checkpoints.check()
             last = step == config.train.steps
