@@ -18,6 +18,10 @@ from crnn_jax.errors import UserError
 
 pytestmark = pytest.mark.xdist_group("processes")  # one worker: they share the straight run
 
+long = pytest.mark.skipif(
+    "CRNN_JAX_TEST_CLUSTER" not in os.environ, reason="half a minute or more: make test-cluster"
+)
+
 STEPS, EVERY = 240, 80
 CONFIG = f"""
 from configs.sum8 import get_config as whole
@@ -155,6 +159,7 @@ def test_two_processes_leave_what_one_with_two_devices_does(start, folder, strai
     assert left_by(folder / "two") == straight
 
 
+@long
 def test_four_processes_train_as_one(start, folder, straight):
     few = [f"--config.{field}=20" for field in ("train.steps", "eval.every", "checkpoint.every")]
     statuses, _ = ends(start(folder / "four", *few, processes=4))
@@ -197,6 +202,7 @@ def saved_on_eight(start, folder):
     return workdir
 
 
+@long
 @pytest.mark.parametrize(("processes", "devices"), [(1, 1), (1, 2), (1, 4), (2, 1)])
 def test_what_eight_devices_saved_goes_on_with_fewer(
     start, saved_on_eight, folder, straight, processes, devices
@@ -210,6 +216,7 @@ def test_what_eight_devices_saved_goes_on_with_fewer(
     assert found == pytest.approx(expected, abs=1e-5)
 
 
+@long
 def test_a_killed_process_takes_the_other_down_and_the_run_goes_on(start, folder, straight):
     workdir = folder / "killed"
     started = start(workdir, processes=2)

@@ -10,6 +10,11 @@ from tests.torture import Campaign
 pytestmark = pytest.mark.xdist_group("torture")  # one worker: they share the straight run
 
 
+long = pytest.mark.skipif(
+    "CRNN_JAX_TEST_CLUSTER" not in os.environ, reason="half a minute or more: make test-cluster"
+)
+
+
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory, data_dir, optdigits, project):
     folder = tmp_path_factory.mktemp("torture")
@@ -33,9 +38,9 @@ def campaign(tmp_path_factory, data_dir, optdigits, project):
         lambda campaign: campaign.damages(32),
         lambda campaign: campaign.nothing_good(),
         lambda campaign: campaign.carried_on(),
-        lambda campaign: campaign.disk_full(),
+        pytest.param(lambda campaign: campaign.disk_full(), marks=long),
         lambda campaign: campaign.two_writers(),
-        lambda campaign: campaign.not_a_number(101),
+        pytest.param(lambda campaign: campaign.not_a_number(101), marks=long),
         lambda campaign: campaign.kills_and_terms(2, 1, longest=4),
     ],
     ids=["damage", "nothing good", "carried on", "disk full", "two writers", "NaN", "signals"],
