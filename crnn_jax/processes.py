@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -167,6 +168,7 @@ def on_main(function: Callable[[], Any]) -> Any:
             told = [function(), False]
         except UserError:
             _from_main(json.dumps([None, True]))
+            time.sleep(1)  # the others may lose what they have not read when this one leaves
             raise
     result, failed = json.loads(_from_main(json.dumps(told)))
     if failed:

@@ -233,7 +233,7 @@ def test_a_killed_process_takes_the_other_down_and_the_run_goes_on(start, folder
 
 def test_a_mistake_that_one_process_finds_ends_all(start, folder):
     (folder / "other").mkdir(exist_ok=True)
-    shutil.copy(folder / "straight" / "run.json", folder / "other")
+    (folder / "other" / "run.json").write_text('{"corpus": "optdigits:0123"}')
     (folder / "other" / "config.json").write_text('{"seed": 1}')
     started = start(folder / "other", processes=2)
     statuses, said = ends(started, timeout=60)

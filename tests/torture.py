@@ -89,7 +89,7 @@ class Campaign:
         self.rows.append((what, f"{good} of {count} · {note}"))
         print(f"{what}: {good} of {count} · {note}", file=sys.stderr, flush=True)
 
-    def kills_and_terms(self, kills: int, terms: int, longest: float) -> None:
+    def kills_and_terms(self, kills: int, terms: int, within: tuple[float, float]) -> None:
         """A run killed and stopped at random moments, from its start to beyond its saves.
 
         A run that ends in between is compared, and followed by another.
@@ -97,27 +97,31 @@ class Campaign:
         Args:
           kills: how often by SIGKILL, at any moment after the start of the process.
           terms: how often by SIGTERM, at any moment after its first step.
-          longest: seconds that a signal may wait for its moment.
+          within: seconds that a SIGKILL and a SIGTERM may wait for their moments.
         """
         left = [signal.SIGKILL] * kills + [signal.SIGTERM] * terms
         self.random.shuffle(left)
         good = dict.fromkeys(left, 0)
-        resumed, slowest, runs = 0, 0.0, 1
+        resumed, slowest, runs, starts = 0, 0.0, 1, 0
         while left:
+            starts += 1
+            assert starts < 3 * (kills + terms) + 10, "runs end before the signals come"
             number, name = left[-1], f"disturbed-{runs}"
             process = self.start(name)
             if number == signal.SIGTERM:
                 self.until_it_trains(name, process)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(self.random.uniform(0, longest))
+                process.wait(self.random.uniform(0, within[number == signal.SIGTERM]))
             process.send_signal(number)
             began = time.monotonic()
             status, said = self.end(process)
             resumed += "resuming the run" in said
-            if status == 0:
+            if (self.folder / name / "results.json").exists():
                 assert self.same(name), f"{name} did not end as the straight run"
                 runs += 1
                 continue
+            if status == -signal.SIGTERM:
+                continue  # its last step was saved; it was being tested
             left.pop()
             if number == signal.SIGTERM:
                 slowest = max(slowest, time.monotonic() - began)
@@ -327,7 +331,8 @@ def main(argv: Sequence[str]) -> int:
             campaign.disk_full()
             campaign.two_writers()
             campaign.not_a_number(arguments.nan_step)
-            campaign.kills_and_terms(arguments.kills, arguments.terms, arguments.longest)
+            within = (arguments.longest, arguments.longest)
+            campaign.kills_and_terms(arguments.kills, arguments.terms, within)
         except (UserError, AssertionError) as error:
             campaign.row("the campaign itself", 0, 1, str(error))
         print_table(f"faults, {' '.join(rest)}", campaign.rows)

@@ -41,7 +41,7 @@ def campaign(tmp_path_factory, data_dir, optdigits, project):
         pytest.param(lambda campaign: campaign.disk_full(), marks=long),
         lambda campaign: campaign.two_writers(),
         pytest.param(lambda campaign: campaign.not_a_number(101), marks=long),
-        lambda campaign: campaign.kills_and_terms(2, 1, longest=4),
+        lambda campaign: campaign.kills_and_terms(2, 1, within=(4, 0.2)),
     ],
     ids=["damage", "nothing good", "carried on", "disk full", "two writers", "NaN", "signals"],
 )
