@@ -29,19 +29,21 @@ def damage(folder: Path) -> str | None:
         return f"{name} cannot be read ({error.strerror or error})"
     if stored == found.encode():
         return None
-    lines = dict(reversed(line.split("  ", 1)) for line in found.splitlines())
-    expected = {}
-    for line in stored.decode(errors="replace").splitlines():
-        checksum, _, name = line.partition("  ")
-        expected[name] = checksum
-    for name in lines.keys() | expected.keys():
-        if lines.get(name) != expected.get(name):
-            if name not in lines:
-                return f"{name} is missing"
-            if name not in expected:
-                return f"{name} is not in {NAME}"
+    written, present = _by_name(stored.decode(errors="replace")), _by_name(found)
+    for name in sorted(written.keys() | present.keys()):
+        if name not in present:
+            return f"{name} is missing"
+        if name not in written:
+            return f"{name} is not in {NAME}"
+        if written[name] != present[name]:
             return f"{name} is not as it was written: its SHA-256 differs"
     return f"{NAME} is not as it was written"
+
+
+def _by_name(sums: str) -> dict[str, str]:
+    """The checksum of each file."""
+    lines = (line.partition("  ") for line in sums.splitlines())
+    return {name: checksum for checksum, _, name in lines}
 
 
 def _sums(folder: Path) -> str:
