@@ -57,17 +57,9 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     check_division(config, parallel.device_count(), jax.default_backend())
     with ExitStack() as stack:
         corpus = _training_corpus(workdir, config)
-        results = processes.on_main(lambda: _enter(workdir, config, corpus, stack))
-        if results is None:
+        if processes.on_main(lambda: _enter(workdir, config, corpus, stack)):
             _print_network(config, corpus)
-            results = _train(workdir, config, corpus, profile=profile)
-    try:
-        _print_results(results, config)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:  # read from results.json
-        raise UserError(
-            f"{workdir / 'results.json'} is damaged ({type(error).__name__}: {error}): delete it, "
-            "and the same command tests the network again"
-        ) from error
+            _print_results(_train(workdir, config, corpus, profile=profile), config)
 
 
 def _training_corpus(workdir: Path, config: ConfigDict) -> Corpus:
@@ -90,20 +82,29 @@ def _training_corpus(workdir: Path, config: ConfigDict) -> Corpus:
     return corpus
 
 
-def _enter(
-    workdir: Path, config: ConfigDict, corpus: Corpus, stack: ExitStack
-) -> dict[str, Any] | None:
-    """Makes the folder this run's own until `stack` ends; the results of a complete run."""
+def _enter(workdir: Path, config: ConfigDict, corpus: Corpus, stack: ExitStack) -> bool:
+    """Makes the folder this run's own until `stack` ends; of a complete run, prints the results.
+
+    Returns:
+      Whether there is anything to train.
+    """
     folder.check_corpus(workdir, corpus)
     results = folder.read_results(workdir)
     if results is not None:
         _say(f"the run in {workdir} is complete")
-        return results
+        try:
+            _print_results(results, config)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"{workdir / 'results.json'} is damaged ({type(error).__name__}: {error}): delete "
+                "it, and the same command tests the network again"
+            ) from error
+        return False
     if not (workdir / "checkpoints").is_dir():
         _check_start(config, corpus)
     stack.enter_context(folder.locked(workdir))
     folder.claim(workdir, config, corpus)
-    return None
+    return True
 
 
 def _train(workdir: Path, config: ConfigDict, corpus: Corpus, *, profile: bool) -> dict[str, Any]:
