@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -46,13 +47,18 @@ def _run(argv: Sequence[str]) -> None:
     arguments, overrides = _parse(argv)
     config = load_config(arguments.config, overrides)
     workdir = _workdir(arguments)
-    if arguments.distributed or arguments.coordinator is not None:
-        from crnn_jax.processes import together
-
-        with together(arguments.coordinator, arguments.num_processes, arguments.process_id):
-            _do(arguments, config, workdir)
-    else:
+    with _with_others(arguments):
         _do(arguments, config, workdir)
+
+
+def _with_others(arguments: argparse.Namespace) -> AbstractContextManager[None]:
+    """What joins the processes that the flags speak of; nothing where they speak of none."""
+    meeting = (arguments.coordinator, arguments.num_processes, arguments.process_id)
+    if not arguments.distributed and meeting == (None, None, None):
+        return nullcontext()
+    from crnn_jax.processes import together
+
+    return together(*meeting)
 
 
 def _do(arguments: argparse.Namespace, config: ConfigDict | None, workdir: Path) -> None:
@@ -135,17 +141,15 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         ("config", ("train", "evaluate", "figures")),
         ("distributed", ("train",)),
         ("coordinator", ("train",)),
+        ("num_processes", ("train",)),
+        ("process_id", ("train",)),
     ):
         if getattr(arguments, flag) != parser.get_default(flag) and arguments.mode not in modes:
             expected = " or ".join(f"--mode={mode}" for mode in modes)
             raise UserError(f"--{flag} is only for {expected}, not for {arguments.mode}")
     if arguments.mode == "train" and arguments.config is None:
         raise UserError("--config is not given: expected, for example, --config=configs/sum8.py")
-    if arguments.coordinator is None:
-        for flag in ("num_processes", "process_id"):
-            if getattr(arguments, flag) is not None:
-                raise UserError(f"--{flag} needs an address to meet at: give --coordinator too")
-    elif arguments.distributed:
+    if arguments.distributed and arguments.coordinator is not None:
         raise UserError("--distributed finds its coordinator: leave it or --coordinator out")
     if arguments.mode == "predict" and not arguments.pictures:
         raise UserError("no picture is given: expected, for example, three.png four.jpg")

@@ -17,32 +17,9 @@ from crnn_jax import config_file, main, run, workdir
 from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.data import mnist
 from crnn_jax.model import crnn
+from tests.tiny import config_text
 
-TINY = """
-from configs.sum8 import get_config as whole
-from crnn_jax.config import variant
-
-
-def get_config(arg=None):
-    c = whole()
-    c.data.corpus = "optdigits"
-    c.data.data_dir = "data"
-    c.data.manual_dir = ""
-    c.task.max_length = 2
-    for change in c.data.augment:
-        c.data.augment[change] = 0.0
-    c.model.convs = ()
-    c.model.dense = ()
-    c.model.recurrent = (8,)
-    c.train.batch_size = 16
-    c.train.steps = 8
-    c.train.steps_per_dispatch = 4
-    c.eval.every = 4
-    c.eval.validation_sequences = 40
-    c.eval.test_sequences = 400
-    c.checkpoint.every = 4
-    return variant(c, arg)
-"""
+TINY = config_text()
 
 
 @pytest.fixture(autouse=True)
