@@ -79,10 +79,10 @@ class Checkpoints:
         self._keep_latest, self._keep_best = keep_latest, keep_best
         self._read_only = read_only
         self._orbax = _orbax_alone()
-        threading.excepthook = _pass_over_orbax
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._in_flight: Future[None] | None = None
         if not read_only:
+            threading.excepthook = _pass_over_orbax
             self._folder.mkdir(parents=True, exist_ok=True)
             for leftover in self._folder.glob(f"*{_DRAFT}*"):
                 shutil.rmtree(leftover)

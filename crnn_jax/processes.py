@@ -80,7 +80,7 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
         )
     if not missing:
         _check(coordinator, num_processes, process_id)
-    # Its handler would swallow SIGTERM: `signals` has its own, which agrees on a step too.
+    # Its handler would swallow SIGTERM, which `stop` notes, and SIGINT.
     jax.config.update("jax_enable_preemption_service", False)
     place = f"at --coordinator={coordinator} as process {process_id}" if not missing else "here"
     # JAX would abort with a stack trace.
@@ -128,9 +128,9 @@ def _check(coordinator: str, num_processes: int, process_id: int) -> None:
 
 
 def _give_up(place: str, num_processes: int | None) -> NoReturn:
-    count = "all" if num_processes is None else f"{num_processes}"
+    who = "all" if num_processes is None else f"{num_processes}"
     print(
-        f"error: {count} processes have not met within {SECONDS_TO_MEET} s {place}: expected all "
+        f"error: {who} processes have not met within {SECONDS_TO_MEET} s {place}: expected all "
         "of them to be started, each once, with the same host and port, which they can reach",
         file=sys.stderr,
         flush=True,
