@@ -12,28 +12,8 @@ from pathlib import Path
 import jax
 import pytest
 
-CONFIG = """
-from configs.sum8 import get_config as whole
+from tests.tiny import config_text, takes_long
 
-
-def get_config(arg=None):
-    c = whole()
-    c.data.corpus = "optdigits"
-    c.task.max_length = 2
-    for change in c.data.augment:
-        c.data.augment[change] = 0.0
-    c.model.convs = ()
-    c.model.dense = ()
-    c.model.recurrent = (8,)
-    c.train.batch_size = 16
-    c.train.steps = 8
-    c.train.steps_per_dispatch = 4
-    c.eval.every = 4
-    c.eval.validation_sequences = 40
-    c.eval.test_sequences = 400
-    c.checkpoint.every = 4
-    return c
-"""
 # Long enough to be stopped; nothing is saved until then.
 LONG = [f"--config.{name}=1000000" for name in ("train.steps", "eval.every", "checkpoint.every")]
 
@@ -96,17 +76,11 @@ def needs(*programs):
     )
 
 
-WHOLE = pytest.mark.skipif(
-    os.environ.get("CRNN_JAX_TEST_CLUSTER") != "1",
-    reason="takes long or starts services: set CRNN_JAX_TEST_CLUSTER=1, as make test-cluster does",
-)
-
-
 @pytest.fixture(scope="module")
 def cluster_dir(tmp_path_factory):
     """The folder that jobs start in, with a config file."""
     folder = tmp_path_factory.mktemp("cluster")
-    (folder / "tiny.py").write_text(CONFIG)
+    (folder / "tiny.py").write_text(config_text())
     return folder
 
 
@@ -194,7 +168,7 @@ def test_open_mpi_trains_as_one_process_does(execute, project, flags, cluster_di
     assert_trained(cluster_dir / "mpi", output, expected_losses)
 
 
-@WHOLE
+@takes_long
 @needs("mpirun")
 def test_open_mpi_saves_a_checkpoint_when_it_is_stopped(project, flags, cluster_dir, environment):
     workdir = cluster_dir / "mpi-stopped"
@@ -319,7 +293,7 @@ def submit(slurm, execute, project):
 SLURM = needs("munged", "slurmctld", "slurmd", "srun", "sbatch", "scontrol")
 
 
-@WHOLE
+@takes_long
 @SLURM
 def test_srun_trains_as_one_process_does(slurm, execute, flags, cluster_dir, expected_losses):
     train = ["python", "-m", "crnn_jax.main", "--distributed", *flags, "--workdir=srun"]
@@ -327,7 +301,7 @@ def test_srun_trains_as_one_process_does(slurm, execute, flags, cluster_dir, exp
     assert_trained(cluster_dir / "srun", output, expected_losses)
 
 
-@WHOLE
+@takes_long
 @SLURM
 def test_a_requeued_job_saves_a_checkpoint_and_resumes(slurm, submit, execute, flags, cluster_dir):
     workdir = cluster_dir / "requeued"
@@ -350,7 +324,7 @@ def test_a_requeued_job_saves_a_checkpoint_and_resumes(slurm, submit, execute, f
     assert steps == list(range(4, 4 * len(steps) + 1, 4))  # each once
 
 
-@WHOLE
+@takes_long
 @SLURM
 @pytest.mark.parametrize(
     ("options", "choices"),

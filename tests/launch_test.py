@@ -16,28 +16,8 @@ import jax
 import pytest
 import yaml
 
-CONFIG = """
-from configs.sum8 import get_config as whole
+from tests.tiny import config_text, takes_long
 
-
-def get_config(arg=None):
-    c = whole()
-    c.data.corpus = "optdigits"
-    c.task.max_length = 2
-    for change in c.data.augment:
-        c.data.augment[change] = 0.0
-    c.model.convs = ()
-    c.model.dense = ()
-    c.model.recurrent = (8,)
-    c.train.batch_size = 16
-    c.train.steps = 8
-    c.train.steps_per_dispatch = 4
-    c.eval.every = 4
-    c.eval.validation_sequences = 40
-    c.eval.test_sequences = 400
-    c.checkpoint.every = 4
-    return c
-"""
 TRAIN = "-m crnn_jax.main"
 SCRIPTS = ("local.sh", "mpi.sh", "slurm.sbatch", "tpu_pod.sh")
 
@@ -222,11 +202,9 @@ def test_local_ends_as_its_processes_do(launch, stub):
     assert launch("local.sh", "--processes=1", "--config=a.py").returncode == 0
 
 
-@pytest.mark.skipif(
-    "CRNN_JAX_TEST_CLUSTER" not in os.environ, reason="half a minute or more: make test-cluster"
-)
+@takes_long
 def test_local_trains_with_two_processes_as_with_two_devices(launch, project, data_dir, tmp_path):
-    (tmp_path / "tiny.py").write_text(CONFIG)
+    (tmp_path / "tiny.py").write_text(config_text())
     shared = {
         "PYTHONPATH": project,
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -13,41 +12,19 @@ import time
 import pytest
 
 from crnn_jax import processes
-from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.errors import UserError
+from tests.tiny import config_text, environment, takes_long
+from tests.torture import left_by
 
 pytestmark = pytest.mark.xdist_group("processes")  # one worker: they share the straight run
 
-long = pytest.mark.skipif(
-    "CRNN_JAX_TEST_CLUSTER" not in os.environ, reason="half a minute or more: make test-cluster"
-)
-
 STEPS, EVERY = 240, 80
-CONFIG = f"""
-from configs.sum8 import get_config as whole
-
-
-def get_config(arg=None):
-    c = whole()
-    c.data.corpus = "optdigits"
-    c.data.data_dir = "data"
-    c.data.manual_dir = ""
-    c.task.max_length = 2
-    for change in c.data.augment:
-        c.data.augment[change] = 0.0
-    c.model.convs = ()
-    c.model.dense = ()
-    c.model.recurrent = (8,)
-    c.train.batch_size = 16
-    c.train.schedule = "constant"
-    c.train.steps = {STEPS}
-    c.train.steps_per_dispatch = 4
-    c.eval.every = {EVERY}
-    c.eval.validation_sequences = 40
-    c.eval.test_sequences = 400
-    c.checkpoint.every = {EVERY}
-    return c
-"""
+CONFIG = config_text(
+    'c.train.schedule = "constant"',
+    f"c.train.steps = {STEPS}",
+    f"c.eval.every = {EVERY}",
+    f"c.checkpoint.every = {EVERY}",
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +54,7 @@ def start(folder, project):
                 subprocess.Popen(
                     [*command, *(several if processes > 1 else [])],
                     cwd=folder,
-                    env={
-                        "PATH": os.environ["PATH"],
-                        "HOME": str(folder),
-                        "PYTHONPATH": str(project),
-                        "JAX_PLATFORMS": "cpu",
-                        "JAX_NUM_CPU_DEVICES": str(devices),
-                        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-                        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiling takes longest
-                    },
+                    env=environment(folder, project, devices),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     text=True,
@@ -118,25 +87,6 @@ def until_it_trains(workdir, steps=4):
     pytest.fail("no step was made")
 
 
-def left_by(workdir):
-    """What a run leaves that depends on its course: metrics, scores, parameters."""
-    results = json.loads((workdir / "results.json").read_text())
-    with Checkpoints.open_to_read(workdir / "checkpoints") as checkpoints:
-        step, state, _ = checkpoints.restore("latest", like=None)
-    return {
-        "metrics": (workdir / "metrics.jsonl").read_text(),
-        "results": {name: x for name, x in results.items() if "second" not in name},
-        "step": step,
-        "state": str(jax_bytes(state)),
-    }
-
-
-def jax_bytes(tree):
-    if isinstance(tree, dict):
-        return {name: jax_bytes(branch) for name, branch in tree.items()}
-    return tree.tobytes()
-
-
 def losses(workdir):
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return [line["loss"] for line in lines if "loss" in line]
@@ -159,7 +109,7 @@ def test_two_processes_leave_what_one_with_two_devices_does(start, folder, strai
     assert left_by(folder / "two") == straight
 
 
-@long
+@takes_long
 def test_four_processes_train_as_one(start, folder, straight):
     few = [f"--config.{field}=20" for field in ("train.steps", "eval.every", "checkpoint.every")]
     statuses, _ = ends(start(folder / "four", *few, processes=4))
@@ -202,7 +152,7 @@ def saved_on_eight(start, folder):
     return workdir
 
 
-@long
+@takes_long
 @pytest.mark.parametrize(("processes", "devices"), [(1, 1), (1, 2), (1, 4), (2, 1)])
 def test_what_eight_devices_saved_goes_on_with_fewer(
     start, saved_on_eight, folder, straight, processes, devices
@@ -216,7 +166,7 @@ def test_what_eight_devices_saved_goes_on_with_fewer(
     assert found == pytest.approx(expected, abs=1e-5)
 
 
-@long
+@takes_long
 def test_a_killed_process_takes_the_other_down_and_the_run_goes_on(start, folder, straight):
     workdir = folder / "killed"
     started = start(workdir, processes=2)

@@ -8,32 +8,21 @@ import shutil
 import jax
 import pytest
 
-from configs.sum8 import get_config
 from crnn_jax import evaluate, run
 from crnn_jax.checkpoint import Checkpoints
+from crnn_jax.config_file import load_config
 from crnn_jax.errors import UserError
 from crnn_jax.train import Diverged
+from tests.tiny import config_text
 
 
 @pytest.fixture(scope="module")
-def complete_config(data_dir):
+def complete_config(data_dir, tmp_path_factory):
     """A config of two lengths and the smallest network, which compiles in no time."""
-    config = get_config()
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    path.write_text(config_text())
+    config = load_config(str(path), [])
     config.data.data_dir = data_dir
-    config.data.corpus = "optdigits"
-    config.task.max_length = 2
-    for change in config.data.augment:
-        config.data.augment[change] = 0.0
-    config.model.convs = ()
-    config.model.dense = ()
-    config.model.recurrent = (8,)
-    config.train.batch_size = 16
-    config.train.steps = 8
-    config.train.steps_per_dispatch = 4
-    config.eval.every = 4
-    config.eval.validation_sequences = 40
-    config.eval.test_sequences = 400
-    config.checkpoint.every = 4
     return config
 
 

@@ -8,37 +8,17 @@ import pytest
 from PIL import Image
 
 from crnn_jax.writer import Writer
+from tests.tiny import config_text
 
-TINY = """
-from configs.sum8 import get_config as whole
-from crnn_jax.config import variant
-
-
-def head(c, name):
-    c.model.head = name
-
-
-def get_config(arg=None):
-    c = whole()
-    c.data.corpus = "optdigits"
-    c.task.max_length = 2
-    for change in c.data.augment:
-        c.data.augment[change] = 0.0
-    c.model.convs = ()
-    c.model.dense = ()
-    c.model.aggregator = "none"
-    c.model.recurrent = ()
-    c.train.batch_size = 16
-    c.train.steps = 8
-    c.train.steps_per_dispatch = 2
-    c.eval.every = 2
-    c.eval.validation_sequences = 40
-    c.eval.test_sequences = 400
-    c.checkpoint.every = 4
-    return variant(
-        c, arg, last=lambda c: head(c, "last"), cumulative=lambda c: head(c, "cumulative")
-    )
-
+TINY = config_text(
+    'c.model.aggregator = "none"',
+    "c.model.recurrent = ()",
+    "c.train.steps_per_dispatch = 2",
+    "c.eval.every = 2",
+    variants=', last=lambda c: c.model.update(head="last"), '
+    'cumulative=lambda c: c.model.update(head="cumulative")',
+)
+TINY += """
 
 def sweep():
     return ["last", "cumulative"]

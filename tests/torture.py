@@ -76,8 +76,8 @@ class Campaign:
     def same(self, name: str) -> bool:
         """Whether a run has ended as the straight one has; says what differs."""
         found = left_by(self.folder / name)
-        for part, one, other in zip(("metrics", "state"), found, self.straight, strict=True):
-            if one != other:
+        for part in found:
+            if found[part] != self.straight[part]:
                 print(f"{name}: other {part} than the straight run", file=sys.stderr)
         return found == self.straight
 
@@ -243,12 +243,18 @@ class Campaign:
         self.row("NaN in the loss", int(good), 1, "status 1, and nothing of it is kept", said)
 
 
-def left_by(workdir: Path) -> tuple[bytes, Any]:
-    """What a complete run leaves that depends on its course: metrics and last state."""
+def left_by(workdir: Path) -> dict[str, Any]:
+    """What a complete run leaves that depends on its course, and not on time."""
     assert (workdir / "results.json").exists()
+    results = json.loads((workdir / "results.json").read_text())
     with Checkpoints.open_to_read(workdir / "checkpoints") as checkpoints:
         step, state, _ = checkpoints.restore("latest", None)
-    return (workdir / "metrics.jsonl").read_bytes(), (step, bits(state))
+    return {
+        "metrics": (workdir / "metrics.jsonl").read_text(),
+        "results": {name: x for name, x in results.items() if "second" not in name},
+        "step": step,
+        "state": bits(state),
+    }
 
 
 def bits(tree: Any) -> Any:

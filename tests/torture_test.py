@@ -1,35 +1,22 @@
 """The fault campaign in a short form, on a network of seconds (`make torture` is the long one)."""
 
-import os
-
 import pytest
 
 from tests.processes_test import CONFIG
+from tests.tiny import environment, takes_long
 from tests.torture import Campaign
 
 pytestmark = pytest.mark.xdist_group("torture")  # one worker: they share the straight run
-
-
-long = pytest.mark.skipif(
-    "CRNN_JAX_TEST_CLUSTER" not in os.environ, reason="half a minute or more: make test-cluster"
-)
 
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory, data_dir, optdigits, project):
     folder = tmp_path_factory.mktemp("torture")
     (folder / "config.py").write_text(CONFIG)
-    env = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "PYTHONPATH": str(project),
-        "JAX_PLATFORMS": "cpu",
-        "JAX_NUM_CPU_DEVICES": "1",
-        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiling takes longest
-    }
     data = f"--config.data.data_dir={data_dir}"
-    return Campaign([f"--config={folder / 'config.py'}", data], folder, env)
+    return Campaign(
+        [f"--config={folder / 'config.py'}", data], folder, environment(folder, project)
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,9 +25,9 @@ def campaign(tmp_path_factory, data_dir, optdigits, project):
         lambda campaign: campaign.damages(32),
         lambda campaign: campaign.nothing_good(),
         lambda campaign: campaign.carried_on(),
-        pytest.param(lambda campaign: campaign.disk_full(), marks=long),
+        pytest.param(lambda campaign: campaign.disk_full(), marks=takes_long),
         lambda campaign: campaign.two_writers(),
-        pytest.param(lambda campaign: campaign.not_a_number(101), marks=long),
+        pytest.param(lambda campaign: campaign.not_a_number(101), marks=takes_long),
         lambda campaign: campaign.kills_and_terms(2, 1, within=(4, 0.2)),
     ],
     ids=["damage", "nothing good", "carried on", "disk full", "two writers", "NaN", "signals"],
