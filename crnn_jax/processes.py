@@ -176,6 +176,11 @@ def on_main(function: Callable[[], Any]) -> Any:
     return result
 
 
+def wait_for_others() -> None:
+    """Returns when all processes have come to this point."""
+    on_main(lambda: None)
+
+
 def from_main(tree: Any) -> Any:
     """The main process's arrays in all processes, bit for bit; elsewhere `tree` says the shapes."""
     if count() == 1:

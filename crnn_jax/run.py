@@ -112,7 +112,7 @@ def _train(workdir: Path, config: ConfigDict, corpus: Corpus, *, profile: bool) 
     try:
         params, clock = train_loop(config, corpus, workdir, profile=profile)
     except Stopped as stopped:
-        processes.on_main(lambda: None)  # who leaves before the main one has saved may end it
+        processes.wait_for_others()  # who leaves before the main one has saved may end it
         _say(str(stopped))
         sys.exit(128 + stopped.signal)
     except (Diverged, NotSaved, OSError) as error:

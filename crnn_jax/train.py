@@ -201,6 +201,7 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
         dispatch = trainer.dispatch.lower(state, parallel.inputs(), source).compile()
         stop = stack.enter_context(Stop())
         loop = _Loop(config, clock, workdir, step, stack)
+        processes.wait_for_others()  # some may still compile
         clock.start()
         while step < config.train.steps:
             if profile and step == _profiled_step(config):

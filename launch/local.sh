@@ -45,6 +45,8 @@ if [[ $devices || $processes ]]; then
   # On a CPU: so many devices, of one thread each.
   environment+=("JAX_NUM_CPU_DEVICES=${devices:-1}")
   environment+=("XLA_FLAGS=${XLA_FLAGS:+$XLA_FLAGS }--xla_cpu_multi_thread_eigen=false")
+  # XLA would start a thread for each core in every process; those without work spin.
+  environment+=("PJRT_NPROC=${devices:-1}")
 fi
 
 if ! [[ $processes ]]; then

@@ -133,6 +133,7 @@ def test_local_simulates_devices(would_run):
         "JAX_PLATFORMS=cpu",
         "JAX_NUM_CPU_DEVICES=8",
         "XLA_FLAGS=--xla_other --xla_cpu_multi_thread_eigen=false",
+        "PJRT_NPROC=8",
         *f"python {TRAIN} --config=a.py".split(),
     ]
 
@@ -141,7 +142,7 @@ def test_local_gives_each_process_a_device_of_its_own(would_run):
     commands = would_run("local.sh", "--processes=3", "--config=a.py")
     (port,) = {re.search(r"localhost:(\d+)", " ".join(words))[1] for words in commands}
     assert commands == [
-        "env JAX_NUM_CPU_DEVICES=1 XLA_FLAGS=--xla_cpu_multi_thread_eigen=false "
+        "env JAX_NUM_CPU_DEVICES=1 XLA_FLAGS=--xla_cpu_multi_thread_eigen=false PJRT_NPROC=1 "
         f"JAX_LOCAL_DEVICE_IDS={i} python {TRAIN} --coordinator=localhost:{port} "
         f"--num_processes=3 --process_id={i} --config=a.py".split()
         for i in range(3)
