@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import report
+from benchmarks import growth, report
 from benchmarks.worker import SYSTEMS
 from configs.sum8_2016 import get_config
 from crnn_jax.command_line import Parser, exit_status
@@ -120,6 +120,43 @@ def first_steps(systems: list[str], repeats: int, folder: Path) -> dict:
     return found
 
 
+def grown(folder: Path) -> dict:
+    """Rates of this project for each quantity and value of `growth.py`."""
+    return {
+        what: {str(value): _growth(what, value, folder) for value in values}
+        for what, values in growth.VALUES.items()
+    }
+
+
+def _growth(what: str, value: int, folder: Path) -> list[float]:
+    command = [sys.executable, "-m", "benchmarks.growth", what, str(value), str(folder)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("=> ")]
+    return json.loads(line[3:])
+
+
+def quick_runs(seeds: int) -> dict:
+    """Seconds and test RMSE of whole runs of `sum8.py:quick`, their cache empty and then filled."""
+    found: dict = {"cold": [], "warm": [], "rmse": []}
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as cache:
+            for state in ("cold", "warm"):
+                workdir = Path(cache) / state
+                command = [
+                    *(sys.executable, "-m", "crnn_jax.main", "--config=configs/sum8.py:quick"),
+                    *(f"--config.seed={seed}", f"--workdir={workdir}"),
+                ]
+                environment = os.environ | {"XDG_CACHE_HOME": cache}
+                start = time.perf_counter()
+                subprocess.run(
+                    command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, check=True
+                )
+                found[state].append(time.perf_counter() - start)
+            found["rmse"].append(json.loads((workdir / "results.json").read_text())["rmse"])
+    return found
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs the benchmark."""
     parser = Parser(prog="python -m benchmarks.bench", description=__doc__)
@@ -156,6 +193,8 @@ def main(argv: Sequence[str]) -> None:
                 for batch in options.batches
             ],
             "first_steps": first_steps(list(SYSTEMS), options.starts, folder),
+            "growth": grown(folder),
+            "quick": quick_runs(options.starts),
         }
     (ROOT / "benchmarks" / "results.json").write_text(json.dumps(measured, indent=1) + "\n")
     report.write(measured, ROOT / "benchmarks")

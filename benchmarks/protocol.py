@@ -35,6 +35,15 @@ class Corpus:
         return self.images[chosen] * real[..., None, None]
 
 
+def least_steps(batch: int) -> int:
+    """Steps that all systems make at once: ten of small batches, and no more frames of large ones.
+
+    Args:
+      batch: sequences of a step.
+    """
+    return max(1, min(10, 640 // batch))
+
+
 def weights(seed: int = 0) -> dict[str, np.ndarray]:
     """Random weights for all systems; GRU kernels hold reset, update and candidate side by side."""
     rng = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.protocol import LENGTH, Corpus, weights
+from benchmarks.protocol import LENGTH, Corpus, least_steps, weights
 
 SYSTEMS = {
     "crnn_jax": "crnn_jax:System",
@@ -34,7 +34,6 @@ SYSTEMS = {
     "keras-torch": "keras3:System",
 }
 STRETCH = 1.0
-STEPS = 10  # what all systems can do at once
 
 
 def main() -> None:
@@ -47,7 +46,7 @@ def main() -> None:
     for line in sys.stdin:
         match line.strip():
             case "step":
-                system.train(STEPS)
+                system.train(least_steps(batch))
                 say(None)
             case "answers":
                 say(answers(system, corpus, batch))
@@ -75,8 +74,8 @@ def answers(system: object, corpus: Corpus, batch: int) -> list[float]:
 def rate(work: Callable[[int], None], batch: int) -> float:
     """Sequences/s of steps that together take about `STRETCH` seconds, after some to warm up."""
     start = time.perf_counter()
-    work(STEPS)
-    steps = STEPS * max(1, round(STRETCH / (time.perf_counter() - start)))
+    work(least_steps(batch))
+    steps = least_steps(batch) * max(1, round(STRETCH / (time.perf_counter() - start)))
     start = time.perf_counter()
     work(steps)
     return steps * batch / (time.perf_counter() - start)

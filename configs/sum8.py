@@ -3,7 +3,8 @@
 python -m crnn_jax.main --config=configs/sum8.py --config.data.manual_dir=FOLDER
 
 On 2 virtual cores (AVX-512) 285 ± 16 s of training; rmse 0.530 ± .017 and exact .9824 ± .0009 on
-the 60,000 test sequences of MNIST (three seeds).
+the 60,000 test sequences of MNIST (three seeds). `:quick` is done within half a minute, and still
+better than mnistCRNN (2016) with its rmse of 1.17.
 """
 
 import os
@@ -14,7 +15,7 @@ from crnn_jax.config import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """The experiment; with `arg` "smoke", a run of seconds."""
+    """The experiment; with `arg` "quick", one of half a minute, with "smoke", of seconds."""
     c = ConfigDict()
     c.seed = 0  # of parameters, draw, dropout and augmentation
 
@@ -78,4 +79,26 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.checkpoint.keep_latest = 2
     c.checkpoint.keep_best = 1  # by rmse on the validation images, or by exact where there is none
 
-    return variant(c, arg)
+    return variant(c, arg, quick=quick)
+
+
+def quick(c: ConfigDict) -> None:
+    """A network as small as that of 2016, and the likelihood of the sum; no GRU, none of the rest.
+
+    Chosen on the validation images. Few kinds of layers also compile quickly.
+    """
+    for change in c.data.augment:
+        c.data.augment[change] = 0.0
+    c.model.convs = ((8, 4, True), (16, 3, True))
+    c.model.dense = (64,)
+    c.model.aggregator = "none"
+    c.model.recurrent = ()
+    c.model.feature_dropout = 0.0
+    c.model.dropout = 0.0
+    c.train.batch_size = 32
+    c.train.steps = 700
+    c.train.steps_per_dispatch = 100
+    c.train.learning_rate = 1e-2
+    c.train.weight_decay = 0.0
+    c.eval.every = 700
+    c.checkpoint.every = 700

@@ -80,7 +80,7 @@ class Trainer:
         Raises:
           UserError: the run that `init.workdir` names cannot be read or does not fit.
         """
-        state = jax.jit(self.fresh_state)()
+        state = parallel.compile_quickly(jax.jit(self.fresh_state).lower())()
         return state.replace(params=start_from(self.config.init, state.params))
 
     def fresh_state(self) -> TrainState:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.protocol import LENGTH, Corpus
+from benchmarks.protocol import LENGTH, Corpus, least_steps
 from configs.sum8_2016 import get_config
 from crnn_jax import parallel
 from crnn_jax.config import device_count
@@ -13,8 +13,6 @@ from crnn_jax.data.feed import lane_images
 from crnn_jax.data.split import Split
 from crnn_jax.train import Trainer
 
-STEPS_PER_DISPATCH = 10
-
 
 class System:
     """The trainer of this project."""
@@ -22,12 +20,12 @@ class System:
     def __init__(self, corpus: Corpus, weights: dict[str, np.ndarray], batch: int) -> None:
         config = get_config()
         config.train.batch_size = batch
-        config.train.steps_per_dispatch = STEPS_PER_DISPATCH
+        config.train.steps_per_dispatch = self.steps = least_steps(batch)
         parallel.use_cores(device_count(config, parallel.core_count(), 1))
         split = Split(corpus.images, corpus.labels.astype(np.int32))
         whole = corpora.Corpus("mnist", "benchmark", 10, split, split, split)
         self.trainer = Trainer(config, whole)
-        state = self.trainer.fresh_state()
+        state = self.trainer.initial_state()
         self.state = parallel.replicate(state.replace(params=_params(weights)))
         self.inputs = parallel.inputs()
         self.source = next(self.trainer.feed.sources(0))
@@ -44,8 +42,8 @@ class System:
         self.images, _ = self.source
 
     def train(self, steps: int) -> None:
-        """Makes so many updates, a multiple of `STEPS_PER_DISPATCH`."""
-        for _ in range(steps // STEPS_PER_DISPATCH):
+        """Makes so many updates, a multiple of `least_steps`."""
+        for _ in range(steps // self.steps):
             self.state, metrics = self.trainer.dispatch(self.state, self.inputs, self.source)
             jax.block_until_ready(metrics)
 
