@@ -1,6 +1,7 @@
 """A trained network, read back from a run's folder."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") ->
         version of this program.
     """
     folder = workdir / "checkpoints"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # False too where the name is too long, which Path raises
         raise UserError(f"no run in {workdir}: expected the --workdir of a run")
     with Checkpoints.open_to_read(folder) as checkpoints:
         step, state, notes = checkpoints.restore(which, like=None)

@@ -111,6 +111,15 @@ def _train(workdir: Path, config: ConfigDict, corpus: Corpus, *, profile: bool) 
     """Trains to the end and tests; returns the results, which it writes down."""
     try:
         params, clock = train_loop(config, corpus, workdir, profile=profile)
+        results = {
+            "corpus": corpus.identity,
+            "step": config.train.steps,
+            **_test(config, corpus, params),
+            "sequences_per_second": sequences_per_second(config, clock),
+            "training_seconds": clock.seconds,
+        }
+        if processes.is_main():
+            folder.write_results(workdir, results)
     except Stopped as stopped:
         processes.wait_for_others()  # who leaves before the main one has saved may end it
         _say(str(stopped))
@@ -118,15 +127,6 @@ def _train(workdir: Path, config: ConfigDict, corpus: Corpus, *, profile: bool) 
     except (Diverged, NotSaved, OSError) as error:
         _say(f"error: {error}")
         sys.exit(1)
-    results = {
-        "corpus": corpus.identity,
-        "step": config.train.steps,
-        **_test(config, corpus, params),
-        "sequences_per_second": sequences_per_second(config, clock),
-        "training_seconds": clock.seconds,
-    }
-    if processes.is_main():
-        folder.write_results(workdir, results)
     return results
 
 

@@ -198,6 +198,10 @@ OF_FIELDS = {
     "seed": (["seed=-1"], ["seed=-1", "from 0"]),
     "no data folder": (["data.data_dir="], ["data_dir=", "a folder"]),
     "data folder is a file": (["data.data_dir=file"], ["file", "data.data_dir=FOLDER"]),
+    "data folder of a long name": (
+        ["data.data_dir=" + "x" * 300, "data.corpus=mnist", "data.manual_dir=file"],
+        ["File name too long", "data.data_dir=FOLDER"],
+    ),
 }
 OF_WORKDIRS = {
     "empty": (["--config=tiny.py", "--workdir="], ["--workdir is not given"]),
@@ -215,6 +219,7 @@ OF_WORKDIRS = {
     ),
     "nothing to evaluate": (["--mode=evaluate"], ["--workdir is not given"]),
     "no run": (["--mode=evaluate", "--workdir=new"], ["no run in new"]),
+    "no run of so long a name": (["--mode=evaluate", "--workdir=" + "x" * 300], ["no run in xxx"]),
     "no run of that config": (["--mode=evaluate", "--config=tiny.py"], ["no run in runs/tiny"]),
     "no run to predict with": (["--mode=predict", "--workdir=new", "file"], ["no run in new"]),
     "no run to draw": (["--mode=figures", "--workdir=new"], ["no run in new"]),

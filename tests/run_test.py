@@ -1,6 +1,7 @@
 """Training and evaluating as a whole: what is printed, resumed, refused and left behind."""
 
 import dataclasses
+import errno
 import json
 import math
 import shutil
@@ -73,6 +74,18 @@ def test_a_complete_run_prints_its_results_again_and_changes_nothing(workdir, co
     results = json.loads((workdir / "results.json").read_text())
     for part in (results["corpus"], f"{results['rmse']:.3f}", f"{results['exact']:.4f}"):
         assert part in captured.out
+
+
+def test_results_that_cannot_be_written_are_one_line(workdir, config, capsys, monkeypatch):
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (workdir / "results.json").unlink()
+    monkeypatch.setattr(run.folder, "write_results", no_space)
+    with pytest.raises(SystemExit) as leaving:
+        run.train(workdir, config, profile=False)
+    assert leaving.value.code == 1
+    assert capsys.readouterr().err.endswith("error: [Errno 28] No space left on device\n")
 
 
 def test_results_hold_what_was_asked_for(complete, optdigits):

@@ -37,10 +37,10 @@ def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str
         or the prepared corpus is damaged.
     """
     folder = data_dir / Glyphs.name / config_name(name) / str(Glyphs.VERSION)
-    if not folder.exists() and name in PUBLISHED and manual_dir:
-        # Read here too, before anything is made: a damaged file leaves no folder behind.
-        PUBLISHED[name].read_splits(_manual_folder(PUBLISHED[name], manual_dir))
     try:
+        if not folder.exists() and name in PUBLISHED and manual_dir:
+            # Read here too, before anything is made: a damaged file leaves no folder behind.
+            PUBLISHED[name].read_splits(_manual_folder(PUBLISHED[name], manual_dir))
         if not folder.exists():
             data_dir.mkdir(parents=True, exist_ok=True)
             with _locked(data_dir / "glyphs.lock"):
