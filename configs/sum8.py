@@ -3,8 +3,8 @@
 python -m crnn_jax.main --config=configs/sum8.py --config.data.manual_dir=FOLDER
 
 On 2 virtual cores (AVX-512) 285 ± 16 s of training; rmse 0.530 ± .017 and exact .9824 ± .0009 on
-the 60,000 test sequences of MNIST (three seeds). `:quick` is done within half a minute, and still
-better than mnistCRNN (2016) with its rmse of 1.17.
+the 60,000 test sequences of MNIST (three seeds). `:quick` is done half a minute after its start,
+with rmse 0.892 ± .035 and exact .9449 ± .0015: better than mnistCRNN (2016) with its rmse of 1.17.
 """
 
 import os
