@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +59,20 @@ class Worker:
         """What the worker says to a word of `worker.py`."""
         self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
-        for line in self.process.stdout:
-            if line.startswith("=> "):
-                return json.loads(line[3:])
-        raise SystemExit(f"the worker of {self.system} ended: see above")
+        return heard(self.process.stdout, self.system)
 
     def close(self) -> None:
         """Ends the process."""
         self.process.stdin.close()
         self.process.wait()
+
+
+def heard(lines: Iterable[str], who: str) -> Any:
+    """What `worker.say` has said first in these lines."""
+    for line in lines:
+        if line.startswith("=> "):
+            return json.loads(line[3:])
+    raise SystemExit(f"the worker of {who} ended: see above")
 
 
 @contextlib.contextmanager
@@ -132,8 +137,7 @@ def _growth(what: str, value: int, folder: Path) -> list[float]:
     command = [sys.executable, "-m", "benchmarks.growth", what, str(value), str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("=> ")]
-    return json.loads(line[3:])
+    return heard(done.stdout.splitlines(), what)
 
 
 def quick_runs(seeds: int) -> dict:

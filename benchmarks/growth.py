@@ -8,7 +8,6 @@
 FOLDER holds images.npy and labels.npy. It prints a line `=> ` and `REPEATS` numbers as JSON.
 """
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -40,20 +39,17 @@ def main() -> None:
     config = get_config()
     config.train.batch_size = 32
     config.train.steps_per_dispatch = 1
-    images = 60_000
+    images, devices = 60_000, None
     match what:
         case "length":
             config.task.min_length = config.task.max_length = value
         case "images":
             images = value
         case "devices":
-            config.train.batch_size = 256
-            os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-            jax.config.update("jax_num_cpu_devices", value)
+            config.train.batch_size, devices = 256, value
         case "tested":
-            config.eval.test_sequences = value
-    if what != "devices":
-        parallel.use_cores(device_count(config, parallel.core_count(), 1))
+            config.eval.validation_sequences = value
+    parallel.use_cores(devices or device_count(config, parallel.core_count(), 1))
     corpus = repeated(folder, images)
     if what == "tested":
         say(testing(config, corpus))
@@ -88,14 +84,12 @@ def training(config: ConfigDict, corpus: Corpus) -> list[float]:
 
 
 def testing(config: ConfigDict, corpus: Corpus) -> list[float]:
-    """Sequences/s of the test."""
+    """Sequences/s of an evaluation."""
     trainer = Trainer(config, corpus)
     params = trainer.initial_state().params
-    draw = trainer.draw
-    evaluation = evaluate.Evaluation(
-        trainer.network, corpus.test, draw, config.eval.test_sequences, training_mean=None
-    )
-    return [config.eval.test_sequences / evaluation(params)["seconds"] for _ in range(REPEATS)]
+    evaluation = evaluate.validation(trainer.network, config, corpus)
+    sequences = config.eval.validation_sequences
+    return [sequences / evaluation(params)["seconds"] for _ in range(REPEATS)]
 
 
 if __name__ == "__main__":

@@ -72,9 +72,8 @@ def write(measured: dict, folder: Path) -> None:
         "",
         "The network of `configs/sum8_2016.py` on sums of 1..8 digits. All systems start from the "
         "same weights and give the same answers; they are timed for a second each or more, in "
-        "turn. "
-        f"Median (least – most) of {len(measured['rates'][0]['sgemm'])} rounds. Ratios are taken "
-        "within a round. Share of sgemm: the model's own arithmetic on real frames, "
+        f"turn. Median (least – most) of {len(measured['rates'][0]['sgemm'])} rounds. Ratios are "
+        "taken within a round. Share of sgemm: the model's own arithmetic on real frames, "
         f"{training_flops() / 1e6:.1f} MFLOP a sequence trained, of the rate of a float32 matrix "
         "product of 2,048² measured in the same round.",
         "",
