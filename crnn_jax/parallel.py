@@ -41,7 +41,7 @@ def use_cores(count: int) -> None:
 def compile_quickly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     """Compiles what runs once or for seconds: on a CPU with fewer of LLVM's passes.
 
-    A network's initial parameters take 1 s to compile instead of 5, and evaluation runs no slower
+    A network's initial parameters compile in half the time or less, and evaluation runs no slower
     (benchmarks/NOTES.md).
     """
     if jax.default_backend() != "cpu":
