@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from tests import tiny
 from tests.tiny import config_text, takes_long
 
 # Long enough to be stopped; nothing is saved until then.
@@ -87,13 +88,8 @@ def cluster_dir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def environment(project, cluster_dir):
     """Of the jobs: this Python, one device in each process, quick to compile."""
-    return {
+    return tiny.environment(cluster_dir, project) | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin",
-        "HOME": str(cluster_dir),
-        "PYTHONPATH": str(project),
-        "JAX_NUM_CPU_DEVICES": "1",
-        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
         "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
         # This machine may have fewer cores, and the tests may run as root.
         "OMPI_MCA_rmaps_base_oversubscribe": "true",
