@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 from benchmarks.worker import STRETCH, say
 from configs.sum8_2016 import get_config
 from crnn_jax import evaluate, parallel
-from crnn_jax.config import device_count
 from crnn_jax.data.corpora import Corpus
 from crnn_jax.data.split import Split
+from crnn_jax.division import device_count
 from crnn_jax.train import Trainer
 
 VALUES = {

@@ -10,7 +10,7 @@ cannot tell left from right, up from down or growing from shrinking.
 from ml_collections import ConfigDict
 from sum8 import get_config as sum8
 
-from crnn_jax.config import variant
+from crnn_jax.variants import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

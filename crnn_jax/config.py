@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from crnn_jax.data.corpora import NUM_CLASSES
-from crnn_jax.data.draw import Draw
 from crnn_jax.data.feed import FEEDS
 from crnn_jax.errors import UserError
 from crnn_jax.initial import PARTS
@@ -153,82 +152,6 @@ NOT_OF_TRAINING = (
     "eval.lengths",
 )
 """Fields that change nothing of what training computes."""
-
-
-def variant(
-    config: ConfigDict, names: str | None, **changes: Callable[[ConfigDict], None]
-) -> ConfigDict:
-    """What `--config=FILE:NAMES` asks of a config file.
-
-    Args:
-      config: what FILE alone means.
-      names: names of variants, with commas between them; None for no change. `smoke` is one of
-        every config, and is applied last.
-      changes: the config's own variants: what each changes.
-
-    Raises:
-      UserError: a name that is none of these.
-    """
-    chosen = names.split(",") if names is not None else []
-    for name in sorted(chosen, key="smoke".__eq__):  # last, so that nothing grows again
-        if name == "smoke":
-            smoke(config)
-        elif name in changes:
-            changes[name](config)
-        else:
-            own = "".join(f"FILE:{own}, " for own in changes)
-            raise UserError(
-                f"--config=FILE:{name}: expected FILE, {own}or FILE:smoke for a run of seconds"
-            )
-    return config
-
-
-def smoke(config: ConfigDict) -> None:
-    """Shrinks a config to a run of seconds that goes through all the motions."""
-    config.train.steps = 4
-    config.train.steps_per_dispatch = 2
-    config.eval.every = 2
-    config.eval.validation_sequences = 80
-    config.eval.test_sequences = 800
-    config.eval.lengths = tuple(length for length in config.eval.lengths if length <= 10)
-    config.checkpoint.every = 2
-
-
-def micro_batch_size(config: ConfigDict, devices: int, backend: str) -> int:
-    """Sequences that one device encodes at once.
-
-    On a CPU, 32 sequences or fewer: what they need stays near the L2 cache.
-    """
-    device_batch = config.train.batch_size // devices
-    if config.train.micro_batch_size:
-        return config.train.micro_batch_size
-    if backend != "cpu" or device_batch <= 32:
-        return device_batch
-    period = _period(config)
-    fitting = [n for n in range(period, 33, period) if device_batch % n == 0]
-    return fitting[-1] if fitting else device_batch
-
-
-def device_count(config: ConfigDict, cores: int, processes: int) -> int:
-    """How many devices of each process, its cores at most, can share a batch equally."""
-    share = (config.train.micro_batch_size or _period(config)) * processes
-    shares, rest = divmod(config.train.batch_size, share)
-    return 1 if rest else max(n for n in range(1, cores + 1) if shares % n == 0)
-
-
-def check_division(config: ConfigDict, devices: int, backend: str) -> None:
-    """Checks that steps divide into dispatches, and a batch among devices and micro-batches.
-
-    Args:
-      config: each of its fields can be used (`check_fields`).
-      devices: devices of all processes.
-      backend: JAX's name of the platform.
-
-    Raises:
-      UserError: a value that cannot be used, and what would do.
-    """
-    _check_batch(config, devices, backend)
-    _check_steps(config)
 
 
 def read_config(stored: Mapping[str, Any], where: str) -> ConfigDict:
@@ -395,37 +318,6 @@ def differences(stored: Mapping[str, Any], config: ConfigDict) -> list[str]:
     ]
     more = len(different) - _MOST_SHOWN
     return [*different[:_MOST_SHOWN], f"and {more:,} more"] if more > 0 else different
-
-
-def _check_batch(config: ConfigDict, devices: int, backend: str) -> None:
-    batch = config.train.batch_size
-    period = _period(config)
-    if batch % (devices * period):
-        raise UserError(
-            f"--config.train.batch_size={batch}: expected a multiple of {devices * period}, "
-            f"which is {devices} device(s) x {period} sequences that hold each length equally often"
-        )
-    micro = micro_batch_size(config, devices, backend)
-    if micro % period or batch // devices % micro:
-        raise UserError(
-            f"--config.train.micro_batch_size={micro}: expected a multiple of {period} that "
-            f"divides the {batch // devices} sequences of a device, or 0"
-        )
-
-
-def _check_steps(config: ConfigDict) -> None:
-    dispatch = config.train.steps_per_dispatch
-    for field in ("train.steps", "eval.every", "checkpoint.every"):
-        if _get(config, field) % dispatch:
-            raise UserError(
-                f"--config.{field}={_get(config, field)}: expected a multiple of "
-                f"train.steps_per_dispatch={dispatch}"
-            )
-
-
-def _period(config: ConfigDict) -> int:
-    """The sequences that hold each length equally often."""
-    return Draw(0, config.task.min_length, config.task.max_length, 1).period
 
 
 def _get(config: ConfigDict, field: str) -> Any:

@@ -15,14 +15,9 @@ from crnn_jax import evaluate as evaluation
 from crnn_jax import parallel, processes
 from crnn_jax import workdir as folder
 from crnn_jax.checkpoint import NotSaved
-from crnn_jax.config import (
-    check_division,
-    check_fields,
-    check_names,
-    device_count,
-    differences,
-)
+from crnn_jax.config import check_fields, check_names, differences
 from crnn_jax.data.corpora import Corpus, load_corpus
+from crnn_jax.division import check_division, device_count
 from crnn_jax.errors import UserError
 from crnn_jax.initial import start_from
 from crnn_jax.model import crnn

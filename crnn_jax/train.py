@@ -20,11 +20,11 @@ from ml_collections import ConfigDict
 from crnn_jax import evaluate, optimizer, parallel, processes
 from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.clock import Clock
-from crnn_jax.config import micro_batch_size
 from crnn_jax.data.augment import augment
 from crnn_jax.data.corpora import Corpus
 from crnn_jax.data.draw import AUGMENTATION, DROPOUT, SCENE, Draw
 from crnn_jax.data.feed import FEEDS, Feed, Plan
+from crnn_jax.division import micro_batch_size
 from crnn_jax.initial import start_from
 from crnn_jax.model import crnn
 from crnn_jax.progress import Progress

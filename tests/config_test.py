@@ -10,14 +10,10 @@ from ml_collections import ConfigDict
 from crnn_jax.config import (
     FIELDS,
     NOT_OF_TRAINING,
-    check_division,
     check_fields,
     check_names,
-    device_count,
     differences,
-    micro_batch_size,
     read_config,
-    variant,
 )
 from crnn_jax.errors import UserError
 
@@ -307,116 +303,6 @@ def test_a_stored_config_of_any_content_is_refused_in_one_line(tiny_config, more
     assert str(error.value).isprintable()
 
 
-def test_batch_size_must_fit_devices_and_lengths(tiny_config):
-    tiny_config.train.batch_size = 24  # 4 lengths
-    check_division(tiny_config, 1, "cpu")
-    check_division(tiny_config, 2, "cpu")
-    with pytest.raises(
-        UserError, match=r"batch_size=24: expected a multiple of 16, .* 4 device\(s\) x 4 seq"
-    ):
-        check_division(tiny_config, 4, "cpu")
-    tiny_config.task.max_length = 3  # lanes of whole sequences need each of 3 lengths twice
-    check_division(tiny_config, 4, "cpu")
-    with pytest.raises(UserError, match=r"batch_size=24: expected a multiple of 18"):
-        check_division(tiny_config, 3, "cpu")
-
-
-@pytest.mark.parametrize(
-    ("micro", "fits"), [(0, True), (4, True), (8, True), (6, False), (16, False)]
-)
-def test_micro_batch_size_must_fit_lengths_and_divide_a_devices_share(tiny_config, micro, fits):
-    tiny_config.train.batch_size = 48
-    tiny_config.train.micro_batch_size = micro
-    if fits:
-        check_division(tiny_config, 2, "cpu")
-        return
-    with pytest.raises(UserError, match=f"micro_batch_size={micro}: expected a multiple of 4 that"):
-        check_division(tiny_config, 2, "cpu")
-
-
-@pytest.mark.parametrize("field", ["train.steps", "eval.every", "checkpoint.every"])
-def test_steps_must_be_whole_dispatches(tiny_config, field):
-    put(tiny_config, field, 7)
-    with pytest.raises(UserError, match=rf"^--config\.{field}=7: .*steps_per_dispatch=2$"):
-        check_division(tiny_config, 1, "cpu")
-
-
-@pytest.mark.parametrize(
-    ("batch", "devices", "backend", "expected"),
-    [
-        (64, 1, "cpu", 32),
-        (32, 8, "cpu", 4),
-        (192, 1, "cpu", 32),
-        (144, 1, "cpu", 24),
-        (268, 1, "cpu", 4),
-        (192, 1, "gpu", 192),
-    ],
-)
-def test_micro_batch_size_chosen_by_itself(tiny_config, batch, devices, backend, expected):
-    tiny_config.train.batch_size = batch
-    assert micro_batch_size(tiny_config, devices, backend) == expected
-    check_division(tiny_config, devices, backend)
-
-
-def test_variants(tiny_config):
-    tiny_config.train.steps = 1000
-    assert variant(tiny_config, None).train.steps == 1000
-    assert variant(tiny_config, "smoke").train.steps == 4
-    for unknown in ("", "Smoke", "smok"):
-        with pytest.raises(UserError, match=f"FILE:{unknown}: expected FILE, or FILE:smoke"):
-            variant(tiny_config, unknown)
-
-
-def deep(config):
-    config.model.dense = (8, 8)
-
-
-def relu(config):
-    config.model.activation = "relu"
-
-
-def test_variants_of_a_config_s_own_one_by_one_and_together(tiny_config):
-    tiny_config.model.activation = "tanh"
-    tiny_config.train.steps = 1000
-
-    def changed(names):
-        config = variant(tiny_config.copy_and_resolve_references(), names, deep=deep, relu=relu)
-        return config.model.dense, config.model.activation, config.train.steps
-
-    assert changed(None) == ((), "tanh", 1000)
-    assert changed("deep") == ((8, 8), "tanh", 1000)
-    assert changed("relu,smoke") == ((), "relu", 4)
-    assert changed("deep,relu,smoke") == ((8, 8), "relu", 4)
-
-
-def test_smoke_is_small_wherever_it_stands(tiny_config):
-    def long(config):
-        config.train.steps = 1000
-
-    assert variant(tiny_config, "smoke,long", long=long).train.steps == 4
-
-
-@pytest.mark.parametrize("names", ["rely", "relu,rely", "smoke,rely", "rely,smoke"])
-def test_an_unknown_variant_is_named_with_those_there_are(tiny_config, names):
-    with pytest.raises(UserError) as refusal:
-        variant(tiny_config, names, deep=deep, relu=relu)
-    assert str(refusal.value) == (
-        "--config=FILE:rely: expected FILE, FILE:deep, FILE:relu, or FILE:smoke for a run of "
-        "seconds"
-    )
-
-
-@pytest.mark.parametrize("names", ["relu,", ",smoke", "relu,,smoke", "relu, smoke"])
-def test_an_empty_variant_is_refused(tiny_config, names):
-    with pytest.raises(UserError, match=r"^--config=FILE: ?(smoke)?: expected FILE, FILE:relu, or"):
-        variant(tiny_config, names, relu=relu)
-
-
-def test_smoke_tests_no_long_sequences(tiny_config):
-    tiny_config.eval.lengths = (1, 10, 11, 1000)
-    assert variant(tiny_config, "smoke").eval.lengths == (1, 10)
-
-
 def test_differences_are_found_through_json_and_leave_out_where_data_lies(tiny_config):
     stored = json.loads(tiny_config.to_json())
     assert differences(stored, tiny_config) == []
@@ -449,24 +335,3 @@ def test_differences_are_few_and_short(tiny_config):
     (found,) = differences(stored | {"seed": "\n" * 1000}, tiny_config)
     assert found.startswith(r"seed: '\n\n")
     assert len(found) < 150
-
-
-@pytest.mark.parametrize(
-    ("batch", "micro", "cores", "processes", "devices"),
-    [
-        (64, 0, 1, 1, 1),
-        (64, 0, 2, 1, 2),
-        (64, 0, 6, 1, 4),
-        (64, 0, 99, 1, 8),
-        (64, 16, 8, 1, 4),
-        (60, 0, 8, 1, 1),
-        (64, 0, 8, 2, 4),
-        (64, 0, 8, 3, 1),
-    ],
-)
-def test_a_batch_is_shared_equally_by_as_many_cores_as_can(
-    batch, micro, cores, processes, devices, load_config
-):
-    config = load_config("sum8")
-    config.train.batch_size, config.train.micro_batch_size = batch, micro
-    assert device_count(config, cores, processes) == devices

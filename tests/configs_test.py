@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from crnn_jax import parallel
-from crnn_jax.config import check_division, check_fields
+from crnn_jax.config import check_fields
 from crnn_jax.config_file import load_config
 from crnn_jax.data.corpora import NUM_CLASSES
+from crnn_jax.division import check_division
 from crnn_jax.errors import UserError
 from crnn_jax.train import Trainer
 

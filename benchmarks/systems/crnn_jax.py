@@ -7,10 +7,10 @@ import numpy as np
 from benchmarks.protocol import LENGTH, Corpus, least_steps
 from configs.sum8_2016 import get_config
 from crnn_jax import parallel
-from crnn_jax.config import device_count
 from crnn_jax.data import corpora
 from crnn_jax.data.feed import lane_images
 from crnn_jax.data.split import Split
+from crnn_jax.division import device_count
 from crnn_jax.train import Trainer
 
 
