@@ -2,11 +2,13 @@
 
     python -m benchmarks.worker SYSTEM BATCH FOLDER
 
-FOLDER holds images.npy and labels.npy. For each word read, it answers with a line `=> ` and JSON:
+FOLDER holds images.npy and labels.npy, and test_images.npy and test_labels.npy. For each word read,
+it answers with a line `=> ` and JSON:
 
 * `step`: makes the first training steps;
 * `answers`: the sums of a batch of sequences of eight frames, with the weights of `protocol.py`;
 * `train`, `infer`: sequences/s of a stretch of about `STRETCH` seconds;
+* `learn`: trains until a test RMSE of `protocol.AIM` (`learned`);
 * `memory`: the largest resident memory so far, in MB;
 * `sgemm`: FLOP/s of a float32 matrix product in this system, where it has one.
 """
@@ -21,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.protocol import LENGTH, Corpus, least_steps, weights
+from benchmarks.protocol import AIM, LENGTH, Corpus, least_steps, weights
 
 SYSTEMS = {
     "crnn_jax": "crnn_jax:System",
@@ -34,6 +36,9 @@ SYSTEMS = {
     "keras-torch": "keras3:System",
 }
 STRETCH = 1.0
+BETWEEN_TESTS = 15_000  # sequences trained, about
+TESTED = 6_000  # sequences, about
+MOST_TRAINED = 1_500_000  # sequences: 25 epochs
 
 
 def main() -> None:
@@ -41,7 +46,10 @@ def main() -> None:
     name, batch, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     module, _, form = SYSTEMS[name].partition(":")
     system_class = getattr(importlib.import_module(f"benchmarks.systems.{module}"), form)
-    corpus = Corpus(np.load(folder / "images.npy"), np.load(folder / "labels.npy"))
+    corpus, test = (
+        Corpus(np.load(folder / f"{split}images.npy"), np.load(folder / f"{split}labels.npy"))
+        for split in ("", "test_")
+    )
     system = system_class(corpus, weights(), batch)
     for line in sys.stdin:
         match line.strip():
@@ -54,6 +62,8 @@ def main() -> None:
                 say(rate(system.train, batch))
             case "infer":
                 say(rate(system.infer, batch))
+            case "learn":
+                say(learned(system, test, batch))
             case "memory":
                 say(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
             case "sgemm":
@@ -68,7 +78,37 @@ def say(value: object) -> None:
 def answers(system: object, corpus: Corpus, batch: int) -> list[float]:
     """Sums of as many sequences of eight frames as a batch has."""
     chosen = np.arange(batch * LENGTH).reshape(batch, LENGTH)
-    return np.asarray(system.answers(corpus.images[chosen]), float).tolist()
+    lengths = np.full(batch, LENGTH)
+    return np.asarray(system.answers(corpus.images[chosen], lengths), float).tolist()
+
+
+def learned(system: object, test: Corpus, batch: int) -> dict[str, float]:
+    """Trains until the test RMSE is `AIM` or less, or `MOST_TRAINED` sequences.
+
+    Returns:
+      The sequences trained, the last test RMSE and the seconds that testing took, which are no
+      part of learning. All systems are tested on the same sequences.
+    """
+    drawn = test.draw(np.random.default_rng(1), TESTED // batch * batch)
+    stretch = least_steps(batch) * round(BETWEEN_TESTS / batch / least_steps(batch))
+    trained, seconds, rmse = 0, 0.0, np.inf
+    while rmse > AIM and trained < MOST_TRAINED:
+        system.train(stretch)
+        trained += stretch * batch
+        start = time.perf_counter()
+        rmse = test_rmse(system, test, drawn, batch)
+        seconds += time.perf_counter() - start
+    return {"sequences": trained, "rmse": rmse, "testing": seconds}
+
+
+def test_rmse(system: object, test: Corpus, drawn: tuple[np.ndarray, ...], batch: int) -> float:
+    """Root mean squared error of the raw answers to drawn sequences."""
+    chosen, lengths, sums = (part.reshape(-1, batch, *part.shape[1:]) for part in drawn)
+    answers = [
+        np.asarray(system.answers(test.padded(images, ends), ends))
+        for images, ends in zip(chosen, lengths, strict=True)
+    ]
+    return float(np.sqrt(np.mean(np.square(np.stack(answers) - sums))))
 
 
 def rate(work: Callable[[int], None], batch: int) -> float:

@@ -39,6 +39,7 @@ class System:
             return network.apply(params, frames, lanes.starts_TxN).estimate()[lanes.last_frames]
 
         self.infer_batch = parallel.over_local_devices(infer)
+        self.apply = jax.jit(network.apply)
         self.images, _ = self.source
 
     def train(self, steps: int) -> None:
@@ -53,13 +54,14 @@ class System:
             data = (self.images, jnp.int32(step))
             jax.block_until_ready(self.infer_batch(self.inputs[0], self.state.params, data))
 
-    def answers(self, frames: np.ndarray) -> np.ndarray:
-        """Sums (B,) of frames (B, 8, 28, 28) without padding."""
+    def answers(self, frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Sums (B,) of frames (B, 8, 28, 28), of which the first so many are real."""
         frames_TxNxHxWxC = frames.swapaxes(0, 1)[..., None]
         starts = np.arange(LENGTH)[:, None] == np.zeros(len(frames), int)
-        apply = jax.jit(self.trainer.network.apply)
-        params = parallel.local(self.state.params)
-        return apply(params, frames_TxNxHxWxC, starts).estimate()[-1]
+        sums_TxN = self.apply(
+            parallel.local(self.state.params), frames_TxNxHxWxC, starts
+        ).estimate()
+        return sums_TxN[lengths - 1, np.arange(len(frames))]
 
 
 def _params(weights: dict[str, np.ndarray]) -> dict:

@@ -53,8 +53,8 @@ class System:
         """Answers so many drawn batches."""
         self.model.predict(Drawn(self.corpus, self.batch, batches), verbose=0)
 
-    def answers(self, frames: np.ndarray) -> np.ndarray:
-        """Sums (B,) of frames (B, 8, 28, 28), B being the batch size."""
+    def answers(self, frames: np.ndarray, _: np.ndarray) -> np.ndarray:
+        """Sums (B,) of frames (B, 8, 28, 28), black ones behind the end; B is the batch size."""
         return self.model.predict_on_batch(frames)[:, 0]
 
 

@@ -58,6 +58,7 @@ class System:
             return self.network.apply(params, show(images, chosen, lengths), False)
 
         self.step, self.answer = step, answer
+        self.apply = jax.jit(lambda params, frames: self.network.apply(params, frames, False))
 
     def train(self, steps: int) -> None:
         """Makes so many updates."""
@@ -75,9 +76,9 @@ class System:
             chosen, lengths, _ = self.corpus.draw(self.rng, self.batch)
             self.answer(self.params, self.images, chosen, lengths).block_until_ready()
 
-    def answers(self, frames: np.ndarray) -> np.ndarray:
-        """Sums (B,) of frames (B, 8, 28, 28)."""
-        return self.network.apply(self.params, frames, False)
+    def answers(self, frames: np.ndarray, _: np.ndarray) -> np.ndarray:
+        """Sums (B,) of frames (B, 8, 28, 28), black ones behind the end."""
+        return self.apply(self.params, frames)
 
 
 def _params(weights: dict[str, np.ndarray]) -> dict:

@@ -92,15 +92,19 @@ class System:
             for _ in range(batches):
                 self.run(*self._draw()[0])
 
-    def answers(self, frames: np.ndarray) -> np.ndarray:
-        """Sums (B,) of frames (B, 8, 28, 28) without padding."""
+    def answers(self, frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Sums (B,) of frames (B, 8, 28, 28), black ones behind the end."""
         self.network.eval()
         with torch.inference_mode():
-            shown = torch.from_numpy(frames)
-            if self.show == self._packed:
-                by_step = shown.transpose(0, 1).flatten(0, 1)
-                return self.run(by_step, torch.full((LENGTH,), len(frames))).numpy()
-            return self.run(shown).numpy()
+            if self.show != self._packed:
+                return self.run(torch.from_numpy(frames)).numpy()
+            order = np.argsort(-lengths)
+            real_TxB = np.arange(LENGTH)[:, None] < lengths[order]
+            by_step = torch.from_numpy(frames[order].swapaxes(0, 1)[real_TxB])
+            counts_T = torch.from_numpy(real_TxB.sum(1)[: lengths.max()])
+            sums = np.empty(len(frames), np.float32)
+            sums[order] = self.run(by_step, counts_T).numpy()
+            return sums
 
 
 class Compiled(System):
