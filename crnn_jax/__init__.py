@@ -27,9 +27,8 @@ def load(
     Raises:
       UserError: the folder holds no such run or checkpoint.
     """
-    from pathlib import Path
-
     from crnn_jax.predict import Reader  # brings in JAX: not for --help or a mistyped flag
     from crnn_jax.restored import restore
+    from crnn_jax.user_path import user_path
 
-    return Reader(restore(Path(workdir).expanduser(), step))
+    return Reader(restore(user_path(workdir), step))

@@ -1,8 +1,10 @@
 """Config files: running them, and setting fields as the command line says."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from glob import escape, glob
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -62,8 +64,8 @@ def load_sweep(path: str) -> list[str]:
 
 def _run(path: str, use: Callable[[Any], Any]) -> Any:
     """What `use` makes of the file, run as a module."""
-    if not Path(path).is_file():
-        files = [str(file) for file in Path(path).parent.glob("*.py")]
+    if not os.path.isfile(path):  # not `Path.is_file`, which raises for names too long
+        files = glob(os.path.join(escape(os.path.dirname(path)), "*.py"))
         raise UserError(
             f"--config={path} is no file{did_you_mean(path, files)}: expected a config file, "
             "such as configs/sum8.py"

@@ -1,6 +1,6 @@
 """Starting a network from the parameters of another run, all of them or the encoder's."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 import jax
@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.errors import UserError
+from crnn_jax.user_path import user_path
 
 PARTS = ("encoder", "all")
 
@@ -24,8 +25,8 @@ def start_from(init: ConfigDict, params: Any) -> Any:
     """
     if not init.workdir:
         return params
-    folder = Path(init.workdir).expanduser() / "checkpoints"
-    if not folder.is_dir():
+    folder = user_path(init.workdir) / "checkpoints"
+    if not os.path.isdir(folder):  # not `folder.is_dir`, which raises for names too long
         raise UserError(
             f"--config.init.workdir={init.workdir} holds no run: expected the folder of one"
         )

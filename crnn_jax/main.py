@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from crnn_jax.command_line import Parser, exit_status
 from crnn_jax.config_file import load_config
 from crnn_jax.errors import UserError, did_you_mean
+from crnn_jax.user_path import user_path
 
 EXAMPLES = """\
 examples:
@@ -38,7 +39,8 @@ def main(argv: Sequence[str]) -> int:
       The exit status: 0, or 2 after one line on stderr about a mistake of the user.
 
     Raises:
-      SystemExit: after --help (0), and where the training diverged (1).
+      SystemExit: after --help (0); where training diverged or the folder can be written no more
+        (1); 128 + the signal's number where one came while it trained.
     """
     return exit_status(_run, argv)
 
@@ -69,13 +71,13 @@ def _do(arguments: argparse.Namespace, config: ConfigDict | None, workdir: Path)
     elif arguments.mode == "predict":
         run.predict(
             workdir,
-            [Path(picture).expanduser() for picture in arguments.pictures],
+            [user_path(picture) for picture in arguments.pictures],
             split=arguments.split,
             step=arguments.step,
             as_json=arguments.json,
         )
     elif arguments.mode == "figures":
-        beside = None if arguments.beside is None else Path(arguments.beside).expanduser()
+        beside = None if arguments.beside is None else user_path(arguments.beside)
         run.figures(workdir, config, step=arguments.step, beside=beside)
     else:
         run.train(workdir, config, profile=arguments.profile)
@@ -158,7 +160,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def _workdir(arguments: argparse.Namespace) -> Path:
     if arguments.workdir:
-        return Path(arguments.workdir).expanduser()
+        return user_path(arguments.workdir)
     if arguments.workdir is not None or arguments.config is None:
         raise UserError("--workdir is not given: expected, for example, --workdir=runs/sum8")
     path, _, name = arguments.config.partition(":")

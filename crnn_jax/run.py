@@ -27,6 +27,7 @@ from crnn_jax.restored import Restored, restore
 from crnn_jax.stop import Stopped
 from crnn_jax.train import Diverged, score_line, sequences_per_second
 from crnn_jax.train import train as train_loop
+from crnn_jax.user_path import user_path
 
 
 def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
@@ -225,7 +226,7 @@ def _keep_compiled_programs() -> None:
     if jax.config.jax_compilation_cache_dir is not None:
         return
     place = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    cache = Path(place).expanduser() / "crnn_jax" / "compiled"
+    cache = user_path(place) / "crnn_jax" / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 

@@ -18,6 +18,7 @@ from crnn_jax.command_line import Parser, exit_status
 from crnn_jax.config_file import load_sweep
 from crnn_jax.errors import UserError
 from crnn_jax.progress import print_table
+from crnn_jax.user_path import user_path
 
 DESCRIPTION = """\
 Train all variants of a config, one run after another.
@@ -44,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> None:
     arguments, overrides = _parse(argv)
-    runs, stem = Path(arguments.runs), Path(arguments.config).stem
+    runs, stem = user_path(arguments.runs), Path(arguments.config).stem
     folders: dict[str, list[Path]] = {}
     for variant in load_sweep(arguments.config):
         name = f"{stem}-{variant}" if variant else stem

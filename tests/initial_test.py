@@ -49,9 +49,19 @@ def test_another_form_is_one_line_that_names_it(other_run):
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_without_a_run_is_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"init\.workdir=.* holds no run: expected"):
-        start_from(settings(str(tmp_path)), tree(1.0))
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        (".", "workdir=. holds no run: expected"),
+        ("none", "workdir=none holds no run: expected"),
+        ("x" * 300, "xxx holds no run: expected"),
+        ("~nobody-here/x", "~nobody-here/x: no such home folder"),
+    ],
+)
+def test_a_folder_without_a_run_is_one_line(tmp_path, monkeypatch, folder, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        start_from(settings(folder), tree(0.0))
 
 
 @pytest.mark.parametrize("frozen", [False, True])

@@ -138,6 +138,8 @@ OF_FLAGS = {
 OF_CONFIG_FILES = {
     "no such file": (["--config=tin.py"], ["tin.py is no file", "did you mean tiny.py?"]),
     "a folder": (["--config=."], ["--config=. is no file"]),
+    "of a long name": (["--config=" + "x" * 300], ["is no file"]),
+    "in a folder of a long name": (["--config=" + "x" * 300 + "/y.py"], ["is no file"]),
     "empty": (["--config="], ["--config= is no file"]),
     "syntax error": (["--config=syntax.py"], ["syntax.py", "SyntaxError", "line 2"]),
     "no get_config": (["--config=nothing.py"], ["nothing.py", "get_config"]),
@@ -198,6 +200,11 @@ OF_FIELDS = {
     "seed": (["seed=-1"], ["seed=-1", "from 0"]),
     "no data folder": (["data.data_dir="], ["data_dir=", "a folder"]),
     "data folder is a file": (["data.data_dir=file"], ["file", "data.data_dir=FOLDER"]),
+    "data folder of nobody": (["data.data_dir=~nobody-here/x"], ["~nobody-here/x: no such home"]),
+    "files of nobody": (
+        ["data.corpus=mnist", "data.data_dir=new", "data.manual_dir=~nobody-here"],
+        ["~nobody-here: no such home"],
+    ),
     "data folder of a long name": (
         ["data.data_dir=" + "x" * 300, "data.corpus=mnist", "data.manual_dir=file"],
         ["File name too long", "data.data_dir=FOLDER"],
@@ -208,6 +215,18 @@ OF_WORKDIRS = {
     "a file": (["--config=tiny.py", "--workdir=file"], ["--workdir=file cannot be written"]),
     "below a file": (["--config=tiny.py", "--workdir=file/a/b"], ["file is no folder"]),
     "too long": (["--config=tiny.py", "--workdir=" + "x" * 300], ["File name too long"]),
+    "nobody's": (
+        ["--config=tiny.py", "--workdir=~nobody-here/x"],
+        ["~nobody-here/x: no such home"],
+    ),
+    "nobody's picture": (
+        ["--mode=predict", "--workdir=run", "~nobody-here/x.png"],
+        ["~nobody-here/x.png: no such home"],
+    ),
+    "beside nobody's": (
+        ["--mode=figures", "--workdir=run", "--beside=~nobody-here"],
+        ["~nobody-here: no such home"],
+    ),
     "other config": (
         [
             "--config=tiny.py",

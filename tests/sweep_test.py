@@ -101,7 +101,9 @@ def test_a_run_that_fails_ends_the_sweep_with_its_status(sweep, here, environmen
     assert not (here / "runs").exists()
 
 
-def test_every_variant_is_trained_once_and_told_again(sweep, here, environment, data_dir, capfd):
+def test_every_variant_is_trained_once_and_told_again(
+    sweep, here, environment, data_dir, capfd, monkeypatch
+):
     arguments = ["tiny.py", "--config.train.steps=4", f"--config.data.data_dir={data_dir}"]
     assert sweep.main(arguments) == 0
     out, _ = capfd.readouterr()
@@ -123,8 +125,9 @@ def test_every_variant_is_trained_once_and_told_again(sweep, here, environment, 
 
     before = content(runs)
     picture.unlink()
-    assert sweep.main(arguments) == 0
-    assert capfd.readouterr().out == out
+    monkeypatch.setenv("HOME", str(here))
+    assert sweep.main([*arguments, "--runs=~/runs"]) == 0
+    assert capfd.readouterr().out == out.replace("runs/tiny-sweep.png", str(picture))
     assert content(runs) == before
     assert picture.exists()
 

@@ -9,6 +9,7 @@ from crnn_jax.data.download import DownloadError
 from crnn_jax.data.emnist import first_letters
 from crnn_jax.data.split import Split, identity
 from crnn_jax.errors import UserError
+from crnn_jax.user_path import user_path
 
 __all__ = ["Corpus", "Split", "load_corpus"]
 
@@ -60,7 +61,7 @@ def load_corpus(name: str, *, data_dir: str, manual_dir: str, fallback: bool) ->
             f"unknown corpus {name!r}, expected one of {', '.join(NUM_CLASSES)}; "
             "give for example --config.data.corpus=mnist"
         )
-    folder = Path(data_dir).expanduser()
+    folder = user_path(data_dir)
     try:
         return _load(name, folder, manual_dir)
     except DownloadError as error:

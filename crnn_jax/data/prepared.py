@@ -16,6 +16,7 @@ from absl import logging
 from crnn_jax.data.builder import PUBLISHED, Glyphs, config_name
 from crnn_jax.data.split import Split, identity
 from crnn_jax.errors import UserError
+from crnn_jax.user_path import user_path
 
 _SCRATCH = "glyphs-scratch-"  # begins the name of the folder for downloads in a data folder
 
@@ -88,7 +89,7 @@ def _find_files(published: ModuleType, manual_dir: str, scratch: Path) -> Path:
 
 
 def _manual_folder(published: ModuleType, manual_dir: str) -> Path:
-    folder = Path(manual_dir).expanduser()
+    folder = user_path(manual_dir)
     published.check_folder(folder)
     return folder
 
