@@ -6,6 +6,7 @@ beside them. A step appears in the folder whole or not at all. One that was dama
 when the folder is opened: it is set aside, and the step before it is the latest.
 """
 
+import contextlib
 import errno
 import json
 import math
@@ -85,7 +86,8 @@ class Checkpoints:
             threading.excepthook = _pass_over_orbax
             self._folder.mkdir(parents=True, exist_ok=True)
             for leftover in self._folder.glob(f"*{_DRAFT}*"):
-                shutil.rmtree(leftover)
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
         self._scores = self._read_scores(say)
 
     @classmethod
@@ -103,7 +105,7 @@ class Checkpoints:
         """The score of every good step, in rising order; sets the damaged ones aside."""
         names = os.listdir(self._folder) if self._folder.is_dir() else []
         scores = {}
-        for step in sorted(int(name) for name in names if name.isdecimal()):
+        for step in sorted(int(name) for name in names if _is_step(name)):
             path = self._folder / str(step)
             wrong = manifest.damage(path)
             if wrong is None:
@@ -116,7 +118,7 @@ class Checkpoints:
                 aside = self._aside(step)
                 path.rename(aside)
                 say(f"step {step} in {self._folder} is damaged: {wrong}; set aside as {aside.name}")
-        damaged = [name for name in names if _DAMAGED in name or name.isdecimal()]
+        damaged = [name for name in names if _DAMAGED in name or _is_step(name)]
         if damaged and not scores:
             raise UserError(
                 f"no good checkpoint in {self._folder}: all {len(damaged)} are damaged; put a good "
@@ -136,7 +138,12 @@ class Checkpoints:
         path = self._folder / str(step)
         try:
             return self._orbax.restore(path, args=ocp.args.Composite(**items))
-        except Exception as error:  # its files are as they were written, but not by this program
+        except Exception as error:
+            if not path.exists():
+                raise UserError(
+                    f"{path} is gone: the run that trains there keeps others by now; ask again"
+                ) from error
+            # Its files are as they were written, but not by this program.
             reason = str(error).splitlines()[0]
             raise UserError(f"{path} is no checkpoint of this program ({reason})") from error
 
@@ -269,8 +276,9 @@ class Checkpoints:
             for old in removed:
                 # Killed while it is removed, it must not look like a damaged step.
                 going = self._folder / f"{old}{_DRAFT}"
-                (self._folder / str(old)).rename(going)
-                shutil.rmtree(going)
+                with contextlib.suppress(FileNotFoundError):  # someone has removed it already
+                    (self._folder / str(old)).rename(going)
+                    shutil.rmtree(going)
         except Exception as error:
             for leftover in self._folder.glob(f"{step}{_DRAFT}*"):  # may fill the disk
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -360,6 +368,11 @@ def _pass_over_orbax(failure: threading.ExceptHookArgs) -> None:
     """Prints a thread's error, but for Orbax's threads, whose errors Orbax raises again."""
     if not type(failure.thread).__module__.startswith("orbax"):
         threading.__excepthook__(failure)
+
+
+def _is_step(name: str) -> bool:
+    """Whether it is the name of a step: 7, but not 007 nor a number in other digits."""
+    return name.isdecimal() and name == str(int(name))
 
 
 def _describe(leaf: Any) -> str:

@@ -424,3 +424,28 @@ def test_relative_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_steps("run", {1: None})
     assert (tmp_path / "run" / "1").is_dir()
+
+
+def test_an_old_step_that_someone_has_removed_is_not_missed(tmp_path):
+    with Checkpoints(tmp_path, keep_latest=2, keep_best=0) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, {"x": np.float32([step])}, {}, None)
+            if step == 2:
+                checkpoints.restore("latest", None)  # it is written by now
+                shutil.rmtree(tmp_path / "1")
+    assert {path.name for path in tmp_path.iterdir()} == {"2", "3"}
+
+
+def test_what_is_no_step_is_passed_over(tmp_path):
+    (tmp_path / "note.tmp").write_text("a file")
+    (tmp_path / "007").mkdir()
+    assert save_steps(tmp_path, {1: None}) == [1]
+    assert {path.name for path in tmp_path.iterdir()} == {"note.tmp", "007", "1"}
+
+
+def test_a_step_that_the_run_has_removed_meanwhile_is_said_to_be_gone(tmp_path):
+    save_steps(tmp_path, {1: None})
+    with Checkpoints.open_to_read(tmp_path) as checkpoints:
+        shutil.rmtree(tmp_path / "1")
+        with pytest.raises(UserError, match=f"^{tmp_path / '1'} is gone: the run"):
+            checkpoints.restore("latest", None)
