@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from crnn_jax.data.corpora import NUM_CLASSES
+from crnn_jax.data.corpora import DIGITS, NUM_CLASSES
 from crnn_jax.data.feed import FEEDS
 from crnn_jax.errors import UserError
 from crnn_jax.initial import PARTS
@@ -260,6 +260,11 @@ def _check_answer(config: ConfigDict) -> None:
         expected = " or ".join(fitting)
         raise UserError(
             f"--config.model.head={head} cannot answer the task {name}: expected {expected}"
+        )
+    if task.written and config.data.corpus not in DIGITS:
+        raise UserError(
+            f"--config.data.corpus={config.data.corpus} shows letters, but the task {name} is "
+            f"about digits: expected {' or '.join(DIGITS)}"
         )
     if (config.model.decoder > 0) != (head == "decoder"):
         raise UserError(

@@ -173,6 +173,18 @@ def test_the_head_must_be_able_to_answer(tiny_config, task, head, expected):
         check_fields(tiny_config)
 
 
+@pytest.mark.parametrize("experiment", ["captions", "addition3"])
+@pytest.mark.parametrize("corpus", ["emnist/letters", "emnist/letters-a-j"])
+def test_what_is_written_about_digits_is_not_asked_of_letters(load_config, experiment, corpus):
+    config = load_config(experiment)
+    check_fields(config)
+    config.data.corpus = corpus
+    with pytest.raises(
+        UserError, match=f"^--config.data.corpus={corpus} shows letters, .* mnist or"
+    ):
+        check_fields(config)
+
+
 def test_convolutions_must_leave_something_of_a_frame(tiny_config):
     tiny_config.model.convs = ((4, 15, True), (4, 7, True))  # 28 - 14 = 14, 7, 1, 0
     with pytest.raises(UserError, match=r"^--config\.model\.convs=.* leaves nothing of a frame"):

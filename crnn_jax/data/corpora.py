@@ -14,6 +14,8 @@ from crnn_jax.user_path import user_path
 __all__ = ["Corpus", "Split", "load_corpus"]
 
 NUM_CLASSES = {"mnist": 10, "optdigits": 10, "emnist/letters": 26, "emnist/letters-a-j": 10}
+DIGITS = ("mnist", "optdigits")
+"""Corpora whose labels are what the glyphs stand for."""
 
 
 def glyph_name(corpus: str, label: int) -> str:
