@@ -40,7 +40,7 @@ def check_config(workdir: Path, config: ConfigDict) -> None:
     """Sees that a folder holds a run of this config, or can be made to; writes nothing.
 
     Raises:
-      UserError: the folder cannot be written, or holds a run of another config.
+      UserError: the folder cannot be written, or holds a run of another or an unknown config.
     """
     try:
         nearest = next(path for path in (workdir, *workdir.absolute().parents) if path.exists())
@@ -48,10 +48,16 @@ def check_config(workdir: Path, config: ConfigDict) -> None:
             raise NotADirectoryError(f"{nearest} is no folder")
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise PermissionError(f"no permission to write in {nearest}")
-        holds_a_run = (workdir / "config.json").exists()
+        has_config = (workdir / "config.json").exists()
+        has_checkpoints = any((workdir / "checkpoints").glob("*"))
     except OSError as error:
         raise _unwritable(workdir, error) from error
-    if not holds_a_run:
+    if not has_config and has_checkpoints:
+        raise UserError(
+            f"--workdir={workdir} has checkpoints but no config.json, which says what they are of: "
+            "put it back, or name another folder"
+        )
+    if not has_config:
         return
     stored = _read_json(workdir / "config.json")
     if different := differences(stored, config):
@@ -115,9 +121,13 @@ def locked(workdir: Path) -> Iterator[None]:
             ) from None
         except OSError as error:  # some file systems of several machines have no locks
             print(f"warning: {workdir} cannot be locked ({error.strerror})", file=sys.stderr)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()} since {time.ctime()}\n")
-        file.flush()
+        try:
+            file.truncate(0)
+            # Unbuffered: what cannot be written would come up again when the file is closed.
+            writer = f"process {os.getpid()} on {platform.node()} since {time.ctime()}\n"
+            os.write(file.fileno(), writer.encode())
+        except OSError as error:
+            raise _unwritable(workdir, error) from error
         yield
         file.truncate(0)
 
@@ -203,7 +213,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _damaged(path: Path, reason: str) -> str:
-    return f"{path} is damaged ({reason}): name another folder, or delete this one"
+    return f"{path} is damaged ({reason}): name another folder, or delete all of {path.parent}"
 
 
 def _git_revision() -> str:

@@ -102,6 +102,28 @@ def test_what_cannot_be_made_after_all_is_one_line(tmp_path, tiny_config, optdig
         workdir.claim(tmp_path / "file" / "run", tiny_config, optdigits)
 
 
+def test_a_disk_that_is_full_at_the_lock_is_one_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with (
+        pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"),
+        workdir.locked(tmp_path),
+    ):
+        pass
+
+
+def test_checkpoints_of_an_unknown_config_are_not_gone_on_with(tmp_path, tiny_config, optdigits):
+    workdir.claim(tmp_path, tiny_config, optdigits)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.json").unlink()
+    workdir.check_config(tmp_path, tiny_config)  # nothing was trained
+    (tmp_path / "checkpoints" / "4").mkdir()
+    with pytest.raises(UserError, match=r"has checkpoints but no config\.json, .*: put it back"):
+        workdir.check_config(tmp_path, tiny_config)
+
+
 def test_a_full_disk_leaves_no_half_file(tmp_path, tiny_config, optdigits, monkeypatch):
     write = Path.write_bytes
 
