@@ -45,6 +45,11 @@ class Reader:
         Raises:
           UserError: a picture cannot be used, or there are not as many as the network takes.
         """
+        if isinstance(pictures, str | os.PathLike) or getattr(pictures, "ndim", 3) == 2:
+            raise UserError(
+                "one picture is given, where a list is expected: put it into [ ], as in "
+                '["three.png"]'
+            )
         files = [x if isinstance(x, np.ndarray) else Path(x) for x in pictures]
         frames_FxHxW = frames_of(files, split=split)
         self._check_count(len(frames_FxHxW))

@@ -1,6 +1,7 @@
 """Reading pictures: what the network answers about their frames, in words and for JSON."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -55,6 +56,17 @@ def assert_refused(reader, pictures, message):
     with pytest.raises(UserError, match=message) as error:
         reader(pictures)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "one",
+    ["three.png", Path("three.png"), np.zeros((28, 28), np.uint8)],
+    ids=["str", "Path", "2-D"],
+)
+def test_one_picture_alone_is_refused_with_what_to_write(make_reader, one):
+    assert_refused(
+        make_reader("sum", "last"), one, r'^one picture is given, .* as in \["three.png"\]'
+    )
 
 
 def test_a_sum_is_answered_as_the_network_does(make_reader, images):
