@@ -53,7 +53,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     check_division(config, parallel.device_count(), jax.default_backend())
     with ExitStack() as stack:
         corpus = _training_corpus(workdir, config)
-        if processes.on_main(lambda: _enter(workdir, config, corpus, stack)):
+        if processes.on_main(lambda: _enter(workdir, config, corpus, profile, stack)):
             _print_network(config, corpus)
             _print_results(_train(workdir, config, corpus, profile=profile), config)
 
@@ -78,7 +78,9 @@ def _training_corpus(workdir: Path, config: ConfigDict) -> Corpus:
     return corpus
 
 
-def _enter(workdir: Path, config: ConfigDict, corpus: Corpus, stack: ExitStack) -> bool:
+def _enter(
+    workdir: Path, config: ConfigDict, corpus: Corpus, profile: bool, stack: ExitStack
+) -> bool:
     """Makes the folder this run's own until `stack` ends; of a complete run, prints the results.
 
     Returns:
@@ -88,7 +90,11 @@ def _enter(workdir: Path, config: ConfigDict, corpus: Corpus, stack: ExitStack) 
     results = folder.read_results(workdir)
     if results is not None:
         _say(f"the run in {workdir} is complete")
+        if profile:
+            _say("--profile traces training, and nothing is left to train: name another --workdir")
         try:
+            if [row["length"] for row in results["lengths"]] != [*config.eval.lengths]:
+                _say("it was tested at other eval.lengths: add --mode=evaluate to test at these")
             _print_results(results, config)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(

@@ -195,6 +195,10 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
     with ExitStack() as stack:
         checkpoints, state, clock = _restore_or_start(trainer, workdir / "checkpoints", stack)
         step = int(state.step)
+        # The third dispatch, or the last of fewer: by then nothing is compiled any more.
+        dispatch_steps = config.train.steps_per_dispatch
+        profiled = min(step + 2 * dispatch_steps, config.train.steps - dispatch_steps)
+        profile = profile and processes.is_main()
         state = parallel.replicate(state)
         sources = trainer.feed.sources(step)
         source = next(sources)
@@ -204,13 +208,13 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
         processes.wait_for_others()  # some may still compile
         clock.start()
         while step < config.train.steps:
-            if profile and step == _profiled_step(config):
+            if profile and step == profiled:
                 jax.profiler.start_trace(str(workdir / "profile"))
             state, metrics = dispatch(state, parallel.inputs(stop.signal is not None), source)
-            if profile and step == _profiled_step(config):
+            if profile and step == profiled:
                 jax.block_until_ready(metrics)
                 jax.profiler.stop_trace()
-            step += config.train.steps_per_dispatch
+            step += dispatch_steps
             source = next(sources)
             stopping = loop.read(step, metrics)
             if processes.count() == 1:  # need not hear of it from the devices
@@ -266,12 +270,6 @@ def _restore_or_start(
 
     clock = Clock.from_state(processes.on_main(read))
     return checkpoints, processes.from_main(state), clock
-
-
-def _profiled_step(config: ConfigDict) -> int:
-    """The third dispatch, or the last of fewer: by then nothing is compiled any more."""
-    dispatch = config.train.steps_per_dispatch
-    return min(2 * dispatch, config.train.steps - dispatch)
 
 
 class _Loop:

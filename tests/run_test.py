@@ -76,6 +76,25 @@ def test_a_complete_run_prints_its_results_again_and_changes_nothing(workdir, co
         assert part in captured.out
 
 
+def test_a_complete_run_says_what_it_leaves_undone(workdir, config, capsys):
+    config.eval.lengths = (1, 3)
+    run.train(workdir, config, profile=True)
+    _, profile, lengths = capsys.readouterr().err.splitlines()
+    assert profile.startswith("--profile traces training, and nothing is left to train")
+    assert lengths == "it was tested at other eval.lengths: add --mode=evaluate to test at these"
+
+
+def test_a_run_that_goes_on_can_be_traced(config, tmp_path):
+    config.train.steps = 12
+    config.checkpoint.every = 8
+    run.train(tmp_path, config, profile=False)
+    (tmp_path / "results.json").unlink()
+    shutil.rmtree(tmp_path / "checkpoints" / "12")
+    assert not (tmp_path / "profile").exists()
+    run.train(tmp_path, config, profile=True)
+    assert [*(tmp_path / "profile").rglob("*.xplane.pb")]
+
+
 def test_results_that_cannot_be_written_are_one_line(workdir, config, capsys, monkeypatch):
     def no_space(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
