@@ -120,7 +120,7 @@ def _rates(rates: dict) -> list[str]:
 
 def _first_steps(measured: dict) -> list[str]:
     lines = [
-        "## From process start to the first finished step, batch 64",
+        "## From process start to the end of the first ten steps, batch 64",
         "",
         "Seconds; corpus in memory-mapped files; compilation caches empty, then filled.",
         "",

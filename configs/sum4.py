@@ -42,7 +42,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
 
 def relu(c: ConfigDict) -> None:
-    """The same with relu: stable by he_normal kernels and a limit on the gradient's norm."""
+    """The same with relu, and a limit on the gradient's norm."""
     c.model.activation = "relu"
     c.train.clip_norm = 1.0
 

@@ -74,7 +74,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.eval.seed = 1  # of the draw of validation and test sequences
 
     c.checkpoint = ConfigDict()
-    c.checkpoint.every = 1875  # steps; a multiple of eval.every saves without evaluating
+    c.checkpoint.every = 1875  # steps; where eval.every does not fall too, without a score
     c.checkpoint.keep_latest = 2
     c.checkpoint.keep_best = 1  # by rmse on the validation images, or by exact where there is none
 

@@ -65,7 +65,9 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
 
     Raises:
       UserError: a wrong address or number, or no cluster that is known.
-      SystemExit: status 2, after one line, where they have not met in `SECONDS_TO_MEET`.
+
+    Where they have not met in `SECONDS_TO_MEET`, the process ends at once with status 2, after one
+    line.
     """
     given = {
         "--coordinator": coordinator,

@@ -41,7 +41,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
       profile: whether to write a trace of a few steps to `workdir`/profile.
 
     Raises:
-      UserError: the config, the corpus or the folder cannot be used; the folder is as it was.
+      UserError: the config, the corpus or the folder cannot be used; what was saved stays.
       SystemExit: status 1 where the loss is not finite, or the folder can be written no more; 128 +
         the signal's number where one came. What was saved before stays.
     """

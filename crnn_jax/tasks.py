@@ -61,6 +61,8 @@ class Running(Task):
     Attributes:
       first: the number before any frame.
       combine: the next number, from the one so far and a frame's label; of NumPy and JAX arrays.
+        Linear in each of the two (`mean`), and such that from the next number and the label either
+        one number before follows or any (the head `marginal`): not the larger of the two.
       measures: see `Task`.
     """
 

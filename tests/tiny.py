@@ -16,7 +16,7 @@ def config_text(*changes: str, variants: str = "") -> str:
 
     Args:
       changes: statements about the config `c`.
-      variants: further arguments of `crnn_jax.config.variant`.
+      variants: further arguments of `crnn_jax.variants.variant`.
     """
     lines = "\n".join(f"    {change}" for change in changes)
     return f"""

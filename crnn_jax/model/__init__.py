@@ -1,1 +1,1 @@
-"""The network: convolution, frame encoder, GRU, heads, and all of it together."""
+"""The network: convolution, frame encoder, GRU, heads, decoder, and all of it together."""
