@@ -112,7 +112,7 @@ def rates(
 
 
 def first_steps(systems: list[str], repeats: int, folder: Path) -> dict:
-    """Seconds from process start to the end of the first ten steps, with an empty and a filled cache."""
+    """Seconds from process start to the end of ten steps, with an empty and a filled cache."""
     found: dict = {system: {"cold": [], "warm": []} for system in systems}
     for _ in range(repeats):
         for system in systems:
