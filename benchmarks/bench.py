@@ -204,18 +204,22 @@ def main(argv: Sequence[str]) -> None:
             ratio = statistics.median(ours / theirs for ours, theirs in pairs)
             print(f"{ratio:.1f} times as fast as plain Flax, training at a batch of 64")
             return
-        measured = {
-            "machine": report.machine(corpus.identity),
-            "rates": [
-                rates(list(SYSTEMS), batch, options.repeats, folder, cache)
-                for batch in options.batches
+        systems = list(SYSTEMS)
+        parts = {
+            "machine": lambda: report.machine(corpus.identity),
+            "rates": lambda: [
+                rates(systems, batch, options.repeats, folder, cache) for batch in options.batches
             ],
-            "first_steps": first_steps(list(SYSTEMS), options.starts, folder),
-            "learned": learned(list(SYSTEMS), folder),
-            "growth": grown(folder),
-            "quick": quick_runs(options.starts),
+            "first_steps": lambda: first_steps(systems, options.starts, folder),
+            "growth": lambda: grown(folder),
+            "quick": lambda: quick_runs(options.starts),
+            "learned": lambda: learned(systems, folder),
         }
-    (ROOT / "benchmarks" / "results.json").write_text(json.dumps(measured, indent=1) + "\n")
+        measured = {}
+        for part, measure in parts.items():
+            measured[part] = measure()
+            text = json.dumps(measured, indent=1) + "\n"  # of what is there, should the next fail
+            (ROOT / "benchmarks" / "results.json").write_text(text)
     report.write(measured, ROOT / "benchmarks")
 
 

@@ -122,7 +122,7 @@ def _first_steps(measured: dict) -> list[str]:
     lines = [
         "## From process start to the end of the first ten steps, batch 64",
         "",
-        "Seconds; corpus in memory-mapped files; compilation caches empty, then filled.",
+        "Seconds; corpus in .npy files; compilation caches empty, then filled.",
         "",
         "| system | cold | warm |",
         "|---|---|---|",
@@ -153,7 +153,8 @@ def _quick(measured: dict) -> list[str]:
 def _learned(measured: dict) -> list[str]:
     lines = [
         "The network of 2016 in each system, batches of 64, once each: all start from the same "
-        "weights and draw afresh, so the sequences needed are partly chance. Seconds from process "
+        "weights and draw afresh, crnn_jax each length equally often and the others at random, so "
+        "the sequences needed are partly chance. Seconds from process "
         f"start until about {TESTED:,} test sequences are answered with that RMSE, caches empty; "
         f"tested about every {BETWEEN_TESTS:,} sequences, the tests' own seconds left out.",
         "",

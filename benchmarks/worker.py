@@ -15,6 +15,7 @@ it answers with a line `=> ` and JSON:
 
 import importlib
 import json
+import math
 import resource
 import sys
 import time
@@ -92,7 +93,7 @@ def learned(system: object, test: Corpus, batch: int) -> dict[str, float]:
     drawn = test.draw(np.random.default_rng(1), TESTED // batch * batch)
     stretch = least_steps(batch) * round(BETWEEN_TESTS / batch / least_steps(batch))
     trained, seconds, rmse = 0, 0.0, np.inf
-    while rmse > AIM and trained < MOST_TRAINED:
+    while not rmse <= AIM and trained < MOST_TRAINED:  # it may be NaN
         system.train(stretch)
         trained += stretch * batch
         start = time.perf_counter()
@@ -113,9 +114,10 @@ def test_rmse(system: object, test: Corpus, drawn: tuple[np.ndarray, ...], batch
 
 def rate(work: Callable[[int], None], batch: int) -> float:
     """Sequences/s of steps that together take about `STRETCH` seconds, after some to warm up."""
+    work(least_steps(batch))
     start = time.perf_counter()
     work(least_steps(batch))
-    steps = least_steps(batch) * max(1, round(STRETCH / (time.perf_counter() - start)))
+    steps = least_steps(batch) * math.ceil(STRETCH / (time.perf_counter() - start))
     start = time.perf_counter()
     work(steps)
     return steps * batch / (time.perf_counter() - start)

@@ -32,7 +32,7 @@ class System:
         self.corpus, self.batch, self.rng = corpus, batch, np.random.default_rng(0)
         self.network = Network()
         self.params = _params(weights)
-        optimizer = optax.rmsprop(LEARNING_RATE, decay=DECAY)
+        optimizer = optax.rmsprop(LEARNING_RATE, decay=DECAY, eps_in_sqrt=False)
         self.opt_state = optimizer.init(self.params)
         self.images = jnp.asarray(corpus.images)
         self.steps_made = 0
