@@ -82,6 +82,7 @@ def test_a_cpu_encodes_frames_in_chunks_as_all_at_once(frames, chunks, monkeypat
         return features, pull(jnp.ones_like(features))
 
     text = str(jax.make_jaxpr(lambda params: encoder.apply(params, images))(params))
+    assert ("scan[" in text) == (chunks > 0)
     assert text.count(f"length={chunks}\n") == (chunks > 0)
     found = jax.jit(run)(params)
     monkeypatch.setattr(encoder_module, "FRAMES_AT_ONCE", frames)

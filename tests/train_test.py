@@ -11,8 +11,6 @@ import pytest
 
 from crnn_jax import parallel
 from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.data.draw import Draw
-from crnn_jax.data.feed import Plan
 from crnn_jax.train import Diverged, Trainer, train
 
 
@@ -105,11 +103,12 @@ def test_compiles_once(config, optdigits):
     traces = []
     update = trainer._update
     trainer._update = lambda *args: traces.append(1) or update(*args)
-    for _ in range(4):
-        state, _ = trainer.dispatch(state, parallel.inputs(), next(sources))
+    state, _ = trainer.dispatch(state, parallel.inputs(), next(sources))
     # lax.scan itself may trace its body more than once, but only during the one compilation.
     at_first = len(traces)
-    state, _ = trainer.dispatch(state, parallel.inputs(), next(sources))
+    assert at_first > 0
+    for _ in range(4):
+        state, _ = trainer.dispatch(state, parallel.inputs(), next(sources))
     assert len(traces) == at_first
 
 
@@ -190,14 +189,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
         step, state, _ = checkpoints.restore("latest", like=None)
     assert step == 20
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
-
-
-def test_plan_gives_every_sequence_to_one_micro_batch():
-    plan = Plan(batch_size=48, devices=3, micro_batch_size=8, steps_per_dispatch=1)
-    draw = Draw(0, 1, 4, 10)
-    firsts = [plan.first_sequence(d, a) for d in range(3) for a in range(plan.micro_batches)]
-    covered = [first + i for first in firsts for i in range(len(draw.lengths(8)))]
-    assert sorted(covered) == list(range(48))
 
 
 def test_training_on_labels_does_not_look_at_images(config, optdigits):
