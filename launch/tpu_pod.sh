@@ -40,4 +40,4 @@ run "${tpu_vm[@]}" scp "$archive" "$tpu:crnn_jax.tar.gz" --zone="$zone" --worker
 printf -v train '%q ' .venv/bin/python -m crnn_jax.main --distributed "$@"
 run "${tpu_vm[@]}" ssh "$tpu" --zone="$zone" --worker=all --command="\
 mkdir -p crnn_jax && cd crnn_jax && tar -xzf ../crnn_jax.tar.gz && \
-python3 -m venv .venv && .venv/bin/pip install --quiet --editable .[tpu] && $train"
+python3 -m venv .venv && .venv/bin/pip install --quiet --constraint constraints.txt --editable .[tpu] && $train"

@@ -322,7 +322,7 @@ def test_tpu_pod_copies_the_project_and_trains_on_every_host(launch, stub, tmp_p
     done = launch("tpu_pod.sh", "my-tpu", "my-zone", "--config=a b.py")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "pip install --quiet --editable .[tpu]",
+        "pip install --quiet --constraint constraints.txt --editable .[tpu]",
         "<-m><crnn_jax.main><--distributed><--config=a b.py>",
     ]
     copied = {path.name for path in (home / "crnn_jax").iterdir()}
