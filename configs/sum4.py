@@ -4,7 +4,9 @@ python -m crnn_jax.main --config=configs/sum4.py
 python -m crnn_jax.main --config=configs/sum4.py:relu   # what diverged in 2016
 python -m crnn_jax.main --config=configs/sum4.py:best   # the network of sum8
 
-Published: mean squared error .61 after 20 epochs.
+Published: mean squared error .61 after 20 epochs. Network, dropout, optimizer and epochs are as
+published; the learning rate falls, because with a constant one the error swings from epoch to
+epoch.
 """
 
 from ml_collections import ConfigDict
@@ -32,7 +34,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.train.steps_per_dispatch = 25
     c.train.optimizer = "rmsprop"
     c.train.learning_rate = 1e-3
-    c.train.schedule = "constant"
+    c.train.schedule = "one_cycle"
     c.train.weight_decay = 0.0
     c.train.clip_norm = 0.0
 
