@@ -1,8 +1,6 @@
 """Using a trained network on people's own pictures."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,10 +11,8 @@ from crnn_jax.data.corpora import glyph_name
 from crnn_jax.errors import UserError
 from crnn_jax.model.decoder import Text
 from crnn_jax.model.heads import Posterior
-from crnn_jax.pictures import frames_of
+from crnn_jax.pictures import Picture, frames_of
 from crnn_jax.restored import Restored
-
-Picture = str | os.PathLike[str] | np.ndarray
 
 
 class Reader:
@@ -45,13 +41,7 @@ class Reader:
         Raises:
           UserError: a picture cannot be used, or there are not as many as the network takes.
         """
-        if isinstance(pictures, str | os.PathLike) or getattr(pictures, "ndim", 3) == 2:
-            raise UserError(
-                "one picture is given, where a list is expected: put it into [ ], as in "
-                '["three.png"]'
-            )
-        files = [x if isinstance(x, np.ndarray) else Path(x) for x in pictures]
-        frames_FxHxW = frames_of(files, split=split)
+        frames_FxHxW = frames_of(pictures, split=split)
         self._check_count(len(frames_FxHxW))
         frames = jnp.asarray(frames_FxHxW)[:, None, ..., None]
         starts = (jnp.arange(len(frames)) == 0)[:, None]

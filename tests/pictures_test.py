@@ -549,7 +549,7 @@ def test_how_many_pictures():
         pictures.frames_of([])
     with pytest.raises(UserError, match="2 pictures to split, expected one"):
         pictures.frames_of([INK, INK], split=True)
-    with pytest.raises(UserError, match=r"^a\.png: one path, expected a list"):
+    with pytest.raises(UserError, match=r"^one picture is given, where a list is expected"):
         pictures.frames_of("a.png")
     with pytest.raises(UserError, match="no glyph to split off"):
         pictures.split_row(np.zeros((28, 28), np.float32))

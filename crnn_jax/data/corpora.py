@@ -20,7 +20,7 @@ DIGITS = ("mnist", "optdigits")
 
 def glyph_name(corpus: str, label: int) -> str:
     """What people call a glyph of a corpus: a digit, or a letter."""
-    return "abcdefghijklmnopqrstuvwxyz"[label] if corpus.startswith("emnist") else str(label)
+    return str(label) if corpus in DIGITS else "abcdefghijklmnopqrstuvwxyz"[label]
 
 
 @dataclasses.dataclass(frozen=True)

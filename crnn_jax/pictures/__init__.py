@@ -4,6 +4,7 @@ A picture is read (`grey.py`), its ink separated from the paper (`ink.py`), and 
 cut out, scaled and placed (`glyphs.py`).
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,11 +78,13 @@ def frames_of(pictures: Sequence[Picture], *, split: bool = False) -> np.ndarray
       uint8 (F, 28, 28), in the order of the pictures, or of the glyphs from left to right.
 
     Raises:
-      UserError: there is no picture, or more than one to split, or one cannot be read or has no
-        ink; the line names the file, or counts pictures from 1.
+      UserError: a picture stands for a list, there is none, or more than one to split, or one
+        cannot be read or has no ink; the line names the file, or counts pictures from 1.
     """
-    if isinstance(pictures, str | Path):
-        raise UserError(f"{pictures}: one path, expected a list of pictures; put it into [ ]")
+    if isinstance(pictures, str | os.PathLike) or getattr(pictures, "ndim", 3) == 2:
+        raise UserError(
+            'one picture is given, where a list is expected: put it into [ ], as in ["three.png"]'
+        )
     if len(pictures) == 0:
         raise UserError("found 0 pictures, expected at least one; name a picture or a folder")
     if not split:
@@ -146,4 +149,4 @@ def read_picture(picture: Picture, *, name: str = "picture") -> np.ndarray:
 
 
 def _name(picture: Picture, name: str) -> str:
-    return name if isinstance(picture, np.ndarray) else str(picture)
+    return name if isinstance(picture, np.ndarray) else os.fspath(picture)

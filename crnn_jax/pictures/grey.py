@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from crnn_jax.errors import UserError
 
-Picture = str | Path | np.ndarray
+Picture = str | os.PathLike | np.ndarray
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # reading none runs a program
 _LARGEST_PIXELS = 50_000_000
