@@ -1,6 +1,5 @@
 import errno
 import hashlib
-import http.server
 import re
 import socket
 import threading
@@ -11,6 +10,7 @@ import pytest
 from crnn_jax.data import download as download_module
 from crnn_jax.data.download import DownloadError, check_sha256, download, download_file
 from crnn_jax.errors import UserError
+from tests.files import served
 
 
 @pytest.fixture(autouse=True)
@@ -21,18 +21,8 @@ def _no_proxy(monkeypatch):
 @pytest.fixture
 def server(tmp_path):
     """Serves `tmp_path`; the value is its address."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=tmp_path)
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_port}/"
-        httpd.shutdown()
+    with served(tmp_path) as address:
+        yield address
 
 
 @pytest.fixture

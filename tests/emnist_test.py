@@ -1,7 +1,5 @@
 import gzip
 import hashlib
-import http.server
-import threading
 import zipfile
 
 import numpy as np
@@ -13,6 +11,7 @@ from crnn_jax.data.corpora import load_corpus
 from crnn_jax.data.download import DownloadError
 from crnn_jax.data.emnist import FILES, check_folder, read_files
 from crnn_jax.errors import UserError
+from tests.files import idx_bytes, served
 
 RNG = np.random.default_rng(0)
 PIXELS = {"train": RNG.integers(0, 256, (60, 28, 28), np.uint8)}  # as stored, column by column
@@ -23,8 +22,7 @@ NUMBERS = {"training_images": 60, "test_images": 26}
 
 
 def idx(array):
-    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    return gzip.compress(header + array.tobytes(), mtime=0)
+    return gzip.compress(idx_bytes(array), mtime=0)
 
 
 def write_loose(folder, **changed):
@@ -225,19 +223,10 @@ def test_nothing_stands_in(tmp_path, monkeypatch, corpus, fallback):
 def server(zipped, monkeypatch):
     """Serves the zip file in NIST's place; the value is its folder."""
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=zipped)
-
-        def log_message(self, *args):
-            pass
-
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        monkeypatch.setattr(emnist, "URL", f"http://127.0.0.1:{httpd.server_port}/gzip.zip")
-        threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
+    with served(zipped) as address:
+        monkeypatch.setattr(emnist, "URL", f"{address}gzip.zip")
         yield zipped
-        httpd.shutdown()
 
 
 def test_downloaded(tmp_path, server, loose):

@@ -13,6 +13,7 @@ from PIL import Image
 from crnn_jax import filters
 from crnn_jax.errors import UserError
 from crnn_jax.filters import apply_filters, edge_maps, main
+from tests.files import content
 
 TABLE = [
     [1, 4, 7, 4, 1],
@@ -258,10 +259,6 @@ def photo():
     pixels = np.random.default_rng(1).integers(0, 256, (20, 24, 3)).astype(np.uint8)
     pixels[:, :8] = 255
     return pixels
-
-
-def content(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def assert_holds(path, expected):

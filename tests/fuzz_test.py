@@ -24,6 +24,7 @@ from crnn_jax.data.idx import read_idx, read_pair
 from crnn_jax.errors import UserError
 from crnn_jax.model import crnn
 from crnn_jax.pictures import frames_of
+from tests.files import idx_bytes, png_bytes
 
 
 def repeatable(examples):
@@ -341,27 +342,15 @@ def test_pixels_at_random_become_a_frame_or_are_refused(data):
             assert_one_clear_line(error, "picture 1")
 
 
-def png(width, height):
-    def chunk(kind, content):
-        check = struct.pack(">I", zlib.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + check
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0"))
-
-
-def idx(shape, content=b""):
-    return bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes() + content
-
-
+NOTHING = np.zeros(0)
 HUGE = {
-    "images": gzip.compress(idx((2**31, 28, 28))),
-    "within the limit": gzip.compress(idx((160_000, 28, 28))),
-    "overflow": gzip.compress(idx((2**32 - 1,) * 3)),
-    "bomb": gzip.compress(idx((1, 28, 28), bytes(2**25))),
-    "bombs": gzip.compress(idx((1, 28, 28))) + gzip.compress(bytes(2**24)) * 4,
-    "PNG": png(50_000, 50_000),
-    "PNG below Pillow's limit": png(10_000, 10_000),
+    "images": gzip.compress(idx_bytes(NOTHING, (2**31, 28, 28))),
+    "within the limit": gzip.compress(idx_bytes(NOTHING, (160_000, 28, 28))),
+    "overflow": gzip.compress(idx_bytes(NOTHING, (2**32 - 1,) * 3)),
+    "bomb": gzip.compress(idx_bytes(np.zeros(2**25), (1, 28, 28))),
+    "bombs": gzip.compress(idx_bytes(NOTHING, (1, 28, 28))) + gzip.compress(bytes(2**24)) * 4,
+    "PNG": png_bytes(50_000, 50_000),
+    "PNG below Pillow's limit": png_bytes(10_000, 10_000),
     "BMP": b"BM" + struct.pack("<IIIIiiHHIIIIII", 54, 0, 54, 40, 50_000, 50_000, 1, 24, *[0] * 6),
     "GIF": b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0, 0, 0) + b";",
     "GIF frame": b"GIF89a"

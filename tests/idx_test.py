@@ -7,13 +7,7 @@ import pytest
 
 from crnn_jax.data.idx import read_idx, read_pair
 from crnn_jax.errors import UserError
-
-
-def idx_bytes(array, shape=None):
-    """The content of an IDX file; `shape` is what its header claims."""
-    shape = array.shape if shape is None else shape
-    return bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes() + array.tobytes()
-
+from tests.files import idx_bytes
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 WHOLE = gzip.compress(idx_bytes(IMAGES))

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from crnn_jax import config_file, main, run, workdir
 from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.data import mnist
 from crnn_jax.model import crnn
+from tests.files import content, idx_bytes
 from tests.tiny import config_text
 
 TINY = config_text()
@@ -57,15 +57,6 @@ def a_run(here, optdigits):
     state = {"step": np.zeros((), np.int32), "params": params}
     with Checkpoints(here / "run" / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
         checkpoints.save(4, state, notes, None)
-
-
-def content(folder):
-    """Every file and folder under a folder; Python's own cache aside."""
-    return {
-        path: path.read_bytes() if path.is_file() else None
-        for path in folder.rglob("*")
-        if "__pycache__" not in str(path)
-    }
 
 
 def assert_refused(arguments, words, capsys):
@@ -300,11 +291,8 @@ def test_a_damaged_workdir_is_one_line_and_stays_as_it_is(here, capsys):
     assert content(here) == before
 
 
-def idx(array, magic=None):
-    """A gzipped IDX file of unsigned bytes."""
-    header = bytes([0, 0, 8, array.ndim]) if magic is None else magic
-    sizes = struct.pack(f">{array.ndim}I", *array.shape)
-    return gzip.compress(header + sizes + array.astype(np.uint8).tobytes())
+def idx(array):
+    return gzip.compress(idx_bytes(array))
 
 
 def mnist_files(folder):
@@ -322,7 +310,7 @@ DAMAGE = {
     "cut off": (IMAGES, idx(np.ones((6, 28, 28)))[:-9], ["not a whole gzip file"]),
     "wrong magic": (
         LABELS,
-        idx(np.ones(3), magic=bytes([0, 0, 9, 1])),
+        gzip.compress(bytes([0, 0, 9, 1]) + idx_bytes(np.ones(3))[4:]),
         ["starts with 0x00000901", "0x00000801"],
     ),
     "images for labels": (LABELS, idx(np.ones((3, 28, 28))), ["0x00000803"]),

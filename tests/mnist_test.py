@@ -9,11 +9,11 @@ from crnn_jax.data import mnist
 from crnn_jax.data.download import DownloadError
 from crnn_jax.data.idx import read_idx
 from crnn_jax.errors import UserError
+from tests.files import idx_bytes
 
 
 def write_idx(path, array):
-    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0))
+    path.write_bytes(gzip.compress(idx_bytes(array), mtime=0))
 
 
 def write_pair(folder, prefix, *, label=9):

@@ -1,7 +1,5 @@
 import io
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from crnn_jax import pictures
 from crnn_jax.data.idx import read_idx
 from crnn_jax.data.optdigits import read_splits
 from crnn_jax.errors import UserError
+from tests.files import png_bytes
 
 # Strokes of glyphs, as polygonal lines in a box of 100×100: none is like itself turned.
 FOUR = [[(70, 95), (70, 5), (15, 65), (85, 65)]]
@@ -441,17 +440,6 @@ def test_neighbours_that_lie_over_one_another_a_little_stay_apart():
     assert left.shape == (40, 45)
 
 
-def png_of(width, height):
-    """A PNG file's beginning: its header promises pixels that are not there."""
-
-    def chunk(kind, content):
-        checked = kind + content
-        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0"))
-
-
 def file_of(form, array=INK):
     file = io.BytesIO()
     Image.fromarray(array).save(file, form)
@@ -469,10 +457,10 @@ FILES = {
     "cut JPEG": (file_of("JPEG")[:-200], "cannot be read .*truncated"),
     "cut GIF": (file_of("GIF")[:-200], "cannot be read"),
     "damaged PNG": (file_of("PNG").replace(b"IDAT", b"IDAX"), "cannot be read"),
-    "50 million": (png_of(7072, 7071), "7,072 × 7,071 pixels, expected at most 50,000,000"),
-    "100 million": (png_of(10_000, 10_000), "10,000 × 10,000 pixels, expected"),
+    "50 million": (png_bytes(7072, 7071), "7,072 × 7,071 pixels, expected at most 50,000,000"),
+    "100 million": (png_bytes(10_000, 10_000), "10,000 × 10,000 pixels, expected"),
     "bomb": (
-        png_of(60_000, 60_000),
+        png_bytes(60_000, 60_000),
         "cannot be read .*3600000000 pixels.* at most 50,000,000 .*; shrink it",
     ),
     "no ink": (file_of("PNG", np.full((50, 50), 200, np.uint8)), "no ink"),

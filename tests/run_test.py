@@ -14,6 +14,7 @@ from crnn_jax.checkpoint import Checkpoints
 from crnn_jax.config_file import load_config
 from crnn_jax.errors import UserError
 from crnn_jax.train import Diverged
+from tests.files import content
 from tests.tiny import config_text
 
 
@@ -45,11 +46,6 @@ def complete(tmp_path_factory, complete_config):
 def workdir(complete, tmp_path):
     """A copy of a complete run's folder."""
     return shutil.copytree(complete, tmp_path / "run")
-
-
-def content(folder):
-    """Every file under a folder and its bytes."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def scores(results):

@@ -12,11 +12,7 @@ import pytest
 
 from crnn_jax import workdir
 from crnn_jax.errors import UserError
-
-
-def content(folder):
-    """Every file under a folder and its bytes."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+from tests.files import content
 
 
 def test_a_new_folder_is_claimed_and_stays_the_runs_own(tmp_path, tiny_config, optdigits):

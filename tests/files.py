@@ -1,0 +1,55 @@
+"""Files that tests write, serve, and compare."""
+
+import contextlib
+import http.server
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+
+def idx_bytes(array: np.ndarray, shape: tuple[int, ...] | None = None) -> bytes:
+    """The content of an IDX file of bytes; `shape` is what its header claims."""
+    shape = array.shape if shape is None else shape
+    header = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
+    return header + array.astype(np.uint8).tobytes()
+
+
+def png_bytes(width: int, height: int) -> bytes:
+    """A PNG file's beginning: its header promises pixels that are not there."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0"))
+
+
+def content(folder: Path) -> dict[Path, bytes | None]:
+    """Every file under a folder and its bytes, every folder and None; Python's own cache aside."""
+    return {
+        path: path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+        if "__pycache__" not in str(path)
+    }
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serves a folder by HTTP on this machine; gives its address."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=folder)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}/"
+        httpd.shutdown()
