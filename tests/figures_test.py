@@ -1,7 +1,6 @@
 """Figures: what is computed for them is exact, and what they say is reachable in them."""
 
 import json
-import struct
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 from PIL import Image
-from tensorboardX.proto.event_pb2 import Event
 
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.errors import UserError
@@ -17,6 +15,7 @@ from crnn_jax.evaluate import Evaluation
 from crnn_jax.figures import confusion, curves, draw_figures, kernels, reading, saving, strips
 from crnn_jax.model import crnn
 from crnn_jax.restored import Restored
+from tests.files import tensorboard_events
 
 LINES = [
     {"step": 2, "gradient_norm": 1.0, "loss": 3.0},
@@ -459,18 +458,11 @@ class TestConfusion:
 
 def images_of(workdir):
     """Step, tag and bytes of all images that TensorBoard shows."""
-    shown = []
-    for path in (workdir / "tensorboard").iterdir():
-        data, offset = path.read_bytes(), 0
-        while offset < len(data):
-            (length,) = struct.unpack_from("<Q", data, offset)
-            event = Event.FromString(data[offset + 12 : offset + 12 + length])
-            offset += length + 16
-            shown += [
-                (event.step, value.tag, value.image.encoded_image_string)
-                for value in event.summary.value
-            ]
-    return shown
+    return [
+        (event.step, value.tag, value.image.encoded_image_string)
+        for event in tensorboard_events(workdir)
+        for value in event.summary.value
+    ]
 
 
 NAMES = ["curves", "kernels", "sheet", "hardest", "confusion"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from tensorboardX.proto.event_pb2 import Event
 
 
 def idx_bytes(array: np.ndarray, shape: tuple[int, ...] | None = None) -> bytes:
@@ -36,6 +37,16 @@ def content(folder: Path) -> dict[Path, bytes | None]:
         for path in folder.rglob("*")
         if "__pycache__" not in str(path)
     }
+
+
+def tensorboard_events(workdir: Path) -> Iterator[Event]:
+    """What stands in a run's TensorBoard files, in order."""
+    for path in sorted((workdir / "tensorboard").iterdir()):
+        data, offset = path.read_bytes(), 0
+        while offset < len(data):
+            (length,) = struct.unpack_from("<Q", data, offset)
+            yield Event.FromString(data[offset + 12 : offset + 12 + length])
+            offset += length + 16  # the length and its check before it, its own check after it
 
 
 @contextlib.contextmanager

@@ -2,15 +2,15 @@ import json
 import math
 import os
 import signal
-import struct
 import subprocess
 import sys
 
 import pytest
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.event_pb2 import SessionLog
 
 from crnn_jax.errors import UserError
 from crnn_jax.writer import Writer
+from tests.files import tensorboard_events
 
 
 def lines_of(workdir):
@@ -24,15 +24,10 @@ def lines_of(workdir):
 def events_of(workdir):
     """Scalars as TensorBoard shows them: a START session log hides what came before its step."""
     shown = []
-    for path in sorted((workdir / "tensorboard").iterdir()):
-        data, offset = path.read_bytes(), 0
-        while offset < len(data):
-            (length,) = struct.unpack_from("<Q", data, offset)
-            event = Event.FromString(data[offset + 12 : offset + 12 + length])
-            offset += length + 16
-            if event.session_log.status == SessionLog.START:
-                shown = [item for item in shown if item[0] < event.step]
-            shown += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+    for event in tensorboard_events(workdir):
+        if event.session_log.status == SessionLog.START:
+            shown = [item for item in shown if item[0] < event.step]
+        shown += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
     return shown
 
 
