@@ -3,8 +3,9 @@
 python -m crnn_jax.main --config=configs/captions.py        # a GRU reads the frames
 python -m crnn_jax.main --config=configs/captions.py:mean   # the mean of the frames' features
 
-"the digit three moves slowly to the left". The mean does not know the order of the frames, so it
-cannot tell left from right, up from down or growing from shrinking.
+"the digit three moves slowly to the left". The decoder looks back at what every frame left; with
+`:mean`, at the means of the frames so far, which still tell left from right. The mean of all eight
+alone could not: it does not know their order.
 """
 
 from ml_collections import ConfigDict
