@@ -11,9 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from crnn_jax.data.corpora import Corpus, Split, load_corpus
+from crnn_jax.data.corpora import Corpus, Split
 from crnn_jax.evaluate import validation
 from crnn_jax.restored import restore
+from crnn_jax.run import corpus_of
 
 
 def parts(corpus: Corpus) -> dict[str, Split]:
@@ -36,13 +37,7 @@ def main(workdirs: Sequence[str]) -> None:
     """Prints a table for each run."""
     for workdir in workdirs:
         restored = restore(Path(workdir))
-        data = restored.config.data
-        corpus = load_corpus(
-            restored.corpus_name,
-            data_dir=data.data_dir,
-            manual_dir=data.manual_dir,
-            fallback=False,
-        )
+        corpus = corpus_of(restored, restored.config, Path(workdir))
         table = Table("images", "exact", "mean squared error", title=workdir)
         for part, split in parts(corpus).items():
             asked = dataclasses.replace(corpus, validation=split)

@@ -12,8 +12,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from crnn_jax.data.corpora import Corpus, load_corpus
+from crnn_jax.data.corpora import Corpus
 from crnn_jax.restored import Restored, restore
+from crnn_jax.run import corpus_of
 
 DIGITS = 10
 PAIRS = 800  # of images for each pair of digits; there are at least 892 test images of each digit
@@ -42,13 +43,7 @@ def main(workdirs: Sequence[str]) -> None:
     """Prints a table for each run, the first digit down and the second across."""
     for workdir in workdirs:
         restored = restore(Path(workdir))
-        data = restored.config.data
-        corpus = load_corpus(
-            restored.corpus_name,
-            data_dir=data.data_dir,
-            manual_dir=data.manual_dir,
-            fallback=False,
-        )
+        corpus = corpus_of(restored, restored.config, Path(workdir))
         table = Table("", *map(str, range(DIGITS)), padding=0, title=f"{workdir}: exact")
         for digit, row in enumerate(exactness(restored, corpus)):
             table.add_row(str(digit), *(f"{share:.3f}".removeprefix("0") for share in row))

@@ -149,7 +149,7 @@ def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bo
     parallel.use_cores(parallel.core_count())
     restored = restore(workdir, which)
     config = _config_of(restored, config, workdir)
-    corpus = _corpus_of(restored, config, workdir)
+    corpus = corpus_of(restored, config, workdir)
     results = {
         "corpus": corpus.identity,
         "step": restored.step,
@@ -217,7 +217,7 @@ def figures(workdir: Path, config: ConfigDict | None, *, step: str, beside: Path
     _keep_compiled_programs()
     restored = restore(workdir, which)
     other = restore(beside) if beside is not None else None
-    corpus = _corpus_of(restored, _config_of(restored, config, workdir), workdir)
+    corpus = corpus_of(restored, _config_of(restored, config, workdir), workdir)
     for path in draw_figures(restored, corpus, workdir, beside=other):
         print(path)
 
@@ -259,8 +259,17 @@ def _config_of(restored: Restored, config: ConfigDict | None, workdir: Path) -> 
     return config
 
 
-def _corpus_of(restored: Restored, config: ConfigDict, workdir: Path) -> Corpus:
-    """The corpus that a network was trained on, from where a config says that it lies."""
+def corpus_of(restored: Restored, config: ConfigDict, workdir: Path) -> Corpus:
+    """The corpus that a network was trained on.
+
+    Args:
+      restored: the network.
+      config: its `data` section says where the corpus lies.
+      workdir: what errors call the run.
+
+    Raises:
+      UserError: what lies there is another corpus, or see `load_corpus`.
+    """
     corpus = _corpus(config, restored.corpus_name, fallback=False)
     if corpus.identity != restored.corpus:
         raise UserError(
