@@ -10,8 +10,6 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from crnn_jax import processes
-
 AXIS = "devices"
 
 
@@ -109,9 +107,7 @@ def gather(share: Array) -> Array:
 
 def mean(tree: Any) -> Any:
     """Inside `pmap`: the mean over all devices of all processes."""
-    if processes.count() == 1:
-        return lax.pmean(tree, AXIS)
-    # Between processes each array would be a message of its own, of milliseconds.
+    # Each array would be a meeting of all devices, or a message of milliseconds between processes.
     flat, restore = ravel_pytree(tree)
     return restore(lax.pmean(flat, AXIS))
 
