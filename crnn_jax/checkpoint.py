@@ -22,11 +22,10 @@ from typing import Any, Literal, Self
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from flax import traverse_util
 from jax.tree_util import keystr
 
-from crnn_jax import manifest, processes
+from crnn_jax import manifest
 from crnn_jax.errors import UserError
 
 PyTree = Any
@@ -79,7 +78,6 @@ class Checkpoints:
         self._folder = Path(folder).absolute()  # Orbax takes no relative path
         self._keep_latest, self._keep_best = keep_latest, keep_best
         self._read_only = read_only
-        self._orbax = _orbax_alone()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._in_flight: Future[None] | None = None
         if not read_only:
@@ -109,7 +107,7 @@ class Checkpoints:
             path = self._folder / str(step)
             wrong = manifest.damage(path)
             if wrong is None:
-                scores[step] = self._read(step, notes=ocp.args.JsonRestore()).notes["score"]
+                scores[step] = self._read(step, notes_alone=True)["score"]
             elif not path.exists():
                 continue  # the run that trains here has just removed it
             elif self._read_only:
@@ -134,10 +132,13 @@ class Checkpoints:
             number += 1
         return aside
 
-    def _read(self, step: int, **items: ocp.args.CheckpointArgs) -> Any:
+    def _read(self, step: int, *, notes_alone: bool = False) -> Any:
+        """What `orbax_form` reads of a step."""
+        from crnn_jax import orbax_form  # not for a run that begins
+
         path = self._folder / str(step)
         try:
-            return self._orbax.restore(path, args=ocp.args.Composite(**items))
+            return orbax_form.read_notes(path) if notes_alone else orbax_form.read(path)
         except Exception as error:
             if not path.exists():
                 raise UserError(
@@ -242,15 +243,10 @@ class Checkpoints:
                 raise ValueError(f"leaf {'/'.join(path)} is divided: {leaf.sharding}")
         scored = score is not None and math.isfinite(score)
         score = float(score) if scored else None
-        items = ocp.args.Composite(
-            # Plain dicts on disk: nothing of optax or flax is needed to read them back.
-            state=ocp.args.StandardSave(
-                # Copies: a NumPy array of a CPU device's memory changes with it.
-                traverse_util.unflatten_dict({path: np.array(x) for path, x in leaves.items()})
-            ),
-            # The text is made here, so that a later change of the notes is not saved.
-            notes=ocp.args.JsonSave({"score": score, "notes": json.loads(json.dumps(notes))}),
-        )
+        # Plain dicts on disk: nothing of optax or flax is needed to read them back. Copies: a NumPy
+        # array of a CPU device's memory changes with it, and the notes may change too.
+        copied = traverse_util.unflatten_dict({path: np.array(x) for path, x in leaves.items()})
+        noted = {"score": score, "notes": json.loads(json.dumps(notes))}
         self._wait()
         self._scores_before = {**self._scores}
         self._scores[step] = score
@@ -259,10 +255,14 @@ class Checkpoints:
         for old in removed:
             del self._scores[old]
         size = sum(leaf.nbytes for leaf in leaves.values()) + _ROOM
-        self._in_flight = self._thread.submit(self._write, step, items, size, removed)
+        self._in_flight = self._thread.submit(self._write, step, copied, noted, size, removed)
 
-    def _write(self, step: int, items: ocp.args.Composite, size: int, removed: list[int]) -> None:
+    def _write(
+        self, step: int, state: PyTree, notes: dict[str, Any], size: int, removed: list[int]
+    ) -> None:
         """Writes one step, then removes those that are no longer to be kept; in the thread."""
+        from crnn_jax import orbax_form  # not before the first step
+
         draft = self._folder / f"{step}{_DRAFT}"
         try:
             if not self._folder.is_dir():
@@ -270,7 +270,7 @@ class Checkpoints:
             # Orbax would print the errors of all its threads.
             if shutil.disk_usage(self._folder).free < size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._orbax.save(draft, args=items)
+            orbax_form.write(draft, state, notes)
             manifest.write(draft)
             draft.rename(self._folder / str(step))
             for old in removed:
@@ -308,16 +308,12 @@ class Checkpoints:
         """
         self._wait()
         step = self._find(which)
-        saved = self._read(
-            step,
-            state=ocp.args.StandardRestore(),
-            notes=ocp.args.JsonRestore(),
-        )
-        notes = saved.notes["notes"]
+        state, noted = self._read(step)
+        notes = noted["notes"]
         if like is None:
-            return step, saved.state, notes
+            return step, state, notes
         # Orbax, given `like`, would cast another dtype silently.
-        leaves = traverse_util.flatten_dict(saved.state)
+        leaves = traverse_util.flatten_dict(state)
         expected = _named_leaves(like)
         for path in [*expected, *leaves]:
             found, wanted = _describe(leaves.get(path)), _describe(expected.get(path))
@@ -349,19 +345,6 @@ class Checkpoints:
                 f"ask for latest, best or one of the steps {choices}"
             )
         return step
-
-
-def _orbax_alone() -> ocp.Checkpointer:
-    """Orbax for one of several processes: every part of it would wait for the others."""
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=processes.index(), active_processes={processes.index()}
-    )
-    handler = ocp.CompositeCheckpointHandler(
-        composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
-        state=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
-        notes=ocp.JsonCheckpointHandler(multiprocessing_options=alone),
-    )
-    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _pass_over_orbax(failure: threading.ExceptHookArgs) -> None:
