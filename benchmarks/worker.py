@@ -13,6 +13,7 @@ it answers with a line `=> ` and JSON:
 * `sgemm`: FLOP/s of a float32 matrix product in this system, where it has one.
 """
 
+import gc
 import importlib
 import json
 import math
@@ -44,6 +45,7 @@ MOST_TRAINED = 1_500_000  # sequences: 25 epochs
 
 def main() -> None:
     """Runs the worker."""
+    gc.set_threshold(10_000)  # as `crnn_jax/main.py` has it; the others start no slower by it
     name, batch, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     module, _, form = SYSTEMS[name].partition(":")
     system_class = getattr(importlib.import_module(f"benchmarks.systems.{module}"), form)

@@ -1,6 +1,7 @@
 """The command line: `python -m crnn_jax.main --help`."""
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -170,6 +171,8 @@ def _workdir(arguments: argparse.Namespace) -> Path:
 if __name__ == "__main__":
     # Ctrl-C ends the program at once, and not in a traceback. Training has its own way.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Tracing makes millions of objects, hardly one of them garbage: look for it less often.
+    gc.set_threshold(10_000)
     # XLA's C++ logs would otherwise speak of CPU features at every start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(levelname)s: %(message)s")
