@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from crnn_jax.command_line import exit_status
 from crnn_jax.data.corpora import Corpus, Split
 from crnn_jax.evaluate import validation
 from crnn_jax.restored import restore
@@ -48,4 +49,4 @@ def main(workdirs: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(exit_status(main, sys.argv[1:]))

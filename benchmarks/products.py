@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from crnn_jax.command_line import exit_status
 from crnn_jax.data.corpora import Corpus
 from crnn_jax.restored import Restored, restore
 from crnn_jax.run import corpus_of
@@ -51,4 +52,4 @@ def main(workdirs: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(exit_status(main, sys.argv[1:]))
