@@ -5,11 +5,13 @@ python launch/sweep.py configs/depth.py --seeds=3
 
 import argparse
 import json
+import signal
 import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -55,7 +57,7 @@ def _run(argv: Sequence[str]) -> None:
             command = [sys.executable, "-m", "crnn_jax.main", f"--config={config}", *overrides]
             command += [f"--config.seed={seed}", f"--workdir={folder}"]
             print(" ".join(command[1:]), file=sys.stderr, flush=True)
-            if status := subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            if status := _status(command):
                 sys.exit(status)
     results = {
         name: [json.loads((folder / "results.json").read_text()) for folder in of_seeds]
@@ -65,6 +67,21 @@ def _run(argv: Sequence[str]) -> None:
     picture = runs / f"{stem}-sweep.png"
     draw_curves({name: curve(of_seeds[0]) for name, of_seeds in folders.items()}, picture)
     print(f"curves: {picture}")
+
+
+def _status(command: Sequence[str]) -> int:
+    """Runs a command to its end, also where a signal has it stop early, and returns its status."""
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        if number != signal.SIGINT:  # Ctrl-C has reached the run already
+            run.send_signal(number)
+
+    before = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
+    status = run.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return status
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -2,6 +2,11 @@
 
 import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import jax
 import pytest
@@ -130,6 +135,23 @@ def test_every_variant_is_trained_once_and_told_again(
     assert capfd.readouterr().out == out.replace("runs/tiny-sweep.png", str(picture))
     assert content(runs) == before
     assert picture.exists()
+
+
+def test_ctrl_c_lets_the_run_save(here, environment, data_dir, project):
+    command = [sys.executable, project / "launch" / "sweep.py", "tiny.py"]
+    command += ["--config.train.steps=4000000", "--config.eval.every=4000000"]
+    command += ["--config.checkpoint.every=4000000", f"--config.data.data_dir={data_dir}"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    metrics = here / "runs" / "tiny-last-seed0" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (metrics.exists() and metrics.read_bytes()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    assert process.wait(timeout=30) == 128 + signal.SIGINT
+    (step,) = (metrics.parent / "checkpoints").iterdir()
+    assert step.name.isdecimal()
 
 
 def test_a_row_of_one_result(sweep):
