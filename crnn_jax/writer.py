@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from crnn_jax.errors import UserError
 from crnn_jax.whole_file import write_whole
@@ -60,37 +60,33 @@ class Writer:
     def close(self) -> None:
         """Writes out and closes the files."""
         self._lines.close()
-        self._events.close()
+        if self._writes_events():
+            self._events.close()
 
-    def write(self, step: int, scalars: Mapping[str, float], **extra: Any) -> None:
+    def _writes_events(self) -> bool:
+        """Whether tensorboardX's thread lives; an error ends it, and then its queue fills up."""
+        return self._events.file_writer.event_writer._worker.is_alive()
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """Writes one line, which a killed process does not lose.
 
         Args:
             step: steps trained.
             scalars: by name; to both files. JSON has no NaN and no infinity: these become the
                 strings "nan", "inf" and "-inf", which `float` reads, and TensorBoard gets none.
-            **extra: other values that JSON can hold, to metrics.jsonl only.
 
         Raises:
-            TypeError: a value that JSON cannot hold; nothing is written.
+            OSError: one of the files cannot be written.
         """
         numbers = {name: float(value) for name, value in scalars.items()}
-        line = json.dumps(_finite({"step": step, **numbers, **extra}), allow_nan=False)
-        self._lines.write(line + "\n")
+        line = {name: x if math.isfinite(x) else str(x) for name, x in numbers.items()}
+        self._lines.write(json.dumps({"step": step, **line}) + "\n")
         self._lines.flush()
+        if not self._writes_events():
+            raise OSError(f"{self._events.logdir} can be written no more")
         for name, number in numbers.items():
             if math.isfinite(number):
                 self._events.add_scalar(name, number, step)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(float(value))
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def _drop_after(path: Path, step: int) -> None:
