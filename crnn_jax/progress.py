@@ -19,16 +19,14 @@ _SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Shows on stderr how far the training is; a context manager."""
 
-    def __init__(self, total_steps: int, first_step: int, *, unit: str = "sequences") -> None:
+    def __init__(self, total_steps: int, first_step: int) -> None:
         """Prepares the bar; it appears when the context is entered.
 
         Args:
             total_steps: steps at the end of the run.
             first_step: steps trained before this process.
-            unit: what `rate` counts.
         """
         self._total_steps = total_steps
-        self._unit = unit
         self._next_line = 0.0
         console = Console(stderr=True)
         self._bar = progress.Progress(
@@ -61,10 +59,10 @@ class Progress:
         Args:
             step: steps trained.
             loss: the latest.
-            rate: units a second; NaN for unknown.
+            rate: sequences a second; NaN for unknown.
             seconds_left: to the end of the run; NaN for unknown.
         """
-        text = f"loss {loss:.4g} · {_count(rate)} {self._unit}/s · {_duration(seconds_left)} left"
+        text = f"loss {loss:.4g} · {_count(rate)} sequences/s · {_duration(seconds_left)} left"
         if not self._bar.disable:
             self._bar.update(self._task, completed=step, description=text)
         elif step >= self._total_steps or time.monotonic() >= self._next_line:

@@ -41,10 +41,10 @@ def test_lines_ten_seconds_apart_and_at_the_end(capsys, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_terminal")
-def test_unknown_rate_and_other_unit(capsys):
-    with Progress(10, 0, unit="images") as progress:
+def test_unknown_rate(capsys):
+    with Progress(10, 0) as progress:
         progress.update(1, loss=math.nan, rate=math.nan, seconds_left=math.nan)
-    assert capsys.readouterr().err == "step 1/10 · loss nan · ? images/s · ? left\n"
+    assert capsys.readouterr().err == "step 1/10 · loss nan · ? sequences/s · ? left\n"
 
 
 @pytest.mark.parametrize("fixture", ["terminal", "no_terminal"])
