@@ -8,6 +8,7 @@ when the folder is opened: it is set aside, and the step before it is the latest
 
 import contextlib
 import errno
+import importlib
 import json
 import math
 import os
@@ -145,7 +146,7 @@ class Checkpoints:
                     f"{path} is gone: the run that trains there keeps others by now; ask again"
                 ) from error
             # Its files are as they were written, but not by this program.
-            reason = str(error).splitlines()[0]
+            reason = str(error).partition("\n")[0]
             raise UserError(f"{path} is no checkpoint of this program ({reason})") from error
 
     def __enter__(self) -> Self:
@@ -169,6 +170,10 @@ class Checkpoints:
             self._wait()
         finally:
             self._thread.shutdown()
+
+    def get_ready(self) -> None:
+        """Imports in the background what the first save needs; waits for nothing."""
+        self._thread.submit(importlib.import_module, "crnn_jax.orbax_form")
 
     def check(self) -> None:
         """Waits for nothing.
@@ -261,10 +266,10 @@ class Checkpoints:
         self, step: int, state: PyTree, notes: dict[str, Any], size: int, removed: list[int]
     ) -> None:
         """Writes one step, then removes those that are no longer to be kept; in the thread."""
-        from crnn_jax import orbax_form  # not before the first step
-
         draft = self._folder / f"{step}{_DRAFT}"
         try:
+            from crnn_jax import orbax_form  # see `get_ready`
+
             if not self._folder.is_dir():
                 raise FileNotFoundError(errno.ENOENT, "the folder is gone")
             # Orbax would print the errors of all its threads.

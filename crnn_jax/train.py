@@ -130,7 +130,7 @@ class Trainer:
     def _loss(
         self, params: Any, frames_TxNxHxW: Array, labels_TxN: Array, step: Array, first: Array
     ) -> Array:
-        """Sum over a micro-batch's sequences of the mean loss of a sequence's answers.
+        """The mean loss of a micro-batch's answers that are asked, times its sequences.
 
         `first` is the index of the first sequence.
         """
@@ -165,7 +165,7 @@ class Trainer:
         if task.written:
             return jnp.sum(output.loss(target))
         asked_TxN = lanes.real_TxN if self.config.task.every_step else lanes.ends_TxN
-        share = lanes.count / asked_TxN.sum()  # of a sequence's answers
+        share = lanes.count / asked_TxN.sum()  # sequences to an answer
         return jnp.sum(output.loss(target) * asked_TxN) * share
 
 
@@ -202,7 +202,10 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
         state = parallel.replicate(state)
         sources = trainer.feed.sources(step)
         source = next(sources)
-        dispatch = trainer.dispatch.lower(state, parallel.inputs(), source).compile()
+        lowered = trainer.dispatch.lower(state, parallel.inputs(), source)
+        if checkpoints is not None:
+            checkpoints.get_ready()  # while XLA compiles
+        dispatch = lowered.compile()
         stop = stack.enter_context(Stop())
         loop = _Loop(config, clock, workdir, step, stack)
         processes.wait_for_others()  # some may still compile
@@ -241,10 +244,18 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
                     }
                     checkpoints.save(step, parallel.local(state), notes, score)
             if stopping:
+                _finish(checkpoints)
                 raise Stopped(stop.signal or signal.SIGTERM, step)
         loop.flush()
         clock.stop()
+        _finish(checkpoints)
     return parallel.local(state.params), clock
+
+
+def _finish(checkpoints: Checkpoints | None) -> None:
+    """Ends the save in flight while signals are still noted: one more would lose it."""
+    if checkpoints is not None:
+        checkpoints.close()
 
 
 def _restore_or_start(
@@ -306,11 +317,16 @@ class _Loop:
         self.unread = None
         values = {name: np.asarray(x) for name, x in parallel.local(metrics).items()}
         losses_K, stopping = values["loss"], bool(values.pop("stops").any())
-        if not np.isfinite(losses_K).all():
-            first = step - len(losses_K) + 1 + int(np.argmin(np.isfinite(losses_K)))
+        gradients_K = values["gradient_norm"]  # may be infinite where the loss is not yet
+        finite_K = np.isfinite(losses_K) & np.isfinite(gradients_K)
+        if not finite_K.all():
+            k = int(np.argmin(finite_K))
+            what = f"gradient norm is {gradients_K[k]}"
+            if not np.isfinite(losses_K[k]):
+                what = f"loss is {losses_K[k]}"
             raise Diverged(
-                f"the loss is {losses_K[first - step - 1]} at step {first}; the checkpoints from "
-                "before are kept. Try a lower train.learning_rate or train.clip_norm"
+                f"the {what} at step {step - len(losses_K) + 1 + k}; the checkpoints from before "
+                "are kept. Try a lower train.learning_rate or train.clip_norm"
             )
         self.clock.tick(len(losses_K))
         means = {name: float(np.mean(x, dtype=np.float64)) for name, x in values.items()}

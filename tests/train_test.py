@@ -3,14 +3,17 @@
 import dataclasses
 import json
 import shutil
+import signal
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from crnn_jax import parallel
 from crnn_jax.checkpoint import Checkpoints
+from crnn_jax.stop import Stop
 from crnn_jax.train import Diverged, Trainer, train
 
 
@@ -173,22 +176,46 @@ def test_learns_to_read_digits_from_sums_alone(config, optdigits, tmp_path):
     assert last["validation_exact"] > 0.6  # 0.14 at best without looking at the images
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
-    config, optdigits, tmp_path
+@pytest.mark.parametrize(
+    ("poisoned", "name"),
+    [
+        (lambda loss, bad: loss * jnp.where(bad, jnp.nan, 1.0), "loss"),
+        # The root of 0 is 0, and its gradient is infinite.
+        (lambda loss, bad: loss + jnp.sqrt(jnp.where(bad, 0 * loss, 1.0)), "gradient norm"),
+    ],
+)
+def test_what_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
+    config, optdigits, tmp_path, poisoned, name
 ):
     def poisoned_loss(self, *args):
         step = args[3]
-        return loss_of(self, *args) * jax.numpy.where(step == 30, jax.numpy.nan, 1.0)
+        return poisoned(loss_of(self, *args), step == 30)
 
     loss_of = Trainer._loss
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_loss", poisoned_loss)
-        with pytest.raises(Diverged, match="nan at step 31"):
+        with pytest.raises(Diverged, match=f"^the {name} is nan at step 31"):
             train(config, optdigits, tmp_path, profile=False)
     with Checkpoints.open_to_read(tmp_path / "checkpoints") as checkpoints:
         step, state, _ = checkpoints.restore("latest", like=None)
     assert step == 20
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+
+
+def test_signals_are_noted_until_the_last_checkpoint_is_written(
+    config, optdigits, tmp_path, monkeypatch
+):
+    handlers = []
+    original = Checkpoints.close
+
+    def close(self):
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        original(self)
+
+    monkeypatch.setattr(Checkpoints, "close", close)
+    train(config, optdigits, tmp_path, profile=False)
+    assert isinstance(handlers[0].__self__, Stop)
+    assert handlers[-1] == signal.SIG_DFL
 
 
 def test_training_on_labels_does_not_look_at_images(config, optdigits):
