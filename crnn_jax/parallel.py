@@ -10,6 +10,9 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from crnn_jax import processes
+from crnn_jax.errors import UserError
+
 AXIS = "devices"
 
 
@@ -24,7 +27,7 @@ def use_cores(count: int) -> None:
     """On a CPU, makes so many devices of one thread each.
 
     The layers of one step are too small to divide among threads: two devices with a thread each
-    train half as fast again as one with two threads (benchmarks/NOTES.md). Where the user has set
+    train 1.5 times as fast as one with two threads (benchmarks/NOTES.md). Where the user has set
     `XLA_FLAGS` or `JAX_NUM_CPU_DEVICES`, and where JAX has begun to compute, all stays as it is.
     """
     if "XLA_FLAGS" in os.environ or "JAX_NUM_CPU_DEVICES" in os.environ:
@@ -50,6 +53,21 @@ def compile_quickly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
 def devices() -> list[jax.Device]:
     """The devices of all processes."""
     return jax.devices()
+
+
+def check_devices() -> None:
+    """Sees that all processes have as many devices.
+
+    Raises:
+      UserError: they have not.
+    """
+    expected, local = processes.count() * jax.local_device_count(), jax.local_device_count()
+    if device_count() != expected:
+        raise UserError(
+            f"process {processes.index()} has {local} devices, and all {processes.count()} "
+            f"processes together {device_count()}: expected as many in each; leave some out "
+            "(JAX_NUM_CPU_DEVICES, CUDA_VISIBLE_DEVICES), or start processes to match"
+        )
 
 
 def pmap(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from crnn_jax import parallel, processes
+from crnn_jax.errors import UserError
 
 
 def test_mean_is_over_all_devices_and_the_state_stays_replicated():
@@ -60,6 +61,14 @@ def test_one_process_has_all_devices_and_is_the_main_one():
     assert parallel.device_count() == 8
     assert processes.is_main()
     assert (processes.index(), processes.count()) == (0, 1)
+
+
+def test_processes_have_as_many_devices(monkeypatch):
+    parallel.check_devices()
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(parallel, "device_count", lambda: 8 + 4)
+    with pytest.raises(UserError, match=r"process 0 has 8 devices, .* 2 processes together 12: "):
+        parallel.check_devices()
 
 
 @pytest.mark.parametrize(
