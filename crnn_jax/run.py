@@ -51,6 +51,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     cores = parallel.core_count()
     parallel.use_cores(device_count(config, cores, processes.count()))
     check_division(config, parallel.device_count(), jax.default_backend())
+    parallel.check_devices()
     with ExitStack() as stack:
         corpus = _training_corpus(workdir, config)
         if processes.on_main(lambda: _enter(workdir, config, corpus, profile, stack)):
@@ -59,7 +60,10 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
 
 
 def _training_corpus(workdir: Path, config: ConfigDict) -> Corpus:
-    """The corpus of a config; its stand-in only for a run that is new or began with it."""
+    """The corpus of a config; its stand-in for a run that is new, and only if it cannot be had.
+
+    A run goes on with what it began with.
+    """
     name = config.data.corpus
 
     def recorded_corpus() -> str | None:
@@ -67,8 +71,11 @@ def _training_corpus(workdir: Path, config: ConfigDict) -> Corpus:
         return folder.recorded_corpus(workdir)
 
     recorded = processes.on_main(recorded_corpus)
-    begun_without = recorded is not None and recorded.partition(":")[0] == name
-    corpus = _corpus(config, name, fallback=config.data.fallback and not begun_without)
+    begun_with = recorded.partition(":")[0] if recorded else None
+    if (begun_with, name, config.data.fallback) == ("optdigits", "mnist", True):
+        _say(f"the run in {workdir} began with optdigits in the place of mnist, and keeps to it")
+        name = begun_with
+    corpus = _corpus(config, name, fallback=config.data.fallback and begun_with is None)
     identity = processes.on_main(lambda: corpus.identity)
     if corpus.identity != identity:
         raise UserError(
@@ -191,7 +198,7 @@ def predict(workdir: Path, paths: Sequence[Path], *, split: bool, step: str, as_
         rows.append(("confidence", f"{answer['confidence']:.1%}"))
     for i, part in enumerate(answer["steps"]):
         of_picture = part["name"] == "after picture" and not split
-        name = pictures[i].name if of_picture else f"{part['name']} {i + 1}"
+        name = f"after {pictures[i].name}" if of_picture else f"{part['name']} {i + 1}"
         confidence = f" · {part['confidence']:.1%}" if "confidence" in part else ""
         estimate = f" · estimate {part['estimate']:.2f}" if "estimate" in part else ""
         rows.append((name, f"{part['answer']}{estimate}{confidence}"))

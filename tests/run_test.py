@@ -281,10 +281,15 @@ def test_a_config_given_to_evaluate_says_where_the_data_lies(
 
 
 @pytest.mark.parametrize(
-    ("recorded", "fallback"), [(None, True), ("mnist:0123", False), ("optdigits:0123", True)]
+    ("recorded", "wanted"),
+    [
+        (None, ("mnist", True)),
+        ("mnist:0123", ("mnist", False)),
+        ("optdigits:0123", ("optdigits", False)),
+    ],
 )
-def test_no_stand_in_for_the_corpus_that_a_run_began_with(
-    tmp_path, config, monkeypatch, recorded, fallback
+def test_a_run_goes_on_with_the_corpus_that_it_began_with(
+    tmp_path, config, monkeypatch, recorded, wanted
 ):
     config.data.corpus, config.data.fallback = "mnist", True
     if recorded:
@@ -299,7 +304,7 @@ def test_no_stand_in_for_the_corpus_that_a_run_began_with(
     monkeypatch.setattr(run, "load_corpus", load_corpus)
     with pytest.raises(UserError, match="no MNIST"):
         run.train(tmp_path, config, profile=False)
-    assert asked == [("mnist", fallback)]
+    assert asked == [wanted]
 
 
 def test_a_run_that_began_with_the_stand_in_is_evaluated_on_it(complete, config, tmp_path, capsys):
