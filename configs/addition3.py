@@ -47,6 +47,7 @@ def digits(c: ConfigDict) -> None:
     c.model.recurrent = ()
     c.model.head = "marginal"
     c.model.decoder = 0
+    c.model.dropout = 0.0  # of log-probabilities it would make the wrong likely
     c.train.weight_decay = 0.1
     c.train.batch_size = 128
     c.train.steps = 3000
