@@ -8,8 +8,9 @@ XLA's convolution for the CPU and above all its gradient are several times slowe
 product (benchmarks/NOTES.md), so on the CPU each convolution is written as one matrix product:
 
 * `row_conv`: patches are taken along the width only; one product gives, for every input row, its
-  share of each of the `kernel height` output rows that it touches, and these are summed. It does
-  no more arithmetic than the convolution has, and copies only `kernel width` times the frame.
+  share of each of the `kernel height` output rows that it touches, and these are summed. It copies
+  only `kernel width` times the frame; what it computes in vain is the shares of rows beyond the
+  output, which are few where a frame is much higher than the kernel.
 * `pooled_conv`: for few input channels and a 2x2 pool. The four members of a pool see almost the
   same pixels, so a patch under a block of whole pools is multiplied once by shifted copies of the
   kernel, side by side, and the pool is the maximum of the results.
