@@ -211,7 +211,7 @@ def _draw(measured: list[dict], path: Path) -> None:
         names = [LABELS[name] for name in systems]
         colors = ["tab:orange" if name == "crnn_jax" else "tab:gray" for name in systems]
         axis.barh(names, medians, color=colors)
-        axis.invert_yaxis()
+        axis.set_ylim(len(names) - 0.5, -0.5)  # the first on top; the axis is shared
         axis.set_title(f"batches of {rates['batch']:,}")
         axis.set_xlabel("sequences trained a second")
         axis.spines[["top", "right"]].set_visible(False)
