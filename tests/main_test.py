@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -525,8 +526,8 @@ def test_predict_answers_about_picture_files(here, trained, optdigits, capsys):
     assert answer == crnn_jax.load(trained)(images[::-1])
     assert main.main(arguments) == 0
     _, *rows = capsys.readouterr().out.splitlines()
-    names, values = zip(*(row.strip().split(maxsplit=1) for row in rows), strict=True)
-    assert names == ("answer", "estimate", "confidence", "1.png", "0.png")
+    names, values = zip(*(re.split(r"\s{2,}", row.strip()) for row in rows), strict=True)
+    assert names == ("answer", "estimate", "confidence", "after 1.png", "after 0.png")
     assert values[0] == answer["answer"]
     assert values[1] == f"{answer['estimate']:.2f}"
     assert values[3].startswith(f"{answer['steps'][0]['answer']} · ")
