@@ -61,8 +61,8 @@ def check_devices() -> None:
     Raises:
       UserError: they have not.
     """
-    expected, local = processes.count() * jax.local_device_count(), jax.local_device_count()
-    if device_count() != expected:
+    local = jax.local_device_count()
+    if device_count() != processes.count() * local:
         raise UserError(
             f"process {processes.index()} has {local} devices, and all {processes.count()} "
             f"processes together {device_count()}: expected as many in each; leave some out "
