@@ -15,6 +15,7 @@ from crnn_jax.model.conv import (
     conv,
     conv_max_pool,
     largest,
+    largest_of_rows,
     max_pool,
     pad_same,
     pooled_conv,
@@ -142,13 +143,20 @@ def test_max_pool_is_the_window_maximum_and_drops_an_odd_last_row_and_column():
     assert not gradient[:, 4].any()
 
 
-def test_largest_gives_the_whole_gradient_to_the_first_of_equals():
+def largest_as_rows(*members):
+    """`largest_of_rows` of the same members as `largest` takes."""
+    rows = jnp.concatenate([jnp.atleast_2d(member) for member in members], axis=1)
+    return largest_of_rows(rows).reshape(members[0].shape)
+
+
+@pytest.mark.parametrize("form", [largest, largest_as_rows])
+def test_the_first_of_equals_gets_the_whole_gradient(form):
     members = np.indices((3, 3, 3, 3)).reshape(4, -1).astype(np.float32)  # all ties there are
     gradient = np.arange(1, 82, dtype=np.float32)
 
     @jax.jit
     def run(members):
-        most, pull = jax.vjp(largest, *members)
+        most, pull = jax.vjp(form, *members)
         return most, jnp.stack(pull(gradient))
 
     most, shares = run(members)
@@ -158,7 +166,8 @@ def test_largest_gives_the_whole_gradient_to_the_first_of_equals():
     np.testing.assert_array_equal(shares, expected)
 
 
-def test_largest_compares_what_it_returned_when_xla_fuses_it_in_bfloat16():
+@pytest.mark.parametrize("form", [largest, largest_as_rows])
+def test_the_gradient_goes_to_what_was_returned_when_xla_fuses_it_in_bfloat16(form):
     rng = np.random.default_rng(0)
     patches = rng.standard_normal((50, 9)).astype(jnp.bfloat16)
     matrix = rng.standard_normal((9, 16)).astype(jnp.bfloat16)
@@ -166,7 +175,7 @@ def test_largest_compares_what_it_returned_when_xla_fuses_it_in_bfloat16():
     @jax.jit
     def run(patches, matrix):
         members = jnp.stack(jnp.split(jnp.tanh(patches @ matrix), 4, axis=-1))
-        most, pull = jax.vjp(largest, *members)
+        most, pull = jax.vjp(form, *members)
         return members, jnp.stack(pull(jnp.ones_like(most)))
 
     members, shares = (np.asarray(x, np.float32) for x in run(patches, matrix))

@@ -20,6 +20,7 @@ Patches are several times as large as the frames. They are made anew for the gra
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -121,7 +122,9 @@ def max_pool(frame_HxWxC: Array) -> Array:
     height, width, channels = frame_HxWxC.shape
     rows, columns = height // 2, width // 2
     pools = frame_HxWxC[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, channels)
-    return largest(pools[:, 0, :, 0], pools[:, 0, :, 1], pools[:, 1, :, 0], pools[:, 1, :, 1])
+    # Splits, not slices: the gradient is then put together, not padded and added up.
+    members = (jnp.split(row, 2, axis=3) for row in jnp.split(pools, 2, axis=1))
+    return largest(*itertools.chain(*members)).reshape(rows, columns, channels)
 
 
 @_over_frames
@@ -133,7 +136,9 @@ def pooled_conv(frames_FxHxWxC: Array, kernel: Array) -> Array:
     # Pools along a block's side: a product with fewer than a hundred columns is a slow one.
     side = 2 if features <= 8 and rows % 2 == columns % 2 == 0 else 1
     members = _pool_members(frames_FxHxWxC, kernel, rows, columns, side)
-    pools = largest(*jnp.split(members, 4, axis=-1))
+    if side == 1:
+        return largest(*jnp.split(members, 4, axis=-1)).reshape(-1, rows, columns, features)
+    pools = largest_of_rows(members)
     pools = pools.reshape(-1, rows // side, columns // side, side, side, features)
     return pools.swapaxes(2, 3).reshape(-1, rows, columns, features)
 
@@ -166,10 +171,9 @@ def largest(a: Array, b: Array, c: Array, d: Array) -> Array:
     return jnp.maximum(jnp.maximum(a, b), jnp.maximum(c, d))
 
 
-def _largest_forward(a: Array, b: Array, c: Array, d: Array) -> tuple[Array, tuple[Array, ...]]:
+def _largest_forward(a: Array, b: Array, c: Array, d: Array) -> tuple[Array, Array]:
     most = largest(a, b, c, d)
-    first = jnp.where(a == most, 0, jnp.where(b == most, 1, jnp.where(c == most, 2, 3)))
-    return most, first.astype(jnp.uint8)
+    return most, _first(most, a, b, c)
 
 
 def _largest_backward(first: Array, gradient: Array) -> tuple[Array, ...]:
@@ -177,6 +181,34 @@ def _largest_backward(first: Array, gradient: Array) -> tuple[Array, ...]:
 
 
 largest.defvjp(_largest_forward, _largest_backward)
+
+
+@jax.custom_vjp
+def largest_of_rows(members_Nx4K: Array) -> Array:
+    """`largest` of the four quarters of each row, NxK, as a reduction.
+
+    XLA makes the maximum of four arrays part of whatever reads it: thrice for the patches of the
+    next layer, which take it in an order of their own. A reduction is made once.
+    """
+    return members_Nx4K.reshape(len(members_Nx4K), 4, -1).max(axis=1)
+
+
+def _rows_forward(members_Nx4K: Array) -> tuple[Array, Array]:
+    most = largest_of_rows(members_Nx4K)
+    return most, _first(most, *jnp.split(members_Nx4K, 4, axis=1)[:3])
+
+
+def _rows_backward(first_NxK: Array, gradient_NxK: Array) -> tuple[Array]:
+    return (jnp.concatenate(_largest_backward(first_NxK, gradient_NxK), axis=1),)
+
+
+largest_of_rows.defvjp(_rows_forward, _rows_backward)
+
+
+def _first(most: Array, a: Array, b: Array, c: Array) -> Array:
+    """Which of four is the first that is `most`, the fourth where none of these three is."""
+    first = jnp.where(a == most, 0, jnp.where(b == most, 1, jnp.where(c == most, 2, 3)))
+    return first.astype(jnp.uint8)
 
 
 def _placement(height: int, width: int, side: int) -> np.ndarray:
