@@ -83,6 +83,16 @@ def test_pooled_conv_is_the_convolution_then_the_pool(frame_shape, size):
     assert_all_equal(found, output_and_gradients(conv_then_pool, frames, kernel))
 
 
+@pytest.mark.parametrize("form", [row_conv, pooled_conv, xla_conv])
+def test_frames_may_be_bytes(form):
+    numbers = np.random.default_rng(0).integers(0, 256, (3, 11, 15, 1))
+    _, kernel = frames_and_kernel((11, 15, 1), (4, 4))
+    run = jax.jit(over_frames(form))
+    np.testing.assert_array_equal(
+        run(numbers.astype(np.uint8), kernel), run(numbers.astype(np.float32), kernel)
+    )
+
+
 @pytest.mark.parametrize("form", [row_conv, xla_conv])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8])
 def test_same_padding_is_that_of_flax(size, form):

@@ -33,8 +33,8 @@ def conv(frame_HxWxC: Array, kernel: Array) -> Array:
     """Valid convolution (no padding, stride 1) of one frame.
 
     Args:
-      frame_HxWxC: one frame.
-      kernel: (height, width, C, features), in the frame's dtype.
+      frame_HxWxC: one frame, which is converted to the kernel's dtype.
+      kernel: (height, width, C, features).
 
     Returns:
       (H - height + 1, W - width + 1, features).
@@ -48,8 +48,8 @@ def conv_max_pool(frame_HxWxC: Array, kernel: Array) -> Array:
     """Valid convolution and 2x2 max pooling with stride 2; an odd last row or column is dropped.
 
     Args:
-      frame_HxWxC: one frame.
-      kernel: (height, width, C, features), in the frame's dtype.
+      frame_HxWxC: one frame, which is converted to the kernel's dtype.
+      kernel: (height, width, C, features).
 
     Returns:
       ((H - height + 1) // 2, (W - width + 1) // 2, features).
@@ -73,7 +73,7 @@ def xla_conv(frame_HxWxC: Array, kernel: Array) -> Array:
     """`conv` by XLA's own convolution: what GPU and TPU have hardware and libraries for."""
     layout = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(
-        frame_HxWxC[None], kernel, (1, 1), "VALID", dimension_numbers=layout
+        frame_HxWxC[None].astype(kernel.dtype), kernel, (1, 1), "VALID", dimension_numbers=layout
     )[0]
 
 
@@ -108,6 +108,7 @@ def row_conv(frames_FxHxWxC: Array, kernel: Array) -> Array:
     height, width, channels, features = kernel.shape
     frames, rows, columns, _ = frames_FxHxWxC.shape
     rows, columns = rows - height + 1, columns - width + 1
+    frames_FxHxWxC = frames_FxHxWxC.astype(kernel.dtype)
     patches = jnp.concatenate(
         [frames_FxHxWxC[:, :, j : j + columns] for j in range(width)], axis=-1
     )  # (F, H, columns, width * C)
@@ -150,6 +151,7 @@ def _pool_members(
     """A row for each block of side x side pools: all first members, all second ones, and so on."""
     height, width, channels, _ = kernel.shape
     high, wide = 2 * side + height - 1, 2 * side + width - 1
+    frames_FxHxWxC = frames_FxHxWxC.astype(kernel.dtype)
     strips = jnp.stack(
         [frames_FxHxWxC[:, y : y + high] for y in range(0, 2 * rows, 2 * side)], axis=1
     )

@@ -44,11 +44,15 @@ class FrameConvs(nn.Module):
     def __call__(self, frame_HxWxC: Array) -> Array:
         """Maps one uint8 frame HxWxC to features D, in `dtype`."""
         activation = ACTIVATIONS[self.activation]
-        x = frame_HxWxC.astype(self.dtype) / 255
+        if not self.convs:
+            return frame_HxWxC.reshape(-1).astype(self.dtype) / 255
+        x = frame_HxWxC
         for i, (features, size, pool, *same) in enumerate(self.convs):
             shape = (size, size, x.shape[-1], features)
             kernel = self.param(f"conv{i}_kernel", INITIALIZERS[self.activation](), shape)
             bias = self.param(f"conv{i}_bias", nn.initializers.zeros, (features,))
+            if i == 0:
+                kernel = kernel / 255  # not the pixels: they stay bytes, and as such are kept
             apply = conv_max_pool if pool else conv
             x = apply(pad_same(x, size) if same else x, kernel.astype(self.dtype))
             x = activation(x + bias.astype(self.dtype)[None, None])
