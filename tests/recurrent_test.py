@@ -87,7 +87,8 @@ def test_scan_is_a_loop_of_steps():
     carry = np.full((LANES, HIDDEN), 9, np.float32)  # must be forgotten at the start
     hidden = np.asarray(jax.jit(gru.apply)(params, gates, starts))
     for t in range(STEPS):
-        carry, output = step({"params": params["params"]["step"]}, carry, (gates[t], starts[t]))
+        inputs = (np.split(gates[t], 3, axis=-1), starts[t])
+        carry, output = step({"params": params["params"]["step"]}, carry, inputs)
         np.testing.assert_array_equal(carry, output)
         np.testing.assert_allclose(hidden[t], output, rtol=1e-6, atol=1e-6)
 
@@ -133,7 +134,7 @@ def test_computes_in_its_dtype_with_float32_parameters():
         GRUStep(HIDDEN, jnp.bfloat16).apply,
         {"params": params["params"]["step"]},
         jnp.zeros((LANES, HIDDEN), jnp.bfloat16),
-        (jnp.zeros((LANES, 3 * HIDDEN), jnp.bfloat16), np.zeros(LANES, bool)),
+        ([jnp.zeros((LANES, HIDDEN), jnp.bfloat16)] * 3, np.zeros(LANES, bool)),
     )
     assert carry.dtype == output.dtype == jnp.bfloat16
 

@@ -103,7 +103,7 @@ class WriteSymbol(nn.Module):
         gates_Nx3H = nn.Dense(3 * self.hidden, name="input")(inputs)
         never_N = jnp.zeros(len(given_N), bool)
         state_NxH, _ = GRUStep(self.hidden, jnp.float32, name="step")(
-            state_NxH, (gates_Nx3H, never_N)
+            state_NxH, (jnp.split(gates_Nx3H, 3, axis=-1), never_N)
         )
         features = nn.relu(
             nn.Dense(self.hidden, name="dense")(jnp.concatenate([state_NxH, seen_NxAD], axis=-1))
