@@ -120,8 +120,9 @@ class Trainer:
         nothing = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), state.params))
         micro_batches = jnp.arange(self.plan.micro_batches)
         total, _ = lax.scan(accumulate, nothing, micro_batches)
-        share = jax.tree.map(lambda x: x * self.plan.devices / self.plan.batch_size, total)
-        (loss, gradient), stops = parallel.mean((share, stop))
+        total, stops = parallel.mean((total, stop))
+        share = self.plan.devices / self.plan.batch_size
+        loss, gradient = jax.tree.map(lambda x: x * share, total)
         updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient), "stops": stops}
