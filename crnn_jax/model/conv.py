@@ -134,8 +134,9 @@ def pooled_conv(frames_FxHxWxC: Array, kernel: Array) -> Array:
     height, width, _, features = kernel.shape
     rows = (frames_FxHxWxC.shape[1] - height + 1) // 2
     columns = (frames_FxHxWxC.shape[2] - width + 1) // 2
-    # Pools along a block's side: a product with fewer than a hundred columns is a slow one.
-    side = 2 if features <= 8 and rows % 2 == columns % 2 == 0 else 1
+    # Pools along a block's side: a product with fewer than a hundred columns is a slow one, and its
+    # gradient is put together number by number.
+    side = 2 if features <= 16 and rows % 2 == columns % 2 == 0 else 1
     members = _pool_members(frames_FxHxWxC, kernel, rows, columns, side)
     if side == 1:
         return largest(*jnp.split(members, 4, axis=-1)).reshape(-1, rows, columns, features)
