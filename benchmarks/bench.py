@@ -30,6 +30,7 @@ from crnn_jax.data.corpora import load_corpus
 
 ROOT = Path(__file__).parents[1]
 BATCHES = (32, 64, 256, 1024)
+PARTS = ("rates", "first_steps", "growth", "quick", "learned")
 TOLERANCE = 1e-4  # of answers to sums of eight digits, relative to their size
 
 
@@ -182,7 +183,18 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="rounds of rates")
     parser.add_argument("--starts", type=int, default=3, help="starts of each system")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS,
+        help="what to measure; what results.json holds of the others stays, with its own date",
+    )
     options = parser.parse_args(argv)
+    results = ROOT / "benchmarks" / "results.json"
+    measured = json.loads(results.read_text()) if results.exists() else {}
+    if missing := set(PARTS) - set(options.parts) - set(measured):
+        parser.error(f"{results} has no {', '.join(sorted(missing))}: name it in --parts too")
 
     data = get_config().data
     corpus = load_corpus(
@@ -205,8 +217,7 @@ def main(argv: Sequence[str]) -> None:
             print(f"{ratio:.1f} times as fast as plain Flax, training at a batch of 64")
             return
         systems = list(SYSTEMS)
-        parts = {
-            "machine": lambda: report.machine(corpus.identity),
+        measures = {
             "rates": lambda: [
                 rates(systems, batch, options.repeats, folder, cache) for batch in options.batches
             ],
@@ -215,11 +226,11 @@ def main(argv: Sequence[str]) -> None:
             "quick": lambda: quick_runs(options.starts),
             "learned": lambda: learned(systems, folder),
         }
-        measured = {}
-        for part, measure in parts.items():
-            measured[part] = measure()
+        about = report.machine(corpus.identity)
+        for part in options.parts:
+            measured[part] = {"about": about, "found": measures[part]()}
             text = json.dumps(measured, indent=1) + "\n"  # of what is there, should the next fail
-            (ROOT / "benchmarks" / "results.json").write_text(text)
+            results.write_text(text)
     report.write(measured, ROOT / "benchmarks")
 
 

@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import platform
 import statistics
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,10 +32,15 @@ VERSIONS = ("jax", "flax", "torch", "keras", "tensorflow-cpu", "numpy")
 
 
 def machine(corpus: str) -> dict[str, str]:
-    """Where and when it was measured."""
+    """Where, when and what was measured."""
+    described = ["git", "describe", "--always", "--dirty"]
+    revision = subprocess.run(
+        described, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
     versions = [f"{name} {importlib.metadata.version(name)}" for name in VERSIONS]
     return {
         "date": datetime.date.today().isoformat(),
+        "revision": revision.stdout.strip() or "unknown",
         "processor": f"{_processor()}, {core_count()} cores",
         "versions": f"Python {platform.python_version()}, " + ", ".join(versions),
         "corpus": corpus,
@@ -65,16 +71,18 @@ def spread(values: Sequence[float], form: str = ",.0f") -> str:
 
 
 def write(measured: dict, folder: Path) -> None:
-    """Writes RESULTS.md and figures/rates.png into `folder`."""
-    about = measured["machine"]
-    lines = [
-        "# Results of `make bench`",
-        "",
-        f"{about['date']}, {about['processor']}; {about['versions']}; {about['corpus']}.",
-        "",
+    """Writes RESULTS.md and figures/rates.png into `folder`.
+
+    Args:
+      measured: for each part, what was found, and about it what `machine` gives.
+      folder: the one of this file.
+    """
+    found = {part: measured[part]["found"] for part in measured}
+    lines = ["# Results of `make bench`", "", *_about(measured)]
+    lines += [
         "The network of `configs/sum8_2016.py` on sums of 1..8 digits. All systems start from the "
         "same weights and give the same answers; they are timed for a second each or more, in "
-        f"turn. Median (least – most) of {len(measured['rates'][0]['sgemm'])} rounds. Ratios are "
+        f"turn. Median (least – most) of {len(found['rates'][0]['sgemm'])} rounds. Ratios are "
         "taken within a round. Share of sgemm: the model's own arithmetic on real frames, "
         f"{training_flops() / 1e6:.1f} MFLOP a sequence trained, of the rate of a float32 matrix "
         "product of 2,048² measured in the same round.",
@@ -85,14 +93,40 @@ def write(measured: dict, folder: Path) -> None:
         "one compiled step. crnn_jax draws each length equally often, the others at random.",
         "",
     ]
-    for rates in measured["rates"]:
+    for rates in found["rates"]:
         lines += _rates(rates)
-    lines += ["![Rates](figures/rates.png)", "", *_first_steps(measured["first_steps"])]
-    lines += [*_quick(measured["quick"]), *_learned(measured["learned"])]
-    lines += _growth(measured["growth"])
+    lines += ["![Rates](figures/rates.png)", "", *_first_steps(found["first_steps"])]
+    lines += [*_quick(found["quick"]), *_learned(found["learned"])]
+    lines += _growth(found["growth"])
     lines += ["On a GPU: not measured.", ""]
     (folder / "RESULTS.md").write_text("\n".join(lines))
-    _draw(measured["rates"], folder / "figures" / "rates.png")
+    _draw(found["rates"], folder / "figures" / "rates.png")
+
+
+PARTS = {
+    "rates": "rates",
+    "first_steps": "first steps",
+    "growth": "growth",
+    "quick": "`sum8.py:quick`",
+    "learned": "the network of 2016 to its RMSE",
+}
+
+
+def _about(measured: dict) -> list[str]:
+    """Which parts were measured where and when; those of one measurement in one paragraph."""
+    parts: dict[str, list[str]] = {}
+    for part, label in PARTS.items():
+        about = measured[part]["about"]
+        where = (
+            f"{about['date']}, revision {about['revision']}, {about['processor']}; "
+            f"{about['versions']}; {about['corpus']}"
+        )
+        parts.setdefault(where, []).append(label)
+    lines = []
+    for where, labels in parts.items():
+        prefix = f"{', '.join(labels).capitalize()}: " if len(parts) > 1 else ""
+        lines += [f"{prefix}{where}.", ""]
+    return lines
 
 
 def _rates(rates: dict) -> list[str]:
