@@ -40,8 +40,9 @@ def whole_numbers(seed, shape):
     return np.random.default_rng(seed).integers(-4, 5, shape).astype(np.float32)
 
 
-def frames_and_kernel(frame_shape, size):
-    return whole_numbers(0, (3, *frame_shape)), whole_numbers(1, (*size, frame_shape[-1], 2))
+def frames_and_kernel(frame_shape, size, features=2):
+    kernel = whole_numbers(1, (*size, frame_shape[-1], features))
+    return whole_numbers(0, (3, *frame_shape)), kernel
 
 
 def over_frames(form):
@@ -72,9 +73,12 @@ def test_row_conv_is_the_convolution(frame_shape, size):
     assert_all_equal(found, output_and_gradients(xla_conv, frames, kernel))
 
 
-@pytest.mark.parametrize(("frame_shape", "size"), SHAPES)
-def test_pooled_conv_is_the_convolution_then_the_pool(frame_shape, size):
-    frames, kernel = frames_and_kernel(frame_shape, size)
+@pytest.mark.parametrize(
+    ("frame_shape", "size", "features"),
+    [(*shapes, 2) for shapes in SHAPES] + [(*SHAPES[0], features) for features in (16, 17)],
+)
+def test_pooled_conv_is_the_convolution_then_the_pool(frame_shape, size, features):
+    frames, kernel = frames_and_kernel(frame_shape, size, features)
 
     def conv_then_pool(frame, kernel):
         return max_pool(xla_conv(frame, kernel))
