@@ -4,7 +4,6 @@ import datetime
 import importlib.metadata
 import platform
 import statistics
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from benchmarks.worker import BETWEEN_TESTS, TESTED
 from configs.sum8_2016 import get_config
 from crnn_jax.model.flops import frame_flops
 from crnn_jax.parallel import core_count
+from crnn_jax.workdir import git_revision
 
 MEAN_LENGTH = 4.5
 
@@ -32,15 +32,12 @@ VERSIONS = ("jax", "flax", "torch", "keras", "tensorflow-cpu", "numpy")
 
 
 def machine(corpus: str) -> dict[str, str]:
-    """Where, when and what was measured."""
-    described = ["git", "describe", "--always", "--dirty"]
-    revision = subprocess.run(
-        described, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
+    """Where and when it was measured, and at which revision."""
+    revision, plus, changes = git_revision().partition("+")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in VERSIONS]
     return {
         "date": datetime.date.today().isoformat(),
-        "revision": revision.stdout.strip() or "unknown",
+        "revision": revision[:7] + plus + changes,
         "processor": f"{_processor()}, {core_count()} cores",
         "versions": f"Python {platform.python_version()}, " + ", ".join(versions),
         "corpus": corpus,
@@ -74,7 +71,7 @@ def write(measured: dict, folder: Path) -> None:
     """Writes RESULTS.md and figures/rates.png into `folder`.
 
     Args:
-      measured: for each part, what was found, and about it what `machine` gives.
+      measured: for each of `PARTS`, its numbers in `found`, and in `about` what `machine` returned.
       folder: the one of this file.
     """
     found = {part: measured[part]["found"] for part in measured}
@@ -124,8 +121,8 @@ def _about(measured: dict) -> list[str]:
         parts.setdefault(where, []).append(label)
     lines = []
     for where, labels in parts.items():
-        prefix = f"{', '.join(labels).capitalize()}: " if len(parts) > 1 else ""
-        lines += [f"{prefix}{where}.", ""]
+        measured_there = f"For {', '.join(labels)}: " if len(parts) > 1 else ""
+        lines += [f"{measured_there}{where}.", ""]
     return lines
 
 

@@ -176,7 +176,7 @@ def describe(corpus: Corpus) -> dict[str, Any]:
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": sys.argv,
         "corpus": corpus.identity,
-        "git_revision": _git_revision(),
+        "git_revision": git_revision(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "devices": [device.device_kind for device in jax.devices()],
@@ -216,7 +216,7 @@ def _damaged(path: Path, reason: str) -> str:
     return f"{path} is damaged ({reason}): name another folder, or delete all of {path.parent}"
 
 
-def _git_revision() -> str:
+def git_revision() -> str:
     """The checkout's commit, with "+changes" if it is not clean; "unknown" outside a checkout."""
     folder = Path(__file__).parent
 
