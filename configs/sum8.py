@@ -3,7 +3,7 @@
 python -m crnn_jax.main --config=configs/sum8.py --config.data.manual_dir=FOLDER
 
 On 2 virtual cores (AVX-512) 131 ± 1 s of training; rmse 0.549 ± .024 and exact .9816 ± .0006 on
-the 60,000 test sequences of MNIST (three seeds, 2026-11-27). `:quick` is done 14 s after its start,
+the 60,000 test sequences of MNIST (three seeds, 2026-11-27). `:quick` is done 13 s after its start,
 with rmse 0.892 ± .035 and exact .9449 ± .0015: better than mnistCRNN (2016) with its rmse of 1.17.
 """
 
@@ -15,7 +15,7 @@ from crnn_jax.variants import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """The experiment; with `arg` "quick", one of 14 s, with "smoke", one that learns nothing."""
+    """The experiment; with `arg` "quick", one of 13 s, with "smoke", one that learns nothing."""
     c = ConfigDict()
     c.seed = 0  # of parameters, draw, dropout and augmentation
 

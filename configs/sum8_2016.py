@@ -2,8 +2,9 @@
 
 python -m crnn_jax.main --config=configs/sum8_2016.py --config.data.manual_dir=FOLDER
 
-On 2 virtual cores (AVX-512) 6,600 sequences/s (benchmarks/RESULTS.md), so about 15 minutes for 100
-epochs; test rmse below 1.17 after 7 epochs and below 1.10 after 14 (one seed, stopped after 38).
+On 2 virtual cores (AVX-512) 6,600 sequences/s (benchmarks/RESULTS.md), by which 100 epochs take 15
+minutes; test rmse below 1.17 after 7 epochs and below 1.10 after 14 (one seed, stopped after 38,
+of an earlier revision).
 """
 
 import os

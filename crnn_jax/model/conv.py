@@ -4,8 +4,9 @@ Every function takes one frame HxWxC and a kernel in XLA's own layout (height, w
 channels, output channels), so parameters move freely between machines. `nn.vmap` in `encoder.py`
 makes them work on many frames.
 
-XLA's convolution for the CPU and above all its gradient are several times slower than its matrix
-product (benchmarks/NOTES.md), so on the CPU each convolution is written as one matrix product:
+On the CPU each convolution is written as one matrix product. For one input channel that takes a
+fifth of the time of XLA's own convolution, for others a twentieth to a half less there and back
+(benchmarks/NOTES.md):
 
 * `row_conv`: patches are taken along the width only; one product gives, for every input row, its
   share of each of the `kernel height` output rows that it touches, and these are summed. It copies
@@ -123,7 +124,7 @@ def max_pool(frame_HxWxC: Array) -> Array:
     height, width, channels = frame_HxWxC.shape
     rows, columns = height // 2, width // 2
     pools = frame_HxWxC[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, channels)
-    # Splits, not slices: the gradient is then put together, not padded and added up.
+    # A split's gradient is one concatenation; a slice's is an array of zeros for each, added up.
     members = (jnp.split(row, 2, axis=3) for row in jnp.split(pools, 2, axis=1))
     return largest(*itertools.chain(*members)).reshape(rows, columns, channels)
 
@@ -134,8 +135,8 @@ def pooled_conv(frames_FxHxWxC: Array, kernel: Array) -> Array:
     height, width, _, features = kernel.shape
     rows = (frames_FxHxWxC.shape[1] - height + 1) // 2
     columns = (frames_FxHxWxC.shape[2] - width + 1) // 2
-    # Pools along a block's side: a product with fewer than a hundred columns is a slow one, and its
-    # gradient is put together number by number.
+    # Pools along a block's side. A product with few columns is a slow one, but a patch under more
+    # pools makes more arithmetic: from 24 features on it does not pay.
     side = 2 if features <= 16 and rows % 2 == columns % 2 == 0 else 1
     members = _pool_members(frames_FxHxWxC, kernel, rows, columns, side)
     if side == 1:
@@ -190,8 +191,9 @@ largest.defvjp(_largest_forward, _largest_backward)
 def largest_of_rows(members_Nx4K: Array) -> Array:
     """`largest` of the four quarters of each row, NxK, as a reduction.
 
-    XLA makes the maximum of four arrays part of whatever reads it: thrice for the patches of the
-    next layer, which take it in an order of their own. A reduction is made once.
+    XLA computes a maximum of four arrays anew in every operation that reads it, three times in
+    the patches of the next layer. A reduction is computed once, which pays where the pools still
+    have to be put in another order.
     """
     return members_Nx4K.reshape(len(members_Nx4K), 4, -1).max(axis=1)
 

@@ -52,7 +52,7 @@ class FrameConvs(nn.Module):
             kernel = self.param(f"conv{i}_kernel", INITIALIZERS[self.activation](), shape)
             bias = self.param(f"conv{i}_bias", nn.initializers.zeros, (features,))
             if i == 0:
-                kernel = kernel / 255  # not the pixels: they stay bytes, and as such are kept
+                kernel = kernel / 255  # and not the pixels: a CPU keeps bytes for the gradient
             apply = conv_max_pool if pool else conv
             x = apply(pad_same(x, size) if same else x, kernel.astype(self.dtype))
             x = activation(x + bias.astype(self.dtype)[None, None])
