@@ -30,10 +30,6 @@ def random_params(encoder):
     return jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(x.dtype), params)
 
 
-def random_numbers(shape):
-    return np.random.default_rng(2).normal(size=shape).astype(np.float32)
-
-
 def layers(params, frames, encoder):
     """The network as one would write it with Flax's own layers, pooling after the activation."""
     activation = ACTIVATIONS[encoder.activation]
@@ -66,20 +62,25 @@ def test_agrees_with_flax_layers(encoder, features, backend, monkeypatch):
     params, frames = random_params(encoder), random_frames(3, 2)
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
 
-    def output_and_gradient(form, params):
-        output, pull = jax.vjp(form, params)
-        return output, *pull(random_numbers(output.shape))
+    def plain(params):
+        flat = layers(params["params"], frames.reshape(6, 9, 10, 1), encoder)
+        return flat.reshape(3, 2, -1)
 
     @jax.jit
     def run(params):
-        return (
-            output_and_gradient(lambda p: encoder.apply(p, frames).reshape(6, features), params),
-            output_and_gradient(
-                lambda p: layers(p["params"], frames.reshape(6, 9, 10, 1), encoder), params
-            ),
-        )
+        found, pull = jax.vjp(lambda params: encoder.apply(params, frames), params)
+        expected, plain_pull = jax.vjp(plain, params)
+        numbers = np.random.default_rng(2).normal(size=found.shape).astype(np.float32)
+        return found, expected, pull(numbers), plain_pull(numbers)
 
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *run(params))
+    found, expected, gradient, plain_gradient = run(params)
+    assert found.shape == (3, 2, features)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+        gradient,
+        plain_gradient,
+    )
 
 
 @pytest.mark.parametrize(("frames", "chunks"), [(12, 0), (13, 2), (24, 2), (29, 3)])
