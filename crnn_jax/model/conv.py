@@ -21,7 +21,6 @@ Patches are several times as large as the frames. They are made anew for the gra
 """
 
 import functools
-import itertools
 from collections.abc import Callable
 
 import jax
@@ -125,8 +124,9 @@ def max_pool(frame_HxWxC: Array) -> Array:
     rows, columns = height // 2, width // 2
     pools = frame_HxWxC[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, channels)
     # A split's gradient is one concatenation; a slice's is an array of zeros for each, added up.
-    members = (jnp.split(row, 2, axis=3) for row in jnp.split(pools, 2, axis=1))
-    return largest(*itertools.chain(*members)).reshape(rows, columns, channels)
+    upper, lower = jnp.split(pools, 2, axis=1)
+    members = *jnp.split(upper, 2, axis=3), *jnp.split(lower, 2, axis=3)
+    return largest(*members).reshape(rows, columns, channels)
 
 
 @_over_frames
