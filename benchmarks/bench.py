@@ -26,8 +26,9 @@ import numpy as np
 from benchmarks import growth, report
 from benchmarks.worker import SYSTEMS
 from configs.sum8_2016 import get_config
-from crnn_jax.command_line import Parser, exit_status
-from crnn_jax.data.corpora import load_corpus
+from crnn_jax import exit_status
+from crnn_jax.command_line import Parser
+from crnn_jax.data.dataset import load_corpus
 
 ROOT = Path(__file__).parents[1]
 BATCHES = (32, 64, 256, 1024)

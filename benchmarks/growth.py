@@ -18,11 +18,12 @@ from ml_collections import ConfigDict
 
 from benchmarks.worker import STRETCH, say
 from configs.sum8_2016 import get_config
-from crnn_jax import evaluate, parallel
-from crnn_jax.data.corpora import Corpus
+from crnn_jax import evaluate
+from crnn_jax.data.dataset import Corpus
 from crnn_jax.data.split import Split
-from crnn_jax.division import device_count
-from crnn_jax.train import Trainer
+from crnn_jax.distributed import devices
+from crnn_jax.train.batching import device_count
+from crnn_jax.train.trainer import Trainer
 
 VALUES = {
     "length": (8, 32, 128, 512),
@@ -49,7 +50,7 @@ def main() -> None:
             config.train.batch_size, devices = 256, value
         case "tested":
             config.eval.validation_sequences = value
-    parallel.use_cores(devices or device_count(config, parallel.core_count(), 1))
+    devices.use_cores(devices or device_count(config, devices.core_count(), 1))
     corpus = repeated(folder, images)
     if what == "tested":
         say(testing(config, corpus))
@@ -70,8 +71,8 @@ def repeated(folder: Path, images: int) -> Corpus:
 def training(config: ConfigDict, corpus: Corpus) -> list[float]:
     """Steps/s of stretches of `STRETCH` seconds."""
     trainer = Trainer(config, corpus)
-    state = parallel.replicate(trainer.initial_state())
-    source, own = next(trainer.feed.sources(0)), parallel.inputs()
+    state = devices.replicate(trainer.initial_state())
+    source, own = next(trainer.feed.sources(0)), devices.device_inputs()
     found = []
     for _ in range(1 + REPEATS):
         start, steps = time.perf_counter(), 0

@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from crnn_jax.command_line import exit_status
-from crnn_jax.data.corpora import Corpus, Split
+from crnn_jax import exit_status
+from crnn_jax.data.dataset import Corpus, Split
 from crnn_jax.evaluate import validation
-from crnn_jax.restored import restore
-from crnn_jax.run import corpus_of
+from crnn_jax.runs.load import restore
+from crnn_jax.train.run import corpus_of
 
 
 def parts(corpus: Corpus) -> dict[str, Split]:

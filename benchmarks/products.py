@@ -12,10 +12,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from crnn_jax.command_line import exit_status
-from crnn_jax.data.corpora import Corpus
-from crnn_jax.restored import Restored, restore
-from crnn_jax.run import corpus_of
+from crnn_jax import exit_status
+from crnn_jax.data.dataset import Corpus
+from crnn_jax.runs.load import Restored, restore
+from crnn_jax.train.run import corpus_of
 
 DIGITS = 10
 PAIRS = 800  # of images for each pair of digits; there are at least 892 test images of each digit

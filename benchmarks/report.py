@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 from benchmarks.protocol import AIM
 from benchmarks.worker import BETWEEN_TESTS, TESTED
 from configs.sum8_2016 import get_config
+from crnn_jax.distributed.devices import core_count
 from crnn_jax.model.flops import frame_flops
-from crnn_jax.parallel import core_count
-from crnn_jax.workdir import git_revision
+from crnn_jax.runs.folder import git_revision
 
 MEAN_LENGTH = 4.5
 

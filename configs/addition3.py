@@ -13,7 +13,7 @@ python -m crnn_jax.main --config=configs/addition3.py:two_stage  # goes on from 
 from ml_collections import ConfigDict
 from sum8 import get_config as sum8
 
-from crnn_jax.variants import variant
+from crnn_jax.config.variants import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

@@ -7,7 +7,7 @@ python -m crnn_jax.main --mode=evaluate --workdir=runs/cumsum10
 from ml_collections import ConfigDict
 from sum8 import get_config as sum8
 
-from crnn_jax.variants import variant
+from crnn_jax.config.variants import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

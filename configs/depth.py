@@ -13,7 +13,7 @@ import itertools
 from ml_collections import ConfigDict
 from sum8 import get_config as sum8
 
-from crnn_jax.variants import variant
+from crnn_jax.config.variants import variant
 
 ACTIVATIONS, DEPTHS = ("sigmoid", "relu"), (1, 2, 3)
 

@@ -8,7 +8,7 @@ Published: 99.1 % right. Its subsampling is a maximum here, and its squared dist
 from ml_collections import ConfigDict
 from sum8 import get_config as sum8
 
-from crnn_jax.variants import variant
+from crnn_jax.config.variants import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

@@ -9,7 +9,7 @@ In 2016 products took far longer than sums, and large ones failed: "1×9 always 
 from ml_collections import ConfigDict
 from sum8 import get_config as sum8
 
-from crnn_jax.variants import variant
+from crnn_jax.config.variants import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

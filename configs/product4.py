@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from product2 import get_config as product2
 from product2 import mse
 
-from crnn_jax.variants import variant
+from crnn_jax.config.variants import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

@@ -12,7 +12,7 @@ epoch.
 from ml_collections import ConfigDict
 from sum8 import get_config as sum8
 
-from crnn_jax.variants import variant
+from crnn_jax.config.variants import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

@@ -11,7 +11,7 @@ import os
 
 from ml_collections import ConfigDict
 
-from crnn_jax.variants import variant
+from crnn_jax.config.variants import variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

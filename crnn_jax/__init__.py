@@ -1,24 +1,78 @@
 """Networks that read a sequence of images and answer a question about the whole of it.
 
-Arrays carry their shape in their name where it helps:
+Arrays carry their shape in their name where it helps. Each letter has one meaning:
 
-    B sequences     T steps of a lane     N lanes, or images of a corpus     F frames
-    H, W, C         height, width and channels of a frame (a lone H after T and N: hidden units)
-    D features      K numbers, or steps of a dispatch     L longest sequence     A micro-batches
-    S symbols of a written answer     V symbols of its vocabulary     C chunks of an evaluation
+    B sequences      T steps of a lane      N lanes, or images of a data set      F frames
+    H, W, C          height, width and channels of a frame (H alone, last: hidden units)
+    D features       K numbers that an answer can be      L longest sequence, in frames
+    S symbols of a written answer      V symbols of its vocabulary
+
+The packages, in the order in which the data passes them: `data`, `model`, `train`, `runs`;
+`pictures` reads what people bring, `figures` draws what was learned, `distributed` is all that
+knows of several devices and processes.
 """
 
 import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from crnn_jax.predict import Reader
 
 
+class UserError(Exception):
+    """Bad input: one line with the value, what was expected and what to type instead.
+
+    Commands print it without a traceback and exit with status 2 (`exit_status`).
+    """
+
+
+def exit_status(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
+    """Run a command with its arguments; print a `UserError` as one line on stderr.
+
+    Returns:
+      The exit status: 0, or 2 after such a line.
+    """
+    try:
+        command(argv)
+    except UserError as error:
+        print_mistake(error)
+        return 2
+    return 0
+
+
+def print_mistake(error: UserError) -> None:
+    """Print a user's mistake as one line on stderr."""
+    print("error:", " ".join(str(error).splitlines()), file=sys.stderr, flush=True)
+
+
+def did_you_mean(wrong: str, right: Iterable[str]) -> str:
+    """Words for an error message that name what `wrong` most resembles; empty if nothing does."""
+    matches = get_close_matches(wrong, right, n=1, cutoff=0.75)
+    return f" (did you mean {matches[0]}?)" if matches else ""
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """A path in which ~ stands for a home folder.
+
+    Raises:
+      UserError: no home folder is known for it.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: no such home folder: expected a path without ~, or HOME set for ~ alone"
+        ) from error
+
+
 def load(
     workdir: str | os.PathLike[str], step: Literal["latest", "best"] | int = "latest"
 ) -> "Reader":
-    """Loads the trained network of a run, to be called with pictures.
+    """Load the trained network of a run, to be called with pictures.
 
     Args:
       workdir: folder of a run.
@@ -27,8 +81,7 @@ def load(
     Raises:
       UserError: the folder holds no such run or checkpoint.
     """
-    from crnn_jax.predict import Reader  # brings in JAX: not for --help or a mistyped flag
-    from crnn_jax.restored import restore
-    from crnn_jax.user_path import user_path
+    from crnn_jax.predict import Reader  # imports JAX: not for --help or a mistyped flag
+    from crnn_jax.runs.load import restore
 
     return Reader(restore(user_path(workdir), step))

@@ -1,6 +1,9 @@
 """Evaluation: every drawn sequence answered once, every image encoded once."""
 
+import json
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,11 +12,14 @@ import numpy as np
 from jax import Array, lax
 from ml_collections import ConfigDict
 
-from crnn_jax import parallel
-from crnn_jax.data.corpora import Corpus, Split
+from crnn_jax.data.dataset import Corpus, Split
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.feed import lane_images
+from crnn_jax.distributed import devices, processes
+from crnn_jax.model import crnn
 from crnn_jax.model.crnn import CRNN
+from crnn_jax.runs.load import config_of, corpus_of, parse_step, restore
+from crnn_jax.runs.progress import print_table
 from crnn_jax.scores import number_scores, text_scores
 
 IMAGES_AT_ONCE = 250
@@ -65,8 +71,8 @@ class Evaluation:
         """
         given = (np.arange(self.devices), jax.device_get(params), tuple(self.split))
         if self.compiled is None:
-            answer = parallel.over_local_devices(self._answer_share)
-            self.compiled = parallel.compile_quickly(answer.lower(*given))
+            answer = devices.over_local_devices(self._answer_share)
+            self.compiled = devices.compile_quickly(answer.lower(*given))
         start = time.perf_counter()
         found = jax.device_get(self.compiled(*given))
         seconds = time.perf_counter() - start
@@ -100,7 +106,7 @@ class Evaluation:
             first = device * groups * size
             mine_AxG = (first + jnp.arange(groups * size)).reshape(groups, size) % len(labels_N)
             encoded_AxGxD = lax.map(encode, images_NxHxW[mine_AxG])
-            encoded_NxD = parallel.gather(encoded_AxGxD.reshape(groups * size, -1))
+            encoded_NxD = devices.gather(encoded_AxGxD.reshape(groups * size, -1))
 
         def answer(first: Array) -> tuple[Array, ...]:
             indices_TxN = lane_images(self.draw, self.lanes, 0, first)
@@ -179,3 +185,78 @@ def training_mean(network: CRNN, config: ConfigDict, corpus: Corpus) -> float | 
         return None
     lengths = np.arange(config.task.min_length, config.task.max_length + 1)
     return network.task.mean(corpus.train.labels_N, lengths)
+
+
+def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bool) -> None:
+    """Tests a checkpoint, with the config stored in it, and prints the results.
+
+    Args:
+      workdir: folder of a run.
+      config: says where the data lies and must agree in all else; None for where it lay.
+      step: "latest", "best" or a number.
+      as_json: whether to print one JSON object instead of a table.
+
+    Raises:
+      UserError: the folder holds no such run or checkpoint, or the corpus cannot be had.
+    """
+    which = parse_step(step)
+    devices.keep_compiled_programs()
+    devices.use_cores(devices.core_count())
+    restored = restore(workdir, which)
+    config = config_of(restored, config, workdir)
+    corpus = corpus_of(restored, config, workdir)
+    results = {
+        "corpus": corpus.identity,
+        "step": restored.step,
+        **test_config(config, corpus, restored.params),
+    }
+    if as_json:
+        print(json.dumps(results))
+    else:
+        print_results(results, config)
+
+
+def test_config(config: ConfigDict, corpus: Corpus, params: Any) -> dict[str, Any]:
+    """`test` of the network that a config describes."""
+    network = crnn.build(config, digits=corpus.num_classes)
+    return test(network, config, corpus, params)
+
+
+def print_results(results: dict[str, Any], config: ConfigDict) -> None:
+    """Print the results of a run as a table."""
+    if not processes.is_main():
+        return
+    rows = [
+        ("corpus", results["corpus"]),
+        ("step", f"{results['step']:,}"),
+        ("test sequences", f"{results['n']:,}"),
+        ("exact", f"{results['exact']:.4f}"),
+    ]
+    if "per_symbol" in results:
+        rows.append(("symbols right", f"{results['per_symbol']:.4f}"))
+    if "rmse" in results:
+        rows += [
+            ("rmse", f"{results['rmse']:.3f}"),
+            ("rmse of the training mean", f"{results['baseline_rmse']:.2f}"),
+            ("mean absolute error", f"{results['mae']:.3f}"),
+        ]
+    if "training_seconds" in results:
+        rows += [
+            ("training", f"{results['training_seconds']:.1f} s without compilation and evaluation"),
+            ("training rate", f"{results['sequences_per_second']:,.0f} sequences/s"),
+        ]
+    rows.append(("evaluation", f"{results['seconds']:.2f} s"))
+    if len(results.get("per_length", ())) > 1:
+        rows += [(f"length {row['length']:,}", score_line(row)) for row in results["per_length"]]
+    if config.task.every_step:
+        rows += [(f"after frame {row['step']:,}", score_line(row)) for row in results["per_step"]]
+    rows += [
+        (f"{row['n']:,} of length {row['length']:,}", score_line(row)) for row in results["lengths"]
+    ]
+    print_table("results", rows)
+
+
+def score_line(report: Mapping[str, Any]) -> str:
+    """An evaluation's main scores, as people read them."""
+    rmse = f"rmse {report['rmse']:.3f} · " if "rmse" in report else ""
+    return f"{rmse}exact {report['exact']:.4f}"

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from crnn_jax.command_line import Parser, exit_status
-from crnn_jax.config_file import load_config
-from crnn_jax.errors import UserError, did_you_mean
-from crnn_jax.user_path import user_path
+from crnn_jax import UserError, did_you_mean, exit_status, user_path
+from crnn_jax.command_line import Parser
+from crnn_jax.config.files import load_config
 
 EXAMPLES = """\
 examples:
@@ -59,18 +58,22 @@ def _with_others(arguments: argparse.Namespace) -> AbstractContextManager[None]:
     meeting = (arguments.coordinator, arguments.num_processes, arguments.process_id)
     if not arguments.distributed and meeting == (None, None, None):
         return nullcontext()
-    from crnn_jax.processes import together
+    from crnn_jax.distributed.processes import together
 
     return together(*meeting)
 
 
 def _do(arguments: argparse.Namespace, config: ConfigDict | None, workdir: Path) -> None:
-    from crnn_jax import run  # brings in JAX: not for --help or a mistyped flag
+    from crnn_jax.train import run  # brings in JAX: not for --help or a mistyped flag
 
     if arguments.mode == "evaluate":
-        run.evaluate(workdir, config, step=arguments.step, as_json=arguments.json)
+        from crnn_jax import evaluate
+
+        evaluate.evaluate(workdir, config, step=arguments.step, as_json=arguments.json)
     elif arguments.mode == "predict":
-        run.predict(
+        from crnn_jax import predict
+
+        predict.predict(
             workdir,
             [user_path(picture) for picture in arguments.pictures],
             split=arguments.split,
@@ -79,8 +82,12 @@ def _do(arguments: argparse.Namespace, config: ConfigDict | None, workdir: Path)
         )
     elif arguments.mode == "figures":
         beside = None if arguments.beside is None else user_path(arguments.beside)
-        run.figures(workdir, config, step=arguments.step, beside=beside)
+        from crnn_jax import figures
+
+        figures.draw(workdir, config, step=arguments.step, beside=beside)
     else:
+        from crnn_jax.train import run
+
         run.train(workdir, config, profile=arguments.profile)
 
 

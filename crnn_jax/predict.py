@@ -1,18 +1,22 @@
 """Using a trained network on people's own pictures."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crnn_jax.data.corpora import glyph_name
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.data.dataset import glyph_name
+from crnn_jax.distributed import devices
 from crnn_jax.model.decoder import Text
 from crnn_jax.model.heads import Posterior
-from crnn_jax.pictures import Picture, frames_of
-from crnn_jax.restored import Restored
+from crnn_jax.pictures import Picture, find_pictures, frames_of
+from crnn_jax.runs.load import Restored, parse_step, restore
+from crnn_jax.runs.progress import print_table
 
 
 class Reader:
@@ -87,3 +91,37 @@ class Reader:
                 for s, p in zip(symbols, confidence, strict=True)
             ],
         }
+
+
+def predict(workdir: Path, paths: Sequence[Path], *, split: bool, step: str, as_json: bool) -> None:
+    """Answers about people's own pictures, and prints the answer.
+
+    Args:
+      workdir: folder of a run.
+      paths: pictures in order, or folders of pictures.
+      split: whether the one picture shows a row of glyphs, to be cut apart.
+      step: "latest", "best" or a number.
+      as_json: whether to print one JSON object instead of a table.
+
+    Raises:
+      UserError: the folder holds no such run or checkpoint, or the pictures cannot be used.
+    """
+    which = parse_step(step)
+    devices.keep_compiled_programs()
+    pictures = find_pictures(paths)
+    answer = Reader(restore(workdir, which))(pictures, split=split)
+    if as_json:
+        print(json.dumps(answer))
+        return
+    rows = [("answer", answer["answer"])]
+    if "estimate" in answer:
+        rows.append(("estimate", f"{answer['estimate']:.2f}"))
+    if "confidence" in answer:
+        rows.append(("confidence", f"{answer['confidence']:.1%}"))
+    for i, part in enumerate(answer["steps"]):
+        of_picture = part["name"] == "after picture" and not split
+        name = f"after {pictures[i].name}" if of_picture else f"{part['name']} {i + 1}"
+        confidence = f" · {part['confidence']:.1%}" if "confidence" in part else ""
+        estimate = f" · estimate {part['estimate']:.2f}" if "estimate" in part else ""
+        rows.append((name, f"{part['answer']}{estimate}{confidence}"))
+    print_table("prediction", rows)

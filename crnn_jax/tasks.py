@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from crnn_jax.data import clips
+from crnn_jax.data.sources import clips
 
 
 class Task:

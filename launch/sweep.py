@@ -16,11 +16,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from crnn_jax.command_line import Parser, exit_status
-from crnn_jax.config_file import load_sweep
-from crnn_jax.errors import UserError
-from crnn_jax.progress import print_table
-from crnn_jax.user_path import user_path
+from crnn_jax import UserError, exit_status, user_path
+from crnn_jax.command_line import Parser
+from crnn_jax.config.files import load_sweep
+from crnn_jax.runs.progress import print_table
 
 DESCRIPTION = """\
 Train all variants of a config, one run after another.

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from crnn_jax.data import builder as builder_module
-from crnn_jax.data.builder import PUBLISHED, Glyphs, config_name
+from crnn_jax import UserError
+from crnn_jax.data import store_builder as builder_module
 from crnn_jax.data.split import Split, identity
-from crnn_jax.errors import UserError
+from crnn_jax.data.store_builder import PUBLISHED, Glyphs, config_name
 
 
 def made_splits():

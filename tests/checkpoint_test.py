@@ -14,9 +14,9 @@ import optax
 import pytest
 from flax import struct
 
-from crnn_jax import manifest
-from crnn_jax.checkpoint import Checkpoints, NotSaved
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.runs import checksums
+from crnn_jax.runs.checkpoint import Checkpoints, NotSaved
 
 
 @struct.dataclass
@@ -269,8 +269,8 @@ def test_killed_while_saving_leaves_the_step_before(tmp_path):
     program = """
 import os, signal, sys, time
 import numpy as np
-from crnn_jax import manifest
-from crnn_jax.checkpoint import Checkpoints, NotSaved
+from crnn_jax.runs import checksums
+from crnn_jax.runs.checkpoint import Checkpoints, NotSaved
 
 folder = sys.argv[1]
 checkpoints = Checkpoints(folder, keep_latest=1, keep_best=0)
@@ -345,8 +345,8 @@ def empty(folder):
 DAMAGE = {
     "array data": lambda step: flip(next((step / "state" / "d").iterdir())),
     "notes": lambda step: flip(step / "notes" / "metadata"),
-    "checksums": lambda step: flip(step / manifest.NAME),
-    "no checksums": lambda step: (step / manifest.NAME).unlink(),
+    "checksums": lambda step: flip(step / checksums.NAME),
+    "no checksums": lambda step: (step / checksums.NAME).unlink(),
     "a file less": lambda step: (step / "notes" / "metadata").unlink(),
     "empty": empty,
 }

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from crnn_jax.data import clips
+from crnn_jax.data.sources import clips
 
 MAKE = jax.jit(clips.make_clips)
 

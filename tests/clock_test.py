@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from crnn_jax.clock import Clock
+from crnn_jax.runs.clock import Clock
 
 
 class Time:

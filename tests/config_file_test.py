@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from crnn_jax.config_file import load_config, load_sweep
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.config.files import load_config, load_sweep
 
 BASE = """
 from configs.sum8 import get_config as whole

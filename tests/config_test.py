@@ -7,7 +7,8 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from crnn_jax.config import (
+from crnn_jax import UserError
+from crnn_jax.config.checks import (
     FIELDS,
     NOT_OF_TRAINING,
     check_fields,
@@ -15,7 +16,6 @@ from crnn_jax.config import (
     differences,
     read_config,
 )
-from crnn_jax.errors import UserError
 
 
 def put(config, field, value):

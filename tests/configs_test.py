@@ -9,13 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from crnn_jax import parallel
-from crnn_jax.config import check_fields
-from crnn_jax.config_file import load_config
-from crnn_jax.data.corpora import NUM_CLASSES
-from crnn_jax.division import check_division
-from crnn_jax.errors import UserError
-from crnn_jax.train import Trainer
+from crnn_jax import UserError
+from crnn_jax.config.checks import check_fields
+from crnn_jax.config.files import load_config
+from crnn_jax.data.dataset import NUM_CLASSES
+from crnn_jax.distributed import devices
+from crnn_jax.train.batching import check_division
+from crnn_jax.train.trainer import Trainer
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -78,7 +78,7 @@ def test_smoke_trains_two_dispatches(experiment, optdigits, monkeypatch):
     """One experiment of those that differ in sizes alone: compiling takes seconds."""
     config = smoke(experiment)
     one_device = jax.devices()[:1]
-    monkeypatch.setattr(parallel, "devices", lambda: one_device)
+    monkeypatch.setattr(devices, "all_devices", lambda: one_device)
     assert config.train.steps == 2 * config.train.steps_per_dispatch
     lengths = config.task.max_length - config.task.min_length + 1
     config.train.batch_size = config.train.micro_batch_size = lengths  # one sequence of each
@@ -89,12 +89,12 @@ def test_smoke_trains_two_dispatches(experiment, optdigits, monkeypatch):
     shapes, rng = jax.eval_shape(trainer.fresh_state), np.random.default_rng(0)
     state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     before = jax.tree.map(lambda x: rng.normal(0, 0.05, x.shape).astype(x.dtype), shapes.params)
-    state = parallel.replicate(state.replace(params=before))
+    state = devices.replicate(state.replace(params=before))
     for _, source in zip(range(2), trainer.feed.sources(0), strict=False):
-        state, metrics = trainer.dispatch(state, parallel.inputs(), source)
-        assert all(math.isfinite(loss) for loss in parallel.local(metrics)["loss"].tolist())
-    assert int(parallel.local(state).step) == config.train.steps
-    after = jax.device_get(parallel.local(state).params)
+        state, metrics = trainer.dispatch(state, devices.device_inputs(), source)
+        assert all(math.isfinite(loss) for loss in devices.unreplicate(metrics)["loss"].tolist())
+    assert int(devices.unreplicate(state).step) == config.train.steps
+    after = jax.device_get(devices.unreplicate(state).params)
     changed = jax.tree.map(lambda a, b: bool((a != b).any()), before, after)["params"]
     if config.init.frozen:
         assert not any(jax.tree.leaves(changed.pop("encoder")))

@@ -14,8 +14,8 @@ import pytest
 from absl import flags
 
 from configs.sum8 import get_config
-from crnn_jax import config_file
-from crnn_jax.data.corpora import load_corpus
+from crnn_jax.config import files
+from crnn_jax.data.dataset import load_corpus
 
 PROJECT = Path(__file__).parents[1]
 
@@ -49,7 +49,7 @@ def load_config():
 
     def load(name):
         stem, colon, variant = name.partition(":")
-        return config_file.load_config(f"{PROJECT / 'configs' / stem}.py{colon}{variant}", [])
+        return files.load_config(f"{PROJECT / 'configs' / stem}.py{colon}{variant}", [])
 
     return load
 

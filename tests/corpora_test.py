@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from crnn_jax.data import corpora, mnist
-from crnn_jax.data.corpora import load_corpus
-from crnn_jax.data.download import DownloadError
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.data import dataset
+from crnn_jax.data.dataset import load_corpus
+from crnn_jax.data.sources import mnist
+from crnn_jax.data.sources.download import DownloadError
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def no_network(monkeypatch):
 def warnings(monkeypatch):
     """The warnings that were given."""
     found = []
-    monkeypatch.setattr(corpora.logging, "warning", lambda text, *args: found.append(text % args))
+    monkeypatch.setattr(dataset.logging, "warning", lambda text, *args: found.append(text % args))
     return found
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from crnn_jax.division import check_division, device_count, micro_batch_size
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.train.batching import check_division, device_count, micro_batch_size
 
 
 def test_batch_size_must_fit_devices_and_lengths(tiny_config):

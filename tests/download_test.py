@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from crnn_jax.data import download as download_module
-from crnn_jax.data.download import DownloadError, check_sha256, download, download_file
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.data.sources import download as download_module
+from crnn_jax.data.sources.download import DownloadError, check_sha256, download, download_file
 from tests.files import served
 
 

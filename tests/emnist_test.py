@@ -5,12 +5,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from crnn_jax.data import emnist
-from crnn_jax.data import prepared as prepared_module
-from crnn_jax.data.corpora import load_corpus
-from crnn_jax.data.download import DownloadError
-from crnn_jax.data.emnist import FILES, check_folder, read_files
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.data import store as prepared_module
+from crnn_jax.data.dataset import load_corpus
+from crnn_jax.data.sources import emnist
+from crnn_jax.data.sources.download import DownloadError
+from crnn_jax.data.sources.emnist import FILES, check_folder, read_files
 from tests.files import idx_bytes, served
 
 RNG = np.random.default_rng(0)

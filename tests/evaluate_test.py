@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax import evaluate, parallel
+from crnn_jax import evaluate
 from crnn_jax.data.draw import Draw, padded_lanes
+from crnn_jax.distributed import devices
 from crnn_jax.evaluate import Evaluation, training_mean
 from crnn_jax.model import crnn
 
@@ -120,7 +121,7 @@ def test_encodes_every_image_once(evaluation, params, monkeypatch):
         return encode(self, frames)
 
     monkeypatch.setattr(type(evaluation.network), "encode", counted)
-    monkeypatch.setattr(parallel, "gather", lambda share: jnp.tile(share, (8, 1)))
+    monkeypatch.setattr(devices, "gather", lambda share: jnp.tile(share, (8, 1)))
     data = tuple(evaluation.split)
     text = str(jax.make_jaxpr(evaluation._answer_share)(jnp.int32(0), params, data))
     (shape,) = set(frames_encoded)  # traced once, under a map over groups of images

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from crnn_jax import parallel
 from crnn_jax.data.draw import Draw
 from crnn_jax.data.feed import FEEDS, Plan
+from crnn_jax.distributed import devices
 
 PLAN = Plan(batch_size=8 * 2 * 4, devices=8, micro_batch_size=4, steps_per_dispatch=3)
 
@@ -31,18 +31,18 @@ def reader(feed):
                 lambda micro_batch: feed.micro_batch(source, step, k, device, micro_batch),
                 jnp.arange(PLAN.micro_batches),
             )
-            return step + 1, lax.all_gather(batches, parallel.AXIS)
+            return step + 1, lax.all_gather(batches, devices.AXIS)
 
         return lax.scan(one_step, step, jnp.arange(PLAN.steps_per_dispatch))
 
-    run = parallel.pmap(dispatch, feed.source_axis)
+    run = devices.pmap(dispatch, feed.source_axis)
 
     def read(first_step, count):
-        step = parallel.replicate(np.int32(first_step))
+        step = devices.replicate(np.int32(first_step))
         sources, given = feed.sources(first_step), []
         for _ in range(count):
-            step, batches = run(step, parallel.local_devices(), next(sources))
-            given.append(jax.tree.map(np.asarray, parallel.local(batches)))
+            step, batches = run(step, devices.local_devices(), next(sources))
+            given.append(jax.tree.map(np.asarray, devices.unreplicate(batches)))
         return [np.concatenate(arrays) for arrays in zip(*given, strict=True)]
 
     return read

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
+from crnn_jax import UserError
 from crnn_jax.data.draw import SCENE, Draw
-from crnn_jax.errors import UserError
 from crnn_jax.evaluate import Evaluation
 from crnn_jax.figures import confusion, curves, draw_figures, kernels, reading, saving, strips
 from crnn_jax.model import crnn
-from crnn_jax.restored import Restored
+from crnn_jax.runs.load import Restored
 from tests.files import tensorboard_events
 
 LINES = [

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crnn_jax import filters
-from crnn_jax.errors import UserError
-from crnn_jax.filters import apply_filters, edge_maps, main
+from crnn_jax import UserError
+from crnn_jax.pictures import filters
+from crnn_jax.pictures.filters import apply_filters, edge_maps, main
 from tests.files import content
 
 TABLE = [
@@ -415,7 +415,7 @@ def test_a_very_large_image_is_refused_before_it_is_unpacked(here, monkeypatch, 
 
 def test_the_command_in_a_process_of_its_own(here, project):
     child = subprocess.run(
-        [sys.executable, "-m", "crnn_jax.filters", "photo.png", "--filters=pool", "-o", "out.png"],
+        [sys.executable, "-m", "crnn_jax.pictures.filters", "photo.png", "--filters=pool", "-o", "out.png"],
         capture_output=True,
         text=True,
         check=False,
@@ -441,5 +441,5 @@ def test_help_is_short_and_its_examples_are_understood(here, capsys):
     examples = [line.split() for line in out.splitlines() if line.startswith("  python")]
     assert len(examples) == 2
     for example in examples:
-        assert example[:3] == ["python", "-m", "crnn_jax.filters"]
+        assert example[:3] == ["python", "-m", "crnn_jax.pictures.filters"]
         assert main(example[3:]) == 0

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, PngImagePlugin
 
 from configs.sum8 import get_config
-from crnn_jax import workdir
-from crnn_jax.config import FIELDS, NOT_OF_TRAINING, read_config
-from crnn_jax.data.corpora import load_corpus
-from crnn_jax.data.idx import read_idx, read_pair
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.config.checks import FIELDS, NOT_OF_TRAINING, read_config
+from crnn_jax.data.dataset import load_corpus
+from crnn_jax.data.sources.idx import read_idx, read_pair
 from crnn_jax.model import crnn
 from crnn_jax.pictures import frames_of
+from crnn_jax.runs import folder as run_folder
 from tests.files import idx_bytes, png_bytes
 
 
@@ -225,9 +225,9 @@ def test_a_malicious_file_is_refused(name, text, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(STORED))
     (tmp_path / name).write_text(text, encoding="utf-8")
     read = {
-        "config.json": lambda: workdir.check_config(tmp_path, CONFIG),
-        "run.json": lambda: workdir.recorded_corpus(tmp_path),
-        "results.json": lambda: workdir.read_results(tmp_path),
+        "config.json": lambda: run_folder.check_config(tmp_path, CONFIG),
+        "run.json": lambda: run_folder.recorded_corpus(tmp_path),
+        "results.json": lambda: run_folder.read_results(tmp_path),
     }[name]
     try:
         assert isinstance(read(), dict)
@@ -241,7 +241,7 @@ def test_a_malicious_file_is_refused(name, text, tmp_path):
 def test_a_stored_config_is_the_given_one_or_refused(folder, content):
     (folder / "config.json").write_bytes(content)
     try:
-        workdir.check_config(folder, CONFIG)
+        run_folder.check_config(folder, CONFIG)
     except UserError as error:
         assert_one_clear_line(error, folder)
         assert content != json.dumps(STORED).encode()
@@ -270,7 +270,7 @@ def test_the_corpus_of_a_run_is_a_name_or_refused(folder, tree):
     (folder / "config.json").write_text("{}")
     (folder / "run.json").write_text(json.dumps(tree))
     try:
-        found = workdir.recorded_corpus(folder)
+        found = run_folder.recorded_corpus(folder)
     except UserError as error:
         assert_one_clear_line(error, folder / "run.json")
         assert not isinstance(tree.get("corpus"), str)

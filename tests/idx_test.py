@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from crnn_jax.data.idx import read_idx, read_pair
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.data.sources.idx import read_idx, read_pair
 from tests.files import idx_bytes
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)

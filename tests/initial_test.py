@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from crnn_jax import parallel
-from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.errors import UserError
-from crnn_jax.initial import start_from
-from crnn_jax.train import Trainer
+from crnn_jax import UserError
+from crnn_jax.distributed import devices
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.runs.warm_start import start_from
+from crnn_jax.train.trainer import Trainer
 
 
 def tree(value, encoder=(2, 3)):
@@ -74,12 +74,12 @@ def test_training_starts_there_and_leaves_what_is_frozen(tiny_config, optdigits,
     tiny_config.init.frozen = frozen
     tiny_config.train.weight_decay = 0.1
     trainer = Trainer(tiny_config, optdigits)
-    state = parallel.replicate(trainer.initial_state())
-    start = jax.device_get(parallel.local(state).params["params"])
+    state = devices.replicate(trainer.initial_state())
+    start = jax.device_get(devices.unreplicate(state).params["params"])
     jax.tree.map(np.testing.assert_array_equal, start["encoder"], params["params"]["encoder"])
     source = next(trainer.feed.sources(0))
-    state, _ = trainer.dispatch(state, parallel.inputs(), source)
-    end = jax.device_get(parallel.local(state).params["params"])
+    state, _ = trainer.dispatch(state, devices.device_inputs(), source)
+    end = jax.device_get(devices.unreplicate(state).params["params"])
     same = jax.tree.map(lambda a, b: bool((a == b).all()), start, end)
     assert all(jax.tree.leaves(same["encoder"])) == frozen
     assert not any(jax.tree.leaves(same["answer_head"]))

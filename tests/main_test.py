@@ -13,10 +13,13 @@ import pytest
 from PIL import Image
 
 import crnn_jax
-from crnn_jax import config_file, main, run, workdir
-from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.data import mnist
+from crnn_jax import main
+from crnn_jax.config import files
+from crnn_jax.data.sources import mnist
 from crnn_jax.model import crnn
+from crnn_jax.runs import folder
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.train import run
 from tests.files import content, idx_bytes
 from tests.tiny import config_text
 
@@ -49,8 +52,8 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def a_run(here, optdigits):
     """A folder `run` as training with tiny.py leaves it, but for the parameters: all are 0."""
-    config = config_file.load_config("tiny.py", [])
-    workdir.claim(here / "run", config, optdigits)
+    config = files.load_config("tiny.py", [])
+    folder.claim(here / "run", config, optdigits)
     notes = {"config": json.loads(config.to_json()), "corpus": optdigits.identity}
     network = crnn.build(config, digits=optdigits.num_classes)
     shapes = crnn.parameter_shapes(network, config, (28, 28))

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from crnn_jax import manifest
+from crnn_jax.runs import checksums
 
 
 @pytest.fixture
@@ -15,21 +15,21 @@ def folder(tmp_path):
     (tmp_path / "state" / "data").write_bytes(bytes(range(256)) * 40)
     (tmp_path / "notes").write_text("{}")
     (tmp_path / "mark").touch()
-    manifest.write(tmp_path)
+    checksums.write(tmp_path)
     return tmp_path
 
 
 def test_what_is_as_it_was_is_not_damaged(folder):
-    assert manifest.damage(folder) is None
-    manifest.write(folder)
-    assert manifest.damage(folder) is None
+    assert checksums.damage(folder) is None
+    checksums.write(folder)
+    assert checksums.damage(folder) is None
 
 
 def test_coreutils_agree(folder):
-    subprocess.run(["sha256sum", "--check", "--quiet", manifest.NAME], cwd=folder, check=True)
+    subprocess.run(["sha256sum", "--check", "--quiet", checksums.NAME], cwd=folder, check=True)
 
 
-@pytest.mark.parametrize("name", ["state/data", "notes", manifest.NAME])
+@pytest.mark.parametrize("name", ["state/data", "notes", checksums.NAME])
 def test_every_flipped_bit_is_found(folder, name):
     path = folder / name
     whole = path.read_bytes()
@@ -38,9 +38,9 @@ def test_every_flipped_bit_is_found(folder, name):
             changed = bytearray(whole)
             changed[place] ^= 1 << bit
             path.write_bytes(changed)
-            assert manifest.damage(folder) is not None, (place, bit)
+            assert checksums.damage(folder) is not None, (place, bit)
     path.write_bytes(whole)
-    assert manifest.damage(folder) is None
+    assert checksums.damage(folder) is None
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_every_flipped_bit_is_found(folder, name):
         (lambda f: (f / "mark").unlink(), "mark is missing"),
         (lambda f: (f / "notes").rename(f / "other"), "(notes is missing|other is not in SHA256)"),
         (lambda f: (f / "new").touch(), "new is not in SHA256SUMS"),
-        (lambda f: (f / manifest.NAME).unlink(), r"SHA256SUMS cannot be read \(No such file"),
-        (lambda f: (f / manifest.NAME).write_bytes(b""), "is not in SHA256SUMS"),
-        (lambda f: (f / manifest.NAME).write_bytes(b"\xff\n\0"), "SHA256SUMS|is missing"),
+        (lambda f: (f / checksums.NAME).unlink(), r"SHA256SUMS cannot be read \(No such file"),
+        (lambda f: (f / checksums.NAME).write_bytes(b""), "is not in SHA256SUMS"),
+        (lambda f: (f / checksums.NAME).write_bytes(b"\xff\n\0"), "SHA256SUMS|is missing"),
     ],
 )
 def test_what_is_wrong_is_said(folder, change, message):
     change(folder)
-    damage = manifest.damage(folder)
+    damage = checksums.damage(folder)
     assert damage
     assert "\n" not in damage
     assert re.search(message, damage)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crnn_jax.data import mnist
-from crnn_jax.data.download import DownloadError
-from crnn_jax.data.idx import read_idx
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.data.sources import mnist
+from crnn_jax.data.sources.download import DownloadError
+from crnn_jax.data.sources.idx import read_idx
 from tests.files import idx_bytes
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from crnn_jax.data import optdigits
+from crnn_jax.data.sources import optdigits
 
 
 def test_splits_keep_the_original_order():

@@ -7,10 +7,9 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from crnn_jax import pictures
-from crnn_jax.data.idx import read_idx
-from crnn_jax.data.optdigits import read_splits
-from crnn_jax.errors import UserError
+from crnn_jax import UserError, pictures
+from crnn_jax.data.sources.idx import read_idx
+from crnn_jax.data.sources.optdigits import read_splits
 from tests.files import png_bytes
 
 # Strokes of glyphs, as polygonal lines in a box of 100×100: none is like itself turned.

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
 from crnn_jax.model import crnn
 from crnn_jax.pictures import frames_of
 from crnn_jax.predict import Reader
-from crnn_jax.restored import Restored
+from crnn_jax.runs.load import Restored
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from crnn_jax.data import prepared
-from crnn_jax.data.prepared import load_splits
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.data import store
+from crnn_jax.data.store import load_splits
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_damage_is_seen_and_can_be_mended(tmp_path, copy, optdigits, file, damag
 
 
 def test_a_read_only_folder_that_is_prepared_is_only_read(tmp_path, copy, monkeypatch, optdigits):
-    monkeypatch.setattr(prepared, "_locked", None)  # what writing would begin with
+    monkeypatch.setattr(store, "_locked", None)  # what writing would begin with
     _, identity = load_splits("optdigits", data_dir=tmp_path, manual_dir="")
     assert identity == optdigits.identity
     assert [path.name for path in tmp_path.iterdir()] == ["glyphs"]
@@ -66,8 +66,8 @@ def test_what_another_process_prepared_meanwhile_is_taken(
         shutil.copytree(Path(data_dir) / "glyphs", tmp_path / "glyphs")
         yield
 
-    monkeypatch.setattr(prepared, "_locked", locked_after_a_while)
-    monkeypatch.setattr(prepared, "_prepare", None)  # must not be called
+    monkeypatch.setattr(store, "_locked", locked_after_a_while)
+    monkeypatch.setattr(store, "_prepare", None)  # must not be called
     _, identity = load_splits("optdigits", data_dir=tmp_path, manual_dir="")
     assert identity == optdigits.identity
 
@@ -87,14 +87,16 @@ def test_prints_nothing(tmp_path, capfd):
 START = """
 import os, pathlib, sys, time
 import numpy as np
-from crnn_jax.data import builder, optdigits, prepared
+from crnn_jax.data import store_builder
+from crnn_jax.data.sources import optdigits
+from crnn_jax.data import store
 from crnn_jax.data.split import Split
 
 split = Split(np.zeros((5, 28, 28), np.uint8), np.arange(5, dtype=np.int32))
 optdigits.read_splits = lambda: {"train": split, "validation": split, "test": split}
 
 def load():
-    print(prepared.load_splits("optdigits", data_dir=pathlib.Path(sys.argv[1]), manual_dir="")[1])
+    print(store.load_splits("optdigits", data_dir=pathlib.Path(sys.argv[1]), manual_dir="")[1])
     assert "tensorflow" not in sys.modules
 """
 

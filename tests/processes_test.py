@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from crnn_jax import processes
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.distributed import processes
 from tests.tiny import config_text, environment, takes_long
 from tests.torture import left_by
 
@@ -223,12 +223,13 @@ def test_wrong_flags_are_said_before_anything_is_joined(flags, words):
 def test_what_cannot_be_joined_is_one_line_and_no_hang(join, words, project):
     program = f"""
 import socket
-from crnn_jax import command_line, processes
+import crnn_jax
+from crnn_jax.distributed import processes
 
 processes.SECONDS_TO_MEET = 2
 with socket.create_server(("", 0)) as held:
     taken = f"localhost:{{held.getsockname()[1]}}"
-    raise SystemExit(command_line.exit_status(lambda argv: processes.join({join}), []))
+    raise SystemExit(crnn_jax.exit_status(lambda argv: processes.join({join}), []))
 """
     child = subprocess.run(
         [sys.executable, "-c", program],

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from crnn_jax.progress import Progress, print_table
+from crnn_jax.runs.progress import Progress, print_table
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.config import differences
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
+from crnn_jax.config.checks import differences
 from crnn_jax.model import crnn
-from crnn_jax.restored import restore
-from crnn_jax.train import Trainer
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.runs.load import restore
+from crnn_jax.train.trainer import Trainer
 
 SCORES = {4: 0.5, 8: 0.25, 12: 0.75}  # lower is better
 

@@ -9,11 +9,12 @@ import shutil
 import jax
 import pytest
 
-from crnn_jax import evaluate, run
-from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.config_file import load_config
-from crnn_jax.errors import UserError
-from crnn_jax.train import Diverged
+from crnn_jax import UserError, evaluate
+from crnn_jax.config.files import load_config
+from crnn_jax.distributed import devices
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.train import run
+from crnn_jax.train.loop import Diverged
 from tests.files import content
 from tests.tiny import config_text
 
@@ -123,7 +124,7 @@ def test_results_hold_what_was_asked_for(complete, optdigits):
 
 @pytest.mark.parametrize(("step", "expected"), [("latest", 8), ("8", 8), ("4", 4)])
 def test_evaluation_as_json_needs_no_config(complete, capsys, step, expected):
-    run.evaluate(complete, None, step=step, as_json=True)
+    evaluate.evaluate(complete, None, step=step, as_json=True)
     found = answer(capsys)
     assert list(found)[:2] == ["corpus", "step"]
     scores_of_all = {"n", "rmse", "mae", "exact", "baseline_rmse"}
@@ -138,13 +139,13 @@ def test_the_best_step_is_that_of_the_lowest_validation_rmse(complete, capsys):
     lines = [json.loads(line) for line in (complete / "metrics.jsonl").read_text().splitlines()]
     rmse = {line["step"]: line["validation_rmse"] for line in lines if "validation_rmse" in line}
     assert set(rmse) == {4, 8}
-    run.evaluate(complete, None, step="best", as_json=True)
+    evaluate.evaluate(complete, None, step="best", as_json=True)
     assert answer(capsys)["step"] == min(rmse, key=rmse.get)
 
 
 def test_evaluation_for_people_is_one_table_and_leaves_the_folder_alone(workdir, capsys):
     before = content(workdir)
-    run.evaluate(workdir, None, step="latest", as_json=False)
+    evaluate.evaluate(workdir, None, step="latest", as_json=False)
     captured = capsys.readouterr()
     assert captured.err == ""
     assert content(workdir) == before
@@ -165,10 +166,10 @@ def test_evaluation_for_people_is_one_table_and_leaves_the_folder_alone(workdir,
 
 def test_other_lengths_can_be_tested_than_the_run_s_own(complete, config, capsys):
     config.eval.lengths = (1, 3)
-    run.evaluate(complete, config, step="latest", as_json=True)
+    evaluate.evaluate(complete, config, step="latest", as_json=True)
     found = answer(capsys)
     assert [(row["length"], row["n"]) for row in found["lengths"]] == [(1, 400), (3, 133)]
-    run.evaluate(complete, config, step="latest", as_json=False)
+    evaluate.evaluate(complete, config, step="latest", as_json=False)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     for row in found["lengths"]:
         line = "{n} of length {length} rmse {rmse:.3f} · exact {exact:.4f}".format(**row)
@@ -200,7 +201,7 @@ def test_which_glyph_it_is_has_no_rmse_and_the_best_is_the_most_exact(
             line.split() for line in printed.out.splitlines()
         ]
 
-    run.evaluate(tmp_path, None, step="best", as_json=True)
+    evaluate.evaluate(tmp_path, None, step="best", as_json=True)
     assert answer(capsys)["step"] == 4
 
 
@@ -234,7 +235,7 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(workdir, config):
     with pytest.raises(UserError, match=r"another config \(train\.learning_rate: 0\.003, not 0\.5"):
         run.train(workdir, config, profile=False)
     with pytest.raises(UserError, match=r"--config differs .*learning_rate: 0\.003, not 0\.5\)"):
-        run.evaluate(workdir, config, step="latest", as_json=True)
+        evaluate.evaluate(workdir, config, step="latest", as_json=True)
     assert content(workdir) == before
 
 
@@ -254,7 +255,7 @@ def test_another_corpus_is_refused(workdir, config, optdigits, monkeypatch):
     monkeypatch.setattr(run, "load_corpus", lambda *args, **kwargs: other)
     for work in (
         lambda: run.train(workdir, config, profile=False),
-        lambda: run.evaluate(workdir, None, step="latest", as_json=True),
+        lambda: evaluate.evaluate(workdir, None, step="latest", as_json=True),
     ):
         with pytest.raises(UserError, match=rf"{optdigits.identity}, not optdigits:0: "):
             work()
@@ -272,7 +273,7 @@ def test_a_config_given_to_evaluate_says_where_the_data_lies(
 
     monkeypatch.setattr(run, "load_corpus", load_corpus)
     config.data.data_dir, config.data.manual_dir = "/moved", "/files"
-    run.evaluate(complete, config, step="latest", as_json=True)
+    evaluate.evaluate(complete, config, step="latest", as_json=True)
     assert asked == [
         ("optdigits", {"data_dir": "/moved", "manual_dir": "/files", "fallback": False})
     ]
@@ -313,7 +314,7 @@ def test_a_run_that_began_with_the_stand_in_is_evaluated_on_it(complete, config,
     notes["config"]["data"]["corpus"] = "mnist"
     with Checkpoints(tmp_path / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
         checkpoints.save(step, state, notes, None)
-    run.evaluate(tmp_path, None, step="latest", as_json=True)
+    evaluate.evaluate(tmp_path, None, step="latest", as_json=True)
     trained = scores(json.loads((complete / "results.json").read_text()))
     assert scores(answer(capsys)) == trained
 
@@ -333,17 +334,17 @@ def test_a_diverged_run_is_one_line_and_status_1(tmp_path, config, capsys, monke
 @pytest.mark.parametrize("step", ["first", "-1", "", "1.5", "²"])
 def test_a_step_is_a_word_or_a_number(complete, step):
     with pytest.raises(UserError, match=f"^--step={step}: expected latest, best or a number$"):
-        run.evaluate(complete, None, step=step, as_json=False)
+        evaluate.evaluate(complete, None, step=step, as_json=False)
 
 
 def test_a_step_that_is_not_there_is_refused_with_those_that_are(complete):
     with pytest.raises(UserError, match=r"no checkpoint 5 in .*one of the steps 4, 8$"):
-        run.evaluate(complete, None, step="5", as_json=False)
+        evaluate.evaluate(complete, None, step="5", as_json=False)
 
 
 def test_a_folder_without_a_run_cannot_be_evaluated(tmp_path):
     with pytest.raises(UserError, match=f"^no run in {tmp_path / 'none'}: expected the --workdir"):
-        run.evaluate(tmp_path / "none", None, step="latest", as_json=False)
+        evaluate.evaluate(tmp_path / "none", None, step="latest", as_json=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -354,7 +355,7 @@ def test_a_config_stored_by_another_version_is_refused(complete, tmp_path):
     with Checkpoints(tmp_path / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
         checkpoints.save(step, state, notes, None)
     with pytest.raises(UserError, match=f"^the config of the run in {tmp_path} lacks model.head:"):
-        run.evaluate(tmp_path, None, step="latest", as_json=False)
+        evaluate.evaluate(tmp_path, None, step="latest", as_json=False)
 
 
 def test_compiled_programs_are_kept_in_the_users_cache(tmp_path, monkeypatch):
@@ -362,10 +363,10 @@ def test_compiled_programs_are_kept_in_the_users_cache(tmp_path, monkeypatch):
     least = jax.config.jax_persistent_cache_min_compile_time_secs
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     try:
-        run._keep_compiled_programs()
+        devices.keep_compiled_programs()
         assert jax.config.jax_compilation_cache_dir == chosen
         jax.config.update("jax_compilation_cache_dir", None)
-        run._keep_compiled_programs()
+        devices.keep_compiled_programs()
         kept = tmp_path / "crnn_jax" / "compiled"
         assert jax.config.jax_compilation_cache_dir == str(kept)
         assert not kept.exists()

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from crnn_jax.stop import Stop, Stopped
+from crnn_jax.runs.stop import Stop, Stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

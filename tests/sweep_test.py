@@ -12,7 +12,7 @@ import jax
 import pytest
 from PIL import Image
 
-from crnn_jax.writer import Writer
+from crnn_jax.runs.metrics import Writer
 from tests.tiny import config_text
 
 TINY = config_text(

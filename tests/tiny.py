@@ -21,7 +21,7 @@ def config_text(*changes: str, variants: str = "") -> str:
     lines = "\n".join(f"    {change}" for change in changes)
     return f"""
 from configs.sum8 import get_config as whole
-from crnn_jax.variants import variant
+from crnn_jax.config.variants import variant
 
 
 def get_config(arg=None):

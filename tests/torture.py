@@ -22,18 +22,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.errors import UserError
-from crnn_jax.progress import print_table
+from crnn_jax import UserError
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.runs.progress import print_table
 
 # A loss that is NaN at one step; then the command line as it is.
 WITH_NAN = """
 import sys
 import jax.numpy as jnp
-from crnn_jax import main, train
+from crnn_jax import main
+from crnn_jax.train import trainer
 
-whole = train.Trainer._loss
-train.Trainer._loss = lambda self, params, frames, labels, step, first: whole(
+whole = trainer.Trainer._loss
+trainer.Trainer._loss = lambda self, params, frames, labels, step, first: whole(
     self, params, frames, labels, step, first
 ) * jnp.where(step == {step}, jnp.nan, 1)
 sys.exit(main.main(sys.argv[1:]))

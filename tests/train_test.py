@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax import parallel
-from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.stop import Stop
-from crnn_jax.train import Diverged, Trainer, train
+from crnn_jax.distributed import devices
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.runs.stop import Stop
+from crnn_jax.train.loop import Diverged, train
+from crnn_jax.train.trainer import Trainer
 
 
 @pytest.fixture
@@ -34,19 +35,19 @@ def losses(workdir):
 def test_eight_devices_train_as_one_does(config, optdigits, monkeypatch):
     def twenty_losses():
         trainer = Trainer(config, optdigits)
-        state = parallel.replicate(trainer.initial_state())
+        state = devices.replicate(trainer.initial_state())
         sources = trainer.feed.sources(0)
         found = []
         for _ in range(20 // config.train.steps_per_dispatch):
-            state, metrics = trainer.dispatch(state, parallel.inputs(), next(sources))
-            found += np.asarray(parallel.local(metrics)["loss"]).tolist()
+            state, metrics = trainer.dispatch(state, devices.device_inputs(), next(sources))
+            found += np.asarray(devices.unreplicate(metrics)["loss"]).tolist()
         return found
 
     eight = twenty_losses()
-    assert parallel.device_count() == 8
+    assert devices.device_count() == 8
     one_device = jax.devices()[:1]
-    monkeypatch.setattr(parallel, "devices", lambda: one_device)
-    assert parallel.device_count() == 1
+    monkeypatch.setattr(devices, "all_devices", lambda: one_device)
+    assert devices.device_count() == 1
     np.testing.assert_allclose(twenty_losses(), eight, rtol=1e-5)
 
 
@@ -84,7 +85,7 @@ def test_a_run_of_eight_devices_continues_on_one(config, optdigits, tmp_path, mo
     shutil.rmtree(tmp_path / "eight" / "checkpoints" / "40")
     straight = losses(tmp_path / "eight")
     one_device = jax.devices()[:1]
-    monkeypatch.setattr(parallel, "devices", lambda: one_device)
+    monkeypatch.setattr(devices, "all_devices", lambda: one_device)
     train(config, optdigits, tmp_path / "eight", profile=False)
     continued = losses(tmp_path / "eight")
     assert continued[:10] == straight[:10]
@@ -101,17 +102,17 @@ def test_feeds_train_the_same(config, optdigits, tmp_path):
 
 def test_compiles_once(config, optdigits):
     trainer = Trainer(config, optdigits)
-    state = parallel.replicate(trainer.initial_state())
+    state = devices.replicate(trainer.initial_state())
     sources = trainer.feed.sources(0)
     traces = []
     update = trainer._update
     trainer._update = lambda *args: traces.append(1) or update(*args)
-    state, _ = trainer.dispatch(state, parallel.inputs(), next(sources))
+    state, _ = trainer.dispatch(state, devices.device_inputs(), next(sources))
     # lax.scan itself may trace its body more than once, but only during the one compilation.
     at_first = len(traces)
     assert at_first > 0
     for _ in range(4):
-        state, _ = trainer.dispatch(state, parallel.inputs(), next(sources))
+        state, _ = trainer.dispatch(state, devices.device_inputs(), next(sources))
     assert len(traces) == at_first
 
 
@@ -119,10 +120,10 @@ def test_micro_batches_change_only_the_order_of_sums(config, optdigits):
     def first_losses(micro_batch_size):
         config.train.micro_batch_size = micro_batch_size
         trainer = Trainer(config, optdigits)
-        state = parallel.replicate(trainer.initial_state())
+        state = devices.replicate(trainer.initial_state())
         source = next(trainer.feed.sources(0))
-        _, metrics = trainer.dispatch(state, parallel.inputs(), source)
-        return np.asarray(parallel.local(metrics)["loss"])
+        _, metrics = trainer.dispatch(state, devices.device_inputs(), source)
+        return np.asarray(devices.unreplicate(metrics)["loss"])
 
     config.train.batch_size = 8 * 4 * 4
     np.testing.assert_allclose(first_losses(4), first_losses(16), rtol=1e-5)
@@ -156,10 +157,10 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
 
     loss, gradient = mean_loss(state.params)
     norm = np.sqrt(sum(np.sum(np.square(x)) for x in jax.tree.leaves(gradient)))
-    state = parallel.replicate(state)
+    state = devices.replicate(state)
     source = next(trainer.feed.sources(0))
-    _, metrics = trainer.dispatch(state, parallel.inputs(), source)
-    found = jax.device_get(parallel.local(metrics))
+    _, metrics = trainer.dispatch(state, devices.device_inputs(), source)
+    found = jax.device_get(devices.unreplicate(metrics))
     np.testing.assert_allclose(found["loss"][0], loss, rtol=1e-5)
     np.testing.assert_allclose(found["gradient_norm"][0], norm, rtol=1e-4)
 
@@ -225,8 +226,8 @@ def test_training_on_labels_does_not_look_at_images(config, optdigits):
     for images in (optdigits.train.images_NxHxW, blank):
         split = optdigits.train._replace(images_NxHxW=images)
         trainer = Trainer(config, dataclasses.replace(optdigits, train=split))
-        state = parallel.replicate(trainer.initial_state())
-        _, metrics = trainer.dispatch(state, parallel.inputs(), next(trainer.feed.sources(0)))
-        found.append(np.asarray(parallel.local(metrics)["loss"]).tolist())
+        state = devices.replicate(trainer.initial_state())
+        _, metrics = trainer.dispatch(state, devices.device_inputs(), next(trainer.feed.sources(0)))
+        found.append(np.asarray(devices.unreplicate(metrics)["loss"]).tolist())
     assert found[0] == found[1]
     assert np.isfinite(found[0]).all()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from crnn_jax.errors import UserError
-from crnn_jax.variants import variant
+from crnn_jax import UserError
+from crnn_jax.config.variants import variant
 
 
 def test_variants(tiny_config):

@@ -1,6 +1,6 @@
 import pytest
 
-from crnn_jax.whole_file import write_whole
+from crnn_jax.runs.atomic_write import write_whole
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):

@@ -10,8 +10,8 @@ import pytest
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import SessionLog
 
-from crnn_jax.errors import UserError
-from crnn_jax.writer import Writer
+from crnn_jax import UserError
+from crnn_jax.runs.metrics import Writer
 from tests.files import tensorboard_events
 
 
@@ -120,7 +120,7 @@ def test_damaged_line_is_named_and_the_file_left_alone(tmp_path, line):
 def test_killed_process_loses_no_line(tmp_path):
     program = (
         "import os, signal, sys\n"
-        "from crnn_jax.writer import Writer\n"
+        "from crnn_jax.runs.metrics import Writer\n"
         "writer = Writer(sys.argv[1], 0)\n"
         "for step in range(1, 101):\n"
         "    writer.write(step, {'loss': 0.5})\n"

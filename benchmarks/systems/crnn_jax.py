@@ -6,12 +6,12 @@ import numpy as np
 
 from benchmarks.protocol import LENGTH, Corpus, least_steps
 from configs.sum8_2016 import get_config
-from crnn_jax import parallel
-from crnn_jax.data import corpora
+from crnn_jax.data import dataset
 from crnn_jax.data.feed import lane_images
 from crnn_jax.data.split import Split
-from crnn_jax.division import device_count
-from crnn_jax.train import Trainer
+from crnn_jax.distributed import devices
+from crnn_jax.train.batching import device_count
+from crnn_jax.train.trainer import Trainer
 
 
 class System:
@@ -21,16 +21,16 @@ class System:
         config = get_config()
         config.train.batch_size = batch
         config.train.steps_per_dispatch = self.steps = least_steps(batch)
-        parallel.use_cores(device_count(config, parallel.core_count(), 1))
+        devices.use_cores(device_count(config, devices.core_count(), 1))
         split = Split(corpus.images, corpus.labels.astype(np.int32))
-        whole = corpora.Corpus("mnist", "benchmark", 10, split, split, split)
+        whole = dataset.Corpus("mnist", "benchmark", 10, split, split, split)
         self.trainer = Trainer(config, whole)
         state = self.trainer.initial_state()
-        self.state = parallel.replicate(state.replace(params=_params(weights)))
-        self.inputs = parallel.inputs()
+        self.state = devices.replicate(state.replace(params=_params(weights)))
+        self.inputs = devices.device_inputs()
         self.source = next(self.trainer.feed.sources(0))
         network, draw = self.trainer.network, self.trainer.draw
-        share = batch // parallel.device_count()
+        share = batch // devices.device_count()
         lanes = draw.lanes(share)
 
         def infer(device: jax.Array, params: dict, data: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -38,7 +38,7 @@ class System:
             frames = images_NxHxW[lane_images(draw, lanes, step, device * share)][..., None]
             return network.apply(params, frames, lanes.starts_TxN).estimate()[lanes.last_frames]
 
-        self.infer_batch = parallel.over_local_devices(infer)
+        self.infer_batch = devices.over_local_devices(infer)
         self.apply = jax.jit(network.apply)
         self.images, _ = self.source
 
@@ -59,7 +59,7 @@ class System:
         frames_TxNxHxWxC = frames.swapaxes(0, 1)[..., None]
         starts = np.arange(LENGTH)[:, None] == np.zeros(len(frames), int)
         sums_TxN = self.apply(
-            parallel.local(self.state.params), frames_TxNxHxWxC, starts
+            devices.unreplicate(self.state.params), frames_TxNxHxWxC, starts
         ).estimate()
         return sums_TxN[lengths - 1, np.arange(len(frames))]
 

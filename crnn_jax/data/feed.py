@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from crnn_jax import parallel
-from crnn_jax.data.corpora import Split
+from crnn_jax.data.dataset import Split
 from crnn_jax.data.draw import Draw, Lanes
+from crnn_jax.distributed import devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Resident:
     def __init__(self, split: Split, draw: Draw, plan: Plan) -> None:
         self.draw, self.plan = draw, plan
         self.lanes = draw.lanes(plan.micro_batch_size)
-        self.corpus = parallel.replicate((split.images_NxHxW, split.labels_N))
+        self.corpus = devices.replicate((split.images_NxHxW, split.labels_N))
 
     def sources(self, first_step: int) -> Iterator[tuple[Array, Array]]:
         """The corpus, again and again."""
@@ -110,7 +110,7 @@ class Streamed:
 
         dispatches = grain.MapDataset.source(self.batches)[first_step // self.steps_per_dispatch :]
         options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
-        return map(parallel.divide, dispatches.to_iter_dataset(options))
+        return map(devices.shard, dispatches.to_iter_dataset(options))
 
     def micro_batch(
         self, source: tuple[Array, Array], step: Array, k: Array, device: Array, micro_batch: Array
@@ -146,7 +146,7 @@ class _Dispatches:
             indices_DxKxAxTxN = np.stack(
                 [
                     self.indices(steps_K, plan.first_sequence(device, firsts_A))
-                    for device in parallel.local_devices()
+                    for device in devices.local_devices()
                 ]
             )
         return self.split.images_NxHxW[indices_DxKxAxTxN], self.split.labels_N[indices_DxKxAxTxN]

@@ -9,15 +9,18 @@ confusion.png  what is taken for what
 
 from pathlib import Path
 
-from crnn_jax.data.corpora import Corpus
-from crnn_jax.errors import UserError
+from ml_collections import ConfigDict
+
+from crnn_jax import UserError
+from crnn_jax.data.dataset import Corpus
+from crnn_jax.distributed import devices
 from crnn_jax.figures.confusion import draw_confusion
 from crnn_jax.figures.curves import draw_curves, read_metrics
 from crnn_jax.figures.kernels import draw_kernels, first_kernels
 from crnn_jax.figures.reading import SplitReader
 from crnn_jax.figures.saving import save
 from crnn_jax.figures.strips import draw_hardest, draw_sheet
-from crnn_jax.restored import Restored
+from crnn_jax.runs.load import Restored, config_of, corpus_of, parse_step, restore
 
 
 def draw_figures(
@@ -54,3 +57,25 @@ def draw_figures(
     shown = reading if restored.network.task.written else reader.images_alone()
     figures["confusion"] = draw_confusion(restored, shown)
     return save(figures, workdir, restored.step)
+
+
+def draw(workdir: Path, config: ConfigDict | None, *, step: str, beside: Path | None) -> None:
+    """Draws a run's figures into its folder, and prints where they are.
+
+    Args:
+      workdir: folder of a run.
+      config: says where the data lies; None for where it lay.
+      step: "latest", "best" or a number.
+      beside: folder of a run to compare the kernels with; None for no comparison.
+
+    Raises:
+      UserError: the folder holds no such run or checkpoint, the corpus cannot be had, or the two
+        runs' kernels cannot be compared.
+    """
+    which = parse_step(step)
+    devices.keep_compiled_programs()
+    restored = restore(workdir, which)
+    other = restore(beside) if beside is not None else None
+    corpus = corpus_of(restored, config_of(restored, config, workdir), workdir)
+    for path in draw_figures(restored, corpus, workdir, beside=other):
+        print(path)

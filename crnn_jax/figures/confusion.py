@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from crnn_jax.data.corpora import NUM_CLASSES, glyph_name
+from crnn_jax.data.dataset import NUM_CLASSES, glyph_name
 from crnn_jax.figures.reading import Numbers, Texts
-from crnn_jax.restored import Restored
+from crnn_jax.runs.load import Restored
 
 OTHER = "other"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
 
 PANELS = {
     "loss": "training loss",

@@ -11,8 +11,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 
-from crnn_jax.errors import UserError
-from crnn_jax.restored import Restored
+from crnn_jax import UserError
+from crnn_jax.runs.load import Restored
 
 DENSE_UNITS = 16
 """Units of a first dense layer that are drawn."""

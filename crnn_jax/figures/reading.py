@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from crnn_jax.data.corpora import Split
+from crnn_jax.data.dataset import Split
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.model.heads import Posterior
-from crnn_jax.restored import Restored
+from crnn_jax.runs.load import Restored
 
 SEQUENCES = 2000
 

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crnn_jax.data.corpora import glyph_name
+from crnn_jax.data.dataset import glyph_name
 from crnn_jax.figures.reading import Numbers, Texts
-from crnn_jax.restored import Restored
+from crnn_jax.runs.load import Restored
 from crnn_jax.tasks import Task
 
 STRIPS = 12

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
 from crnn_jax.pictures.glyphs import FRAME, center_glyph, split_row
 from crnn_jax.pictures.grey import Picture, read_grey, ring
 from crnn_jax.pictures.ink import find_ink

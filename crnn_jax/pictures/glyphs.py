@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
 from crnn_jax.pictures.ink import EIGHT, large_pieces
 
 FRAME, _BOX = 28, 20  # side in pixels: of a frame, and of what its glyph is fitted into

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
 
 Picture = str | os.PathLike | np.ndarray
 

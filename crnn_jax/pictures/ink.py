@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
 from crnn_jax.pictures.grey import ring
 
 _PAPER_SIDE = 48  # pixels of the short side where the brightness of paper is estimated

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from crnn_jax import UserError
 from crnn_jax.data.split import Split
-from crnn_jax.errors import UserError
 
 _LARGEST_BYTES = 2**27  # a third more than EMNIST's largest file
 _CHUNK_BYTES = 2**20

@@ -16,8 +16,7 @@ import numpy as np
 from jax._src.distributed import global_state  # the one place that counts without computing
 from jax.experimental import multihost_utils
 
-from crnn_jax.command_line import print_mistake
-from crnn_jax.errors import UserError
+from crnn_jax import UserError, print_mistake
 
 SECONDS_TO_MEET = 50
 SECONDS_TO_MISS = 20  # how long a process may be silent before the others take it for dead

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
 
 
 def variant(

@@ -16,10 +16,10 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from crnn_jax.config import differences
-from crnn_jax.data.corpora import Corpus
-from crnn_jax.errors import UserError
-from crnn_jax.whole_file import write_whole
+from crnn_jax.config.checks import differences
+from crnn_jax.data.dataset import Corpus
+from crnn_jax import UserError
+from crnn_jax.runs.atomic_write import write_whole
 
 _LARGEST_BYTES = 2**24  # of a JSON file: a thousand times what a run writes
 

@@ -13,10 +13,9 @@ from types import ModuleType
 import tensorflow_datasets as tfds
 from absl import logging
 
-from crnn_jax.data.builder import PUBLISHED, Glyphs, config_name
+from crnn_jax import UserError, user_path
 from crnn_jax.data.split import Split, identity
-from crnn_jax.errors import UserError
-from crnn_jax.user_path import user_path
+from crnn_jax.data.store_builder import PUBLISHED, Glyphs, config_name
 
 _SCRATCH = "glyphs-scratch-"  # begins the name of the folder for downloads in a data folder
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from crnn_jax.data import emnist, mnist, optdigits
+from crnn_jax.data.sources import emnist, mnist, optdigits
 from crnn_jax.data.split import Split, identity
 
 # Corpora made from published files, with what finds, downloads and reads these.

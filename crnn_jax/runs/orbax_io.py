@@ -9,7 +9,7 @@ from typing import Any
 
 import orbax.checkpoint as ocp
 
-from crnn_jax import processes
+from crnn_jax.distributed import processes
 
 
 def write(folder: Path, state: dict[str, Any], notes: dict[str, Any]) -> None:

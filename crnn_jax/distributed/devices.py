@@ -10,8 +10,8 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from crnn_jax import processes
-from crnn_jax.errors import UserError
+from crnn_jax import UserError, user_path
+from crnn_jax.distributed import processes
 
 AXIS = "devices"
 
@@ -39,6 +39,16 @@ def use_cores(count: int) -> None:
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 
 
+def keep_compiled_programs() -> None:
+    """Turns JAX's persistent compilation cache on, unless the user chose a place for it."""
+    if jax.config.jax_compilation_cache_dir is not None:
+        return
+    place = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    cache = user_path(place) / "crnn_jax" / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
 def compile_quickly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     """Compiles what runs once or for seconds: on a CPU with fewer of LLVM's passes.
 
@@ -50,7 +60,7 @@ def compile_quickly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     return lowered.compile(compiler_options={"xla_backend_optimization_level": 1})
 
 
-def devices() -> list[jax.Device]:
+def all_devices() -> list[jax.Device]:
     """The devices of all processes."""
     return jax.devices()
 
@@ -77,7 +87,8 @@ def pmap(
 
     The state is the same on every device and stays so, with no leading axis (see `replicate`),
     because `step` averages what it learns with `mean`. It is donated: its memory is used again
-    for the new state. The mapped function takes `inputs()`, or what else `divide` gives, for `own`.
+    for the new state. The mapped function takes `device_inputs()`, or what else `shard` gives, for
+    `own`.
 
     Args:
       step: pure. It should hold one collective alone, one call of `mean`: with two, a program for
@@ -90,18 +101,18 @@ def pmap(
         axis_name=AXIS,
         in_axes=(None, 0, source_axis),
         out_axes=None,
-        devices=devices(),
+        devices=all_devices(),
         donate_argnums=0,
     )
 
 
-def inputs(stop: bool = False) -> tuple[Array, Array]:
+def device_inputs(stop: bool = False) -> tuple[Array, Array]:
     """Each device's number, and 1 where its process is to stop, 0 where it is not."""
     numbers = local_devices()
-    return divide((numbers, np.full(numbers.shape, stop, np.float32)))
+    return shard((numbers, np.full(numbers.shape, stop, np.float32)))
 
 
-def divide(tree: Any) -> Any:
+def shard(tree: Any) -> Any:
     """Gives each local device its slice of a pytree of arrays, in the form `pmap` takes."""
     sharding = NamedSharding(_mesh(), PartitionSpec(AXIS))
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), tree)
@@ -136,20 +147,20 @@ def replicate(tree: Any) -> Any:
 
 
 def _mesh() -> Mesh:
-    return Mesh(np.array(devices()), (AXIS,))
+    return Mesh(np.array(all_devices()), (AXIS,))
 
 
-def local(tree: Any) -> Any:
+def unreplicate(tree: Any) -> Any:
     """A replicated pytree's arrays on the first local device; copies nothing, waits for nothing."""
     return jax.tree.map(lambda x: x.addressable_shards[0].data, tree)
 
 
 def device_count() -> int:
     """Devices of all processes."""
-    return len(devices())
+    return len(all_devices())
 
 
 def local_devices() -> np.ndarray:
     """Numbers of this process's devices among those of all processes."""
-    mine = [device.process_index == jax.process_index() for device in devices()]
+    mine = [device.process_index == jax.process_index() for device in all_devices()]
     return np.flatnonzero(mine).astype(np.int32)

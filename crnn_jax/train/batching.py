@@ -2,8 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from crnn_jax import UserError
 from crnn_jax.data.draw import Draw
-from crnn_jax.errors import UserError
 
 
 def micro_batch_size(config: ConfigDict, devices: int, backend: str) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import requests
 
-from crnn_jax.errors import UserError
+from crnn_jax import UserError
 
 PATIENCE_S = 20.0  # in every such span of time ...
 _LEAST_BYTES = 2 * 2**20  # ... this much of small files must come in, or all of it

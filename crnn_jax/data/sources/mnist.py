@@ -6,10 +6,10 @@ from pathlib import Path
 
 from absl import logging
 
-from crnn_jax.data.download import DownloadError, check_sha256, download
-from crnn_jax.data.idx import read_pair
+from crnn_jax import UserError
+from crnn_jax.data.sources.download import DownloadError, check_sha256, download
+from crnn_jax.data.sources.idx import read_pair
 from crnn_jax.data.split import Split
-from crnn_jax.errors import UserError
 
 # The mirror of yann.lecun.com/exdb/mnist from which TFDS's own builder downloads.
 URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"

@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from crnn_jax.errors import UserError, did_you_mean
+from crnn_jax import UserError, did_you_mean
 
 
 def load_config(given: str | None, overrides: Sequence[str]) -> ConfigDict | None:
@@ -37,7 +37,7 @@ def load_config(given: str | None, overrides: Sequence[str]) -> ConfigDict | Non
         raise UserError(
             f"--config={path}: get_config returns {type(config).__name__}, expected a ConfigDict"
         )
-    from crnn_jax.config import FIELDS, check_names  # brings in JAX: not for a mistyped name
+    from crnn_jax.config.checks import FIELDS, check_names  # brings in JAX: not for a mistyped name
 
     check_names(config, f"--config={path}")
     for override in overrides:

@@ -26,8 +26,8 @@ import numpy as np
 from flax import traverse_util
 from jax.tree_util import keystr
 
-from crnn_jax import manifest
-from crnn_jax.errors import UserError
+from crnn_jax.runs import checksums
+from crnn_jax import UserError
 
 PyTree = Any
 
@@ -106,7 +106,7 @@ class Checkpoints:
         scores = {}
         for step in sorted(int(name) for name in names if _is_step(name)):
             path = self._folder / str(step)
-            wrong = manifest.damage(path)
+            wrong = checksums.damage(path)
             if wrong is None:
                 scores[step] = self._read(step, notes_alone=True)["score"]
             elif not path.exists():
@@ -134,12 +134,12 @@ class Checkpoints:
         return aside
 
     def _read(self, step: int, *, notes_alone: bool = False) -> Any:
-        """What `orbax_form` reads of a step."""
-        from crnn_jax import orbax_form  # not for a run that begins
+        """What `orbax_io` reads of a step."""
+        from crnn_jax.runs import orbax_io  # not for a run that begins
 
         path = self._folder / str(step)
         try:
-            return orbax_form.read_notes(path) if notes_alone else orbax_form.read(path)
+            return orbax_io.read_notes(path) if notes_alone else orbax_io.read(path)
         except Exception as error:
             if not path.exists():
                 raise UserError(
@@ -173,7 +173,7 @@ class Checkpoints:
 
     def get_ready(self) -> None:
         """Imports in the background what the first save needs; waits for nothing."""
-        self._thread.submit(importlib.import_module, "crnn_jax.orbax_form")
+        self._thread.submit(importlib.import_module, "crnn_jax.orbax_io")
 
     def check(self) -> None:
         """Waits for nothing.
@@ -268,15 +268,15 @@ class Checkpoints:
         """Writes one step, then removes those that are no longer to be kept; in the thread."""
         draft = self._folder / f"{step}{_DRAFT}"
         try:
-            from crnn_jax import orbax_form  # see `get_ready`
+            from crnn_jax.runs import orbax_io  # see `get_ready`
 
             if not self._folder.is_dir():
                 raise FileNotFoundError(errno.ENOENT, "the folder is gone")
             # Orbax would print the errors of all its threads.
             if shutil.disk_usage(self._folder).free < size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            orbax_form.write(draft, state, notes)
-            manifest.write(draft)
+            orbax_io.write(draft, state, notes)
+            checksums.write(draft)
             draft.rename(self._folder / str(step))
             for old in removed:
                 # Killed while it is removed, it must not look like a damaged step.

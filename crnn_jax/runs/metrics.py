@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from crnn_jax.errors import UserError
-from crnn_jax.whole_file import write_whole
+from crnn_jax import UserError
+from crnn_jax.runs.atomic_write import write_whole
 
 
 class Writer:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from crnn_jax.data.download import check_sha256, download_file
-from crnn_jax.data.idx import read_pair
+from crnn_jax import UserError
+from crnn_jax.data.sources.download import check_sha256, download_file
+from crnn_jax.data.sources.idx import read_pair
 from crnn_jax.data.split import Split
-from crnn_jax.errors import UserError
 
 URL = "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip"
 ZIP = "gzip.zip"

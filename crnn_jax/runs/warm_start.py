@@ -6,9 +6,9 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.errors import UserError
-from crnn_jax.user_path import user_path
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax import UserError
+from crnn_jax import user_path
 
 PARTS = ("encoder", "all")
 

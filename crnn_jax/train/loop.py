@@ -1,173 +1,30 @@
-"""The training loop."""
+"""The training loop: dispatch, read the metrics of the dispatch before, evaluate, save, stop."""
 
 import json
 import math
 import signal
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import flax.struct
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jax import Array, lax
 from ml_collections import ConfigDict
 
-from crnn_jax import evaluate, optimizer, parallel, processes
-from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.clock import Clock
-from crnn_jax.data.augment import augment
-from crnn_jax.data.corpora import Corpus
-from crnn_jax.data.draw import AUGMENTATION, DROPOUT, SCENE, Draw
-from crnn_jax.data.feed import FEEDS, Feed, Plan
-from crnn_jax.division import micro_batch_size
-from crnn_jax.initial import start_from
-from crnn_jax.model import crnn
-from crnn_jax.progress import Progress
-from crnn_jax.stop import Stop, Stopped
-from crnn_jax.writer import Writer
+from crnn_jax import evaluate
+from crnn_jax.data.dataset import Corpus
+from crnn_jax.distributed import devices, processes
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.runs.clock import Clock
+from crnn_jax.runs.metrics import Writer
+from crnn_jax.runs.progress import Progress
+from crnn_jax.runs.stop import Stop, Stopped
+from crnn_jax.train.trainer import Trainer, TrainState
 
 
 class Diverged(Exception):
-    """The loss is no longer a finite number; says at which step."""
-
-
-@flax.struct.dataclass
-class TrainState:
-    """All that training changes: `step` counts the updates made."""
-
-    step: Array
-    params: Any
-    opt_state: optax.OptState
-
-
-class Trainer:
-    """A network, its data and its compiled training step, put together from a config.
-
-    Attributes:
-      network: the Flax module.
-      draw: of the training sequences.
-      plan: how a batch is divided.
-      feed: how sequences reach the device.
-    """
-
-    def __init__(self, config: ConfigDict, corpus: Corpus) -> None:
-        self.config = config
-        task = config.task
-        self.network = crnn.build(config, digits=corpus.num_classes)
-        self.draw = Draw(config.seed, task.min_length, task.max_length, len(corpus.train.labels_N))
-        self.plan = Plan(
-            batch_size=config.train.batch_size,
-            devices=parallel.device_count(),
-            micro_batch_size=micro_batch_size(
-                config, parallel.device_count(), jax.default_backend()
-            ),
-            steps_per_dispatch=config.train.steps_per_dispatch,
-        )
-        self.feed: Feed = FEEDS[config.data.feed](corpus.train, self.draw, self.plan)
-        self.optimizer = optimizer.build(config)
-        self.lanes = self.draw.lanes(self.plan.micro_batch_size)
-        self.example = crnn.example(config, corpus.train.images_NxHxW.shape[1:])
-        self.dispatch = parallel.pmap(self._dispatch, self.feed.source_axis)
-
-    def initial_state(self) -> TrainState:
-        """The state before the first step, on the default device.
-
-        Raises:
-          UserError: the run that `init.workdir` names cannot be read or does not fit.
-        """
-        state = parallel.compile_quickly(jax.jit(self.fresh_state).lower())()
-        return state.replace(params=start_from(self.config.init, state.params))
-
-    def fresh_state(self) -> TrainState:
-        """The state before the first step of a network that starts from random parameters."""
-        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.example)
-        params = self.network.init(jax.random.key(self.config.seed), *nothing)
-        return TrainState(jnp.zeros((), jnp.int32), params, self.optimizer.init(params))
-
-    def _dispatch(
-        self, state: TrainState, own: tuple[Array, Array], source: Any
-    ) -> tuple[TrainState, dict[str, Array]]:
-        """Several updates; metrics of each, averaged over the global batch.
-
-        `own` is the device's number, and whether its process is to stop (`parallel.inputs`): of
-        that too the mean is a metric, so that all processes stop at the same step.
-        """
-        steps_K = jnp.arange(self.plan.steps_per_dispatch)
-        return lax.scan(lambda state, k: self._update(state, own, source, k), state, steps_K)
-
-    def _update(
-        self, state: TrainState, own: tuple[Array, Array], source: Any, k: Array
-    ) -> tuple[TrainState, dict[str, Array]]:
-        device, stop = own
-
-        def loss_and_gradient(micro_batch: Array) -> tuple[Array, Any]:
-            frames_TxNxHxW, labels_TxN = self.feed.micro_batch(
-                source, state.step, k, device, micro_batch
-            )
-            first = self.plan.first_sequence(device, micro_batch)
-            return jax.value_and_grad(self._loss)(
-                state.params, frames_TxNxHxW, labels_TxN, state.step, first
-            )
-
-        def accumulate(total: Any, micro_batch: Array) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, total, loss_and_gradient(micro_batch)), None
-
-        nothing = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), state.params))
-        micro_batches = jnp.arange(self.plan.micro_batches)
-        total, _ = lax.scan(accumulate, nothing, micro_batches)
-        total, stops = parallel.mean((total, stop))
-        share = self.plan.devices / self.plan.batch_size
-        loss, gradient = jax.tree.map(lambda x: x * share, total)
-        updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient), "stops": stops}
-        return TrainState(state.step + 1, params, opt_state), metrics
-
-    def _loss(
-        self, params: Any, frames_TxNxHxW: Array, labels_TxN: Array, step: Array, first: Array
-    ) -> Array:
-        """The mean loss of a micro-batch's answers that are asked, times its sequences.
-
-        `first` is the index of the first sequence.
-        """
-        lanes = self.lanes
-        sequences_TxN = first + lanes.sequence_TxN
-        key_of_sequence = jax.vmap(self.draw.key, in_axes=(None, 0, None))
-
-        def frame_key(sequence: Array, frame: Array) -> Array:
-            return jax.random.fold_in(self.draw.key(step, sequence, AUGMENTATION), frame)
-
-        steps, count = sequences_TxN.shape
-        frames_FxHxW = frames_TxNxHxW.reshape(steps * count, *frames_TxNxHxW.shape[2:])
-        keys_F = jax.vmap(frame_key)(sequences_TxN.reshape(-1), lanes.frame_TxN.reshape(-1))
-        frames_FxHxW = augment(frames_FxHxW, keys_F, self.config.data.augment)
-        task = self.network.task
-        frames_TxNxHxW, starts_TxN, target = task.show(
-            frames_FxHxW.reshape(frames_TxNxHxW.shape),
-            labels_TxN,
-            lanes.starts_TxN,
-            key_of_sequence(step, sequences_TxN[0], SCENE),
-        )
-        given = (
-            starts_TxN,
-            key_of_sequence(step, sequences_TxN[0], DROPOUT),
-            target if task.written else None,
-        )
-        if self.config.train.on_labels:
-            encoded = self.network.apply(params, labels_TxN, method="encode_labels")
-            output = self.network.apply(params, encoded, *given, method="aggregate")
-        else:
-            output = self.network.apply(params, frames_TxNxHxW[..., None], *given)
-        if task.written:
-            return jnp.sum(output.loss(target))
-        asked_TxN = lanes.real_TxN if self.config.task.every_step else lanes.ends_TxN
-        share = lanes.count / asked_TxN.sum()  # sequences to an answer
-        return jnp.sum(output.loss(target) * asked_TxN) * share
+    """Raised when the loss or the gradient is no longer finite; names the step."""
 
 
 def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -> Any:
@@ -200,10 +57,10 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
         dispatch_steps = config.train.steps_per_dispatch
         profiled = min(step + 2 * dispatch_steps, config.train.steps - dispatch_steps)
         profile = profile and processes.is_main()
-        state = parallel.replicate(state)
+        state = devices.replicate(state)
         sources = trainer.feed.sources(step)
         source = next(sources)
-        lowered = trainer.dispatch.lower(state, parallel.inputs(), source)
+        lowered = trainer.dispatch.lower(state, devices.device_inputs(), source)
         if checkpoints is not None:
             checkpoints.get_ready()  # while XLA compiles
         dispatch = lowered.compile()
@@ -214,7 +71,7 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
         while step < config.train.steps:
             if profile and step == profiled:
                 jax.profiler.start_trace(str(workdir / "profile"))
-            state, metrics = dispatch(state, parallel.inputs(stop.signal is not None), source)
+            state, metrics = dispatch(state, devices.device_inputs(stop.signal is not None), source)
             if profile and step == profiled:
                 jax.block_until_ready(metrics)
                 jax.profiler.stop_trace()
@@ -234,7 +91,7 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
             with clock.paused():
                 score = None
                 if evaluating:
-                    report = validate(parallel.local(state.params))
+                    report = validate(devices.unreplicate(state.params))
                     score = report.get("rmse", 1 - report["exact"])
                     loop.report(step, report)
                 if checkpoints is not None and (saving or stopping):
@@ -243,14 +100,14 @@ def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -
                         "corpus": corpus.identity,
                         "clock": clock.state(),
                     }
-                    checkpoints.save(step, parallel.local(state), notes, score)
+                    checkpoints.save(step, devices.unreplicate(state), notes, score)
             if stopping:
                 _finish(checkpoints)
                 raise Stopped(stop.signal or signal.SIGTERM, step)
         loop.flush()
         clock.stop()
         _finish(checkpoints)
-    return parallel.local(state.params), clock
+    return devices.unreplicate(state.params), clock
 
 
 def _finish(checkpoints: Checkpoints | None) -> None:
@@ -316,7 +173,7 @@ class _Loop:
             return False
         step, metrics = self.unread
         self.unread = None
-        values = {name: np.asarray(x) for name, x in parallel.local(metrics).items()}
+        values = {name: np.asarray(x) for name, x in devices.unreplicate(metrics).items()}
         losses_K, stopping = values["loss"], bool(values.pop("stops").any())
         gradients_K = values["gradient_norm"]  # may be infinite where the loss is not yet
         finite_K = np.isfinite(losses_K) & np.isfinite(gradients_K)
@@ -347,13 +204,7 @@ class _Loop:
             return
         names = [name for name in ("rmse", "mae", "exact") if name in report]
         self.writer.write(step, {f"validation_{name}": report[name] for name in names})
-        self.progress.print(f"step {step} · validation: {score_line(report)}")
-
-
-def score_line(report: Mapping[str, Any]) -> str:
-    """An evaluation's main scores, as people read them."""
-    rmse = f"rmse {report['rmse']:.3f} · " if "rmse" in report else ""
-    return f"{rmse}exact {report['exact']:.4f}"
+        self.progress.print(f"step {step} · validation: {evaluate.score_line(report)}")
 
 
 def sequences_per_second(config: ConfigDict, clock: Clock) -> float:

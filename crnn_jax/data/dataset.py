@@ -5,11 +5,10 @@ from pathlib import Path
 
 from absl import logging
 
-from crnn_jax.data.download import DownloadError
-from crnn_jax.data.emnist import first_letters
+from crnn_jax import UserError, user_path
+from crnn_jax.data.sources.download import DownloadError
+from crnn_jax.data.sources.emnist import first_letters
 from crnn_jax.data.split import Split, identity
-from crnn_jax.errors import UserError
-from crnn_jax.user_path import user_path
 
 __all__ = ["Corpus", "Split", "load_corpus"]
 
@@ -82,10 +81,10 @@ def load_corpus(name: str, *, data_dir: str, manual_dir: str, fallback: bool) ->
 
 
 def _load(name: str, data_dir: Path, manual_dir: str) -> Corpus:
-    from crnn_jax.data import prepared  # brings in TFDS, 0.5 s: not for whoever needs the types
+    from crnn_jax.data import store  # imports TFDS, 0.5 s: not for whoever needs the types
 
     stored = name.removesuffix("-a-j")  # on disk there are all letters
-    splits, found = prepared.load_splits(stored, data_dir=data_dir, manual_dir=manual_dir)
+    splits, found = store.load_splits(stored, data_dir=data_dir, manual_dir=manual_dir)
     num_classes = NUM_CLASSES[name]
     if name != stored:
         splits = {part: first_letters(split, num_classes) for part, split in splits.items()}

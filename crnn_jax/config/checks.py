@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from crnn_jax.data.corpora import DIGITS, NUM_CLASSES
+from crnn_jax import UserError
+from crnn_jax.data.dataset import DIGITS, NUM_CLASSES
 from crnn_jax.data.feed import FEEDS
-from crnn_jax.errors import UserError
-from crnn_jax.initial import PARTS
 from crnn_jax.model.crnn import AGGREGATORS, HEADS, example
 from crnn_jax.model.decoder import ATTENTIONS
 from crnn_jax.model.encoder import ACTIVATIONS
 from crnn_jax.model.flops import conv_sizes
-from crnn_jax.optimizer import OPTIMIZERS, SCHEDULES
+from crnn_jax.runs.warm_start import PARTS
 from crnn_jax.tasks import TASKS, Running
+from crnn_jax.train.optimizer import OPTIMIZERS, SCHEDULES
 
 # More than anyone needs; what is far more would take hours or all memory before it is refused.
 _LONGEST_TRAINED, _LONGEST_TESTED = 1_000, 10_000  # frames; the head `marginal` takes length²

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
-from crnn_jax.checkpoint import Checkpoints
-from crnn_jax.config import read_config
-from crnn_jax.data.corpora import NUM_CLASSES
-from crnn_jax.errors import UserError
-from crnn_jax.initial import shapes
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.config.checks import check_fields, differences, read_config
+from crnn_jax.data.dataset import NUM_CLASSES, Corpus, load_corpus
+from crnn_jax import UserError
+from crnn_jax.runs.warm_start import shapes
 from crnn_jax.model import crnn
 from crnn_jax.model.crnn import CRNN
 
@@ -74,3 +74,53 @@ def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") ->
             "run of this version"
         )
     return Restored(config, corpus, step, network, params)
+
+
+def parse_step(step: str) -> Literal["latest", "best"] | int:
+    if step in ("latest", "best"):
+        return step
+    if not step.isdecimal():
+        raise UserError(f"--step={step}: expected latest, best or a number")
+    return int(step)
+
+
+def config_of(restored: Restored, config: ConfigDict | None, workdir: Path) -> ConfigDict:
+    """The given config, which must be the run's but for where the data lies; or the run's own."""
+    if config is None:
+        return restored.config
+    if different := differences(restored.config.to_dict(), config):
+        raise UserError(
+            f"--config differs from that of the run in {workdir} ({'; '.join(different)}): "
+            "leave --config out to go by the run's own"
+        )
+    check_fields(config)
+    return config
+
+
+def load_configured(config: ConfigDict, name: str, *, fallback: bool) -> Corpus:
+    return load_corpus(
+        name,
+        data_dir=config.data.data_dir,
+        manual_dir=config.data.manual_dir,
+        fallback=fallback,
+    )
+
+
+def corpus_of(restored: Restored, config: ConfigDict, workdir: Path) -> Corpus:
+    """The corpus that a network was trained on.
+
+    Args:
+      restored: the network.
+      config: its `data` section says where the corpus lies.
+      workdir: what errors call the run.
+
+    Raises:
+      UserError: what lies there is another corpus, or see `load_corpus`.
+    """
+    corpus = load_configured(config, restored.corpus_name, fallback=False)
+    if corpus.identity != restored.corpus:
+        raise UserError(
+            f"the checkpoint in {workdir} is of the corpus {restored.corpus}, not "
+            f"{corpus.identity}: say where that lies (--config=FILE --config.data.data_dir=FOLDER)"
+        )
+    return corpus

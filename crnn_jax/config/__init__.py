@@ -1,0 +1,1 @@
+"""Configs: their fields, their files, their variants."""
