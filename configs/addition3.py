@@ -23,7 +23,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.task.max_length = 6
 
     c.model.head = "decoder"
-    c.model.decoder = 128
+    c.model.decoder_units = 128
 
     c.train.steps = 6000
     c.eval.test_sequences = 20_000
@@ -34,20 +34,20 @@ def published_cnn(c: ConfigDict) -> None:
     """Two convolutions, pooled, and a dense layer; of each frame the digits' probabilities."""
     c.model.convs = ((32, 3, True), (64, 3, True))
     c.model.dense = (128,)
-    c.model.feature_dropout = 0.5
-    c.model.classify = True
+    c.model.encoder_dropout = 0.5
+    c.model.class_bottleneck = True
 
 
 def digits(c: ConfigDict) -> None:
     """The first stage: the CNN alone, on labels of single digits."""
     published_cnn(c)
-    c.task.name = "glyph"
+    c.task.name = "classify"
     c.task.min_length = c.task.max_length = 1
     c.model.aggregator = "none"
-    c.model.recurrent = ()
+    c.model.gru_units = ()
     c.model.head = "marginal"
-    c.model.decoder = 0
-    c.model.dropout = 0.0  # of log-probabilities it would make the wrong likely
+    c.model.decoder_units = 0
+    c.model.state_dropout = 0.0  # of log-probabilities it would make the wrong likely
     c.train.weight_decay = 0.1
     c.train.batch_size = 128
     c.train.steps = 3000

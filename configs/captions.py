@@ -23,9 +23,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
     c.model.convs = ((16, 5, True), (32, 3, True), (64, 3, True))
     c.model.dense = (128,)
-    c.model.feature_dropout = 0.2
+    c.model.encoder_dropout = 0.2
     c.model.head = "decoder"
-    c.model.decoder = 128
+    c.model.decoder_units = 128
 
     c.train.micro_batch_size = 16
     c.train.steps = 2000
@@ -37,4 +37,4 @@ def get_config(arg: str | None = None) -> ConfigDict:
 def mean(c: ConfigDict) -> None:
     """The mean over the frames, as it was designed in 2016."""
     c.model.aggregator = "mean"
-    c.model.recurrent = ()
+    c.model.gru_units = ()

@@ -20,17 +20,17 @@ ACTIVATIONS, DEPTHS = ("sigmoid", "relu"), (1, 2, 3)
 
 def get_config(arg: str | None = None) -> ConfigDict:
     c = sum8()
-    c.task.name = "glyph"
+    c.task.name = "classify"
     c.task.max_length = 1
 
     c.data.augment = ConfigDict({"shift": 0.0, "turn": 0.0, "scale": 0.0, "elastic": 0.0})
 
     c.model.convs = ()
-    c.model.classify = True
+    c.model.class_bottleneck = True
     c.model.aggregator = "none"
-    c.model.recurrent = ()
-    c.model.feature_dropout = 0.2
-    c.model.dropout = 0.0
+    c.model.gru_units = ()
+    c.model.encoder_dropout = 0.2
+    c.model.state_dropout = 0.0
     layers(c, "relu", 1)
 
     c.train.batch_size = 128

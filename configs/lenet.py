@@ -13,7 +13,7 @@ from crnn_jax.config.variants import variant
 
 def get_config(arg: str | None = None) -> ConfigDict:
     c = sum8()
-    c.task.name = "glyph"
+    c.task.name = "classify"
     c.task.max_length = 1
 
     c.data.augment.elastic = 0.0
@@ -22,9 +22,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.dense = (120, 84)
     c.model.activation = "tanh"
     c.model.aggregator = "none"
-    c.model.recurrent = ()
-    c.model.feature_dropout = 0.0
-    c.model.dropout = 0.0
+    c.model.gru_units = ()
+    c.model.encoder_dropout = 0.0
+    c.model.state_dropout = 0.0
 
     c.train.batch_size = 128
     c.train.micro_batch_size = 128

@@ -16,7 +16,7 @@ from crnn_jax.config.variants import variant
 
 def get_config(arg: str | None = None) -> ConfigDict:
     c = sum8()
-    c.task.name = "glyph"
+    c.task.name = "classify"
     c.task.max_length = 1
 
     c.data.corpus = "emnist/letters-a-j"
@@ -32,9 +32,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
     )
     c.model.dense = (128,)
     c.model.aggregator = "none"
-    c.model.recurrent = ()
-    c.model.feature_dropout = 0.5
-    c.model.dropout = 0.0
+    c.model.gru_units = ()
+    c.model.encoder_dropout = 0.5
+    c.model.state_dropout = 0.0
 
     c.train.batch_size = 128
     c.train.micro_batch_size = 64

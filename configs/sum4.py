@@ -24,9 +24,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.convs = ((8, 4, False), (16, 3, False))
     c.model.dense = ()
     c.model.activation = "tanh"
-    c.model.recurrent = (200, 100)
-    c.model.feature_dropout = 0.0
-    c.model.dropout = 0.2
+    c.model.gru_units = (200, 100)
+    c.model.encoder_dropout = 0.0
+    c.model.state_dropout = 0.2
     c.model.head = "last"
 
     c.train.batch_size = 32

@@ -41,13 +41,13 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.convs = ((8, 4, True), (8, 3, False))  # (features, size, max pool)
     c.model.dense = ()  # features of each dense layer after them
     c.model.activation = "relu"  # relu, tanh or sigmoid
-    c.model.classify = False  # whether of a frame only the probabilities of its class go on
+    c.model.class_bottleneck = False  # pass on class probabilities of a frame alone
     c.model.aggregator = "gru"  # gru, mean (of the features so far) or none (each frame alone)
-    c.model.recurrent = (100, 50)  # units of each GRU layer
-    c.model.feature_dropout = 0.0  # share of the encoder's features dropped in training
-    c.model.dropout = 0.2  # share of the last states' units
+    c.model.gru_units = (100, 50)  # units of each GRU layer
+    c.model.encoder_dropout = 0.0  # share of the encoder's features dropped in training
+    c.model.state_dropout = 0.2  # share of the last states' units
     c.model.head = "last"  # last, cumulative, marginal (crnn_jax/model/heads.py) or decoder
-    c.model.decoder = 0  # units of the decoder, where that is the head
+    c.model.decoder_units = 0  # units of the decoder, where that is the head
     c.model.dtype = "float32"  # computed in; bfloat16 pays on accelerators
 
     c.init = ConfigDict()
@@ -65,7 +65,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.train.schedule = "constant"  # constant or one_cycle (up in the first 20 %, down to 0)
     c.train.weight_decay = 0.0  # share of the kernels, times the learning rate, taken off
     c.train.clip_norm = 0.0  # largest norm of the gradient; 0 for no limit
-    c.train.on_labels = False  # whether true classes stand in for the encoder's (model.classify)
+    c.train.on_labels = False  # train on true classes in place of the encoder's
 
     c.eval = ConfigDict()
     c.eval.every = 1875  # steps between evaluations on the validation images

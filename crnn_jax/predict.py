@@ -75,7 +75,7 @@ class Reader:
         return {**{k: v for k, v in steps[-1].items() if k != "name"}, "steps": steps}
 
     def _name(self, answer: int) -> str:
-        if self.restored.config.task.name == "glyph":
+        if self.restored.config.task.name == "classify":
             return glyph_name(self.restored.corpus_name, answer)
         return str(answer)
 

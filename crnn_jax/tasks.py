@@ -188,7 +188,7 @@ def _replace(number: Array, label: Array) -> Array:
 TASKS: dict[str, Task] = {
     "sum": Running(0, _add),
     "product": Running(1, _multiply),
-    "glyph": Running(0, _replace, measures=False),  # which glyph the last frame is
+    "classify": Running(0, _replace, measures=False),  # which glyph the last frame is
     "addition": Addition(),
     "caption": Caption(),
 }

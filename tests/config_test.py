@@ -65,14 +65,14 @@ def get(config, field):
         ("model.dense", (128, -1)),
         ("model.activation", "gelu"),
         ("model.aggregator", "sum"),
-        ("model.recurrent", 64),
-        ("model.recurrent", (64, 0)),
-        ("model.recurrent", (64.0,)),
-        ("model.dropout", 1.0),
-        ("model.dropout", -0.1),
+        ("model.gru_units", 64),
+        ("model.gru_units", (64, 0)),
+        ("model.gru_units", (64.0,)),
+        ("model.state_dropout", 1.0),
+        ("model.state_dropout", -0.1),
         ("model.head", "marginals"),
-        ("model.decoder", -4),
-        ("model.decoder", 10),
+        ("model.decoder_units", -4),
+        ("model.decoder_units", 10),
         ("model.dtype", "float16"),
         ("train.batch_size", 0),
         ("train.batch_size", "64"),
@@ -125,8 +125,8 @@ def test_no_number_may_be_anything_but_finite(tiny_config, wrong):
         ("model.convs", [[16, 5, True, "same"], [16, 5, False]]),
         ("model.dense", []),
         ("model.dense", (128, 64)),
-        ("model.recurrent", [8]),
-        ("model.dropout", 0),
+        ("model.gru_units", [8]),
+        ("model.state_dropout", 0),
         ("train.clip_norm", 0),
         ("train.learning_rate", 1e-30),
         ("eval.lengths", [1, 1000]),
@@ -162,8 +162,8 @@ def test_products_must_fit_into_32_bits(tiny_config, lengths):
     ("task", "head", "expected"),
     [
         ("sum", "decoder", "last or cumulative or marginal"),
-        ("glyph", "last", "marginal"),
-        ("glyph", "cumulative", "marginal"),
+        ("classify", "last", "marginal"),
+        ("classify", "cumulative", "marginal"),
         ("caption", "marginal", "decoder"),
     ],
 )
@@ -215,7 +215,7 @@ def test_same_convolutions_leave_all_but_what_pools_take(tiny_config):
 )
 def test_recurrent_layers_are_for_the_gru(tiny_config, aggregator, recurrent, fits):
     tiny_config.model.aggregator = aggregator
-    put(tiny_config, "model.recurrent", recurrent)
+    put(tiny_config, "model.gru_units", recurrent)
     if fits:
         check_fields(tiny_config)
         return
@@ -223,7 +223,7 @@ def test_recurrent_layers_are_for_the_gru(tiny_config, aggregator, recurrent, fi
         check_fields(tiny_config)
     line = str(refusal.value)
     assert line.startswith(
-        f"--config.model.recurrent={recurrent} with model.aggregator={aggregator}"
+        f"--config.model.gru_units={recurrent} with model.aggregator={aggregator}"
     )
     assert "expected the units of one or more layers with gru, and () with the others" in line
     assert "\n" not in line
@@ -234,7 +234,7 @@ def test_recurrent_layers_are_for_the_gru(tiny_config, aggregator, recurrent, fi
 )
 def test_training_on_labels_needs_an_encoder_that_was_trained(tiny_config, classify, frozen, fits):
     tiny_config.train.on_labels = True
-    tiny_config.model.classify, tiny_config.init.frozen = classify, frozen
+    tiny_config.model.class_bottleneck, tiny_config.init.frozen = classify, frozen
     tiny_config.init.workdir = "runs/other"
     if fits:
         check_fields(tiny_config)
@@ -321,12 +321,12 @@ def test_differences_are_found_through_json_and_leave_out_where_data_lies(tiny_c
     for field in NOT_OF_TRAINING:
         put(tiny_config, field, "elsewhere")
     assert differences(stored, tiny_config) == []
-    tiny_config.model.recurrent = (16, 8)
+    tiny_config.model.gru_units = (16, 8)
     tiny_config.train.learning_rate = 0.5
     del stored["seed"]
     stored["model"]["width"] = 3
     assert differences(stored, tiny_config) == [
-        "model.recurrent: [16], not [16, 8]",
+        "model.gru_units: [16], not [16, 8]",
         "model.width: 3, not missing",
         "seed: missing, not 0",
         "train.learning_rate: 0.003, not 0.5",

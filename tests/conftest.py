@@ -84,8 +84,8 @@ def tiny_config():
     config.data.corpus = "optdigits"
     config.model.convs = ((4, 5, True), (8, 3, True))
     config.model.dense = ()
-    config.model.recurrent = (16,)
-    config.model.feature_dropout = config.model.dropout = 0.1
+    config.model.gru_units = (16,)
+    config.model.encoder_dropout = config.model.state_dropout = 0.1
     config.data.augment.turn = config.data.augment.elastic = 0.0
     config.train.batch_size = 32
     config.train.steps = 4

@@ -263,7 +263,7 @@ def test_encoded_labels_are_encoded_frames_of_certain_classes():
 
 
 def test_alone_the_classes_of_the_encoder_are_the_digits_of_the_head():
-    net = network("marginal", "glyph", classify=True, aggregator="none", recurrent=[])
+    net = network("marginal", "classify", classify=True, aggregator="none", recurrent=[])
     params = random_params(net)
     assert "answer_head" not in params["params"]
     frames = frames_in(PACKED)

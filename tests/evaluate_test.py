@@ -14,7 +14,7 @@ from crnn_jax.evaluate import Evaluation, training_mean
 from crnn_jax.model import crnn
 
 SEQUENCES = 90
-RIGHT = {"sum": sum, "product": math.prod, "glyph": lambda labels: labels[-1]}
+RIGHT = {"sum": sum, "product": math.prod, "classify": lambda labels: labels[-1]}
 
 
 def draw_from(split, min_length=1, max_length=4):
@@ -186,7 +186,7 @@ def test_validation_and_test_are_what_the_config_asks_for(tiny_config, optdigits
 
 @pytest.mark.parametrize(
     ("task", "head"),
-    [("sum", "cumulative"), ("sum", "marginal"), ("product", "marginal"), ("glyph", "marginal")],
+    [("sum", "cumulative"), ("sum", "marginal"), ("product", "marginal"), ("classify", "marginal")],
 )
 def test_lengths_longer_than_trained_are_read_as_well(task, head, tiny_config, optdigits):
     tiny_config.task.name, tiny_config.model.head = task, head

@@ -57,7 +57,7 @@ def configure(tiny_config):
         tiny_config.task.name, tiny_config.model.head = task, head
         tiny_config.task.max_length = length
         if head == "decoder":
-            tiny_config.model.decoder = 8
+            tiny_config.model.decoder_units = 8
             tiny_config.task.min_length = length
         return tiny_config
 
@@ -268,7 +268,7 @@ class TestReading:
         assert np.mean(found.answer_BxL[:, 0] == output.answer()[0]) > 0.98
 
     def test_where_all_sequences_are_of_one_image_each_is_read_once(self, configure, optdigits):
-        restored = randomly(configure("glyph", length=1), optdigits)
+        restored = randomly(configure("classify", length=1), optdigits)
         found = reading.SplitReader(restored, optdigits.test).sequences()
         assert (found.frames_BxLxHxW[:, 0] == optdigits.test.images_NxHxW).all()
 
@@ -473,7 +473,7 @@ NAMES = ["curves", "kernels", "sheet", "hardest", "confusion"]
     [
         ("sum", "marginal", 8),
         ("product", "last", 3),
-        ("glyph", "marginal", 1),
+        ("classify", "marginal", 1),
         ("addition", "decoder", 6),
         ("caption", "decoder", 1),
     ],

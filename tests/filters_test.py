@@ -415,7 +415,15 @@ def test_a_very_large_image_is_refused_before_it_is_unpacked(here, monkeypatch, 
 
 def test_the_command_in_a_process_of_its_own(here, project):
     child = subprocess.run(
-        [sys.executable, "-m", "crnn_jax.pictures.filters", "photo.png", "--filters=pool", "-o", "out.png"],
+        [
+            sys.executable,
+            "-m",
+            "crnn_jax.pictures.filters",
+            "photo.png",
+            "--filters=pool",
+            "-o",
+            "out.png",
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -24,8 +24,8 @@ from crnn_jax.tasks import TASKS
 
 STARTS_TxN = np.array([[1, 1], [0, 0], [0, 1], [0, 0]], bool)
 DIGITS = 3
-NAMES = ["sum", "product", "glyph"]
-ANSWER = {"sum": sum, "product": math.prod, "glyph": lambda digits: digits[-1]}
+NAMES = ["sum", "product", "classify"]
+ANSWER = {"sum": sum, "product": math.prod, "classify": lambda digits: digits[-1]}
 
 
 def random_hidden(dtype=np.float32):
@@ -120,7 +120,7 @@ def test_certain_digits_lead_to_one_certain_number(name):
     [
         ("sum", [0, 1, 2, 3, 4], [[0, 1, 2, 3, 4], [NONE, 0, 1, 2, 3], [NONE, NONE, 0, 1, 2]]),
         ("product", [0, 1, 2, 4], [[ANY, NONE, NONE, NONE], [0, 1, 2, 3], [0, NONE, 1, 2]]),
-        ("glyph", [0, 1, 2], [[ANY, NONE, NONE], [NONE, ANY, NONE], [NONE, NONE, ANY]]),
+        ("classify", [0, 1, 2], [[ANY, NONE, NONE], [NONE, ANY, NONE], [NONE, NONE, ANY]]),
     ],
 )
 def test_before_written_out(name, numbers, expected):
@@ -204,7 +204,7 @@ def test_gradient_of_what_is_held_nearly_impossible(
 @pytest.mark.parametrize(
     ("name", "targets"),
     # The last sum and product cannot be after fewer than four digits.
-    [("sum", [1, 8]), ("product", [1, 16]), ("glyph", [1])],
+    [("sum", [1, 8]), ("product", [1, 16]), ("classify", [1])],
 )
 def test_confidently_wrong_and_impossible_answers_have_finite_gradients(name, targets):
     head = Marginal(TASKS[name], DIGITS, max_length=4)

@@ -24,7 +24,7 @@ def make_reader(tiny_config):
         tiny_config.task.name, tiny_config.model.head = task, head
         tiny_config.task.max_length = length
         if head == "decoder":
-            tiny_config.model.decoder = 8
+            tiny_config.model.decoder_units = 8
             tiny_config.task.min_length = length
         network = crnn.build(tiny_config, digits=10)
         shapes = crnn.parameter_shapes(network, tiny_config, (28, 28))
@@ -96,7 +96,7 @@ def test_more_pictures_than_the_network_takes(length, expected, make_reader, ima
     ("corpus", "names"), [("optdigits", "0123456789"), ("emnist/letters-a-j", "abcdefghij")]
 )
 def test_a_glyph_has_a_name_and_no_estimate(corpus, names, make_reader, images):
-    reader = make_reader("glyph", length=1, corpus=corpus)
+    reader = make_reader("classify", length=1, corpus=corpus)
     for image in images:
         found = reader([image])
         (probs_K,) = np.exp(network_on(reader, [image]).log_probs_TxNxK[:, 0])

@@ -179,7 +179,7 @@ def test_other_lengths_can_be_tested_than_the_run_s_own(complete, config, capsys
 def test_which_glyph_it_is_has_no_rmse_and_the_best_is_the_most_exact(
     config, tmp_path, capsys, monkeypatch
 ):
-    config.task.name, config.task.every_step = "glyph", True
+    config.task.name, config.task.every_step = "classify", True
     exact = iter([0.9, 0.3])
     monkeypatch.setattr(
         evaluate, "validation", lambda *args: lambda params: {"exact": next(exact), "n": 40}

@@ -17,7 +17,7 @@ from tests.tiny import config_text
 
 TINY = config_text(
     'c.model.aggregator = "none"',
-    "c.model.recurrent = ()",
+    "c.model.gru_units = ()",
     "c.train.steps_per_dispatch = 2",
     "c.eval.every = 2",
     variants=', last=lambda c: c.model.update(head="last"), '

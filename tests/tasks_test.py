@@ -12,14 +12,14 @@ RUNNING = [name for name, task in TASKS.items() if isinstance(task, Running)]
 
 def answer(name, labels):
     """The right number of a whole sequence."""
-    return {"sum": sum(labels), "product": math.prod(labels), "glyph": [0, *labels][-1]}[name]
+    return {"sum": sum(labels), "product": math.prod(labels), "classify": [0, *labels][-1]}[name]
 
 
 def test_there_are_tasks():
-    assert {"sum", "product", "glyph"} <= set(RUNNING)
+    assert {"sum", "product", "classify"} <= set(RUNNING)
 
 
-@pytest.mark.parametrize("name", ["sum", "product", "glyph"])
+@pytest.mark.parametrize("name", ["sum", "product", "classify"])
 def test_answers_after_every_frame_begin_anew_at_each_start(name):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, (9, 5)).astype(np.int32)
@@ -37,7 +37,7 @@ def test_answers_after_every_frame_begin_anew_at_each_start(name):
     [
         ("sum", range(9)),
         ("product", [0, 1, 2, 3, 4, 6, 8, 9, 12, 16, 18, 24, 27, 36, 54, 81]),
-        ("glyph", range(4)),
+        ("classify", range(4)),
     ],
 )
 def test_numbers_are_all_that_can_be_reached(name, expected):
@@ -51,7 +51,7 @@ def test_numbers_are_all_that_can_be_reached(name, expected):
     assert reached == set(found.tolist())
 
 
-@pytest.mark.parametrize("name", ["sum", "product", "glyph"])
+@pytest.mark.parametrize("name", ["sum", "product", "classify"])
 def test_mean_is_that_of_all_sequences(name):
     labels, lengths = np.array([1, 1, 2, 5, 0, 9]), np.array([1, 3, 3, 4])
     means = [
@@ -62,4 +62,4 @@ def test_mean_is_that_of_all_sequences(name):
 
 
 def test_only_glyphs_have_no_measure():
-    assert {name for name in RUNNING if not TASKS[name].measures} == {"glyph"}
+    assert {name for name in RUNNING if not TASKS[name].measures} == {"classify"}

@@ -134,7 +134,7 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     """Over all real frames, or over the last ones alone; and so is its gradient."""
     config.task.every_step = every_step
     config.model.head, config.model.convs = "cumulative", ()  # which compiles sooner
-    config.model.feature_dropout = config.model.dropout = 0.0
+    config.model.encoder_dropout = config.model.state_dropout = 0.0
     for change in config.data.augment:
         config.data.augment[change] = 0.0
     trainer = Trainer(config, optdigits)
@@ -220,7 +220,7 @@ def test_signals_are_noted_until_the_last_checkpoint_is_written(
 
 
 def test_training_on_labels_does_not_look_at_images(config, optdigits):
-    config.model.classify = config.train.on_labels = True
+    config.model.class_bottleneck = config.train.on_labels = True
     blank = np.zeros_like(optdigits.train.images_NxHxW)
     found = []
     for images in (optdigits.train.images_NxHxW, blank):

@@ -49,12 +49,12 @@ def test_a_run_of_another_config_is_refused_and_the_fields_named(tmp_path, tiny_
     folder.claim(tmp_path, tiny_config, optdigits)
     before = content(tmp_path)
     tiny_config.train.steps = 40
-    tiny_config.model.recurrent = (8,)
+    tiny_config.model.gru_units = (8,)
     tiny_config.data.manual_dir = "/elsewhere"
     with pytest.raises(UserError) as refusal:
         folder.check_config(tmp_path, tiny_config)
     assert str(refusal.value) == (
-        f"--workdir={tmp_path} holds a run of another config (model.recurrent: [16], not [8]; "
+        f"--workdir={tmp_path} holds a run of another config (model.gru_units: [16], not [8]; "
         "train.steps: 4, not 40): name another folder, or give that run's config"
     )
     assert content(tmp_path) == before

@@ -101,15 +101,15 @@ FIELDS: dict[str, Rule] = {
         WHOLE_NUMBERS, f'the features of each dense layer, {_MOST_ITEMS} at most, as in "(128,)"'
     ),
     "model.activation": _one_of(ACTIVATIONS),
-    "model.classify": TRUE_OR_FALSE,
+    "model.class_bottleneck": TRUE_OR_FALSE,
     "model.aggregator": _one_of(AGGREGATORS),
-    "model.recurrent": Rule(
+    "model.gru_units": Rule(
         WHOLE_NUMBERS, f'the units of each GRU layer, {_MOST_ITEMS} at most, as in "(100, 50)"'
     ),
-    "model.feature_dropout": _at_least_0(below=1),
-    "model.dropout": _at_least_0(below=1),
+    "model.encoder_dropout": _at_least_0(below=1),
+    "model.state_dropout": _at_least_0(below=1),
     "model.head": _one_of(HEADS),
-    "model.decoder": Rule(
+    "model.decoder_units": Rule(
         lambda value: _whole(0).accepts(value) and value % ATTENTIONS == 0,
         f"a multiple of {ATTENTIONS}",
     ),
@@ -216,9 +216,9 @@ def check_fields(config: ConfigDict) -> None:
     _check_answer(config)
     _check_lengths(config)
     _check_initial(config)
-    if (config.model.aggregator == "gru") != (len(config.model.recurrent) > 0):
+    if (config.model.aggregator == "gru") != (len(config.model.gru_units) > 0):
         raise UserError(
-            f"--config.model.recurrent={config.model.recurrent} with model.aggregator="
+            f"--config.model.gru_units={config.model.gru_units} with model.aggregator="
             f"{config.model.aggregator}: expected the units of one or more layers with gru, and () "
             "with the others"
         )
@@ -242,9 +242,9 @@ def _check_initial(config: ConfigDict) -> None:
     if not config.train.on_labels:
         return
     films, aggregates = TASKS[config.task.name].films, config.model.aggregator != "none"
-    if films or not (aggregates and config.model.classify and config.init.frozen):
+    if films or not (aggregates and config.model.class_bottleneck and config.init.frozen):
         raise UserError(
-            "--config.train.on_labels=True trains no encoder: expected model.classify=True with an "
+            "--config.train.on_labels=True trains no encoder: expected model.class_bottleneck=True with an "
             "aggregator and, to have an encoder that classifies, init.frozen=True with the folder "
             "of its run"
         )
@@ -266,9 +266,9 @@ def _check_answer(config: ConfigDict) -> None:
             f"--config.data.corpus={config.data.corpus} shows letters, but the task {name} is "
             f"about digits: expected {' or '.join(DIGITS)}"
         )
-    if (config.model.decoder > 0) != (head == "decoder"):
+    if (config.model.decoder_units > 0) != (head == "decoder"):
         raise UserError(
-            f"--config.model.decoder={config.model.decoder} with the head {head}: expected units, "
+            f"--config.model.decoder_units={config.model.decoder_units} with the head {head}: expected units, "
             "as in 128, with the head decoder, and 0 with the others"
         )
 

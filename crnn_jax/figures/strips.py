@@ -118,7 +118,7 @@ def _number_strip(restored: Restored, numbers: Numbers, i: int) -> Strip:
     config, length = restored.config, numbers.lengths_B[i]
 
     def name(number: int) -> str:
-        if config.task.name == "glyph":
+        if config.task.name == "classify":
             return glyph_name(restored.corpus_name, number)
         return f"{number:,}"
 

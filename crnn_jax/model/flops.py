@@ -41,7 +41,7 @@ def frame_flops(model: ConfigDict, height: int, width: int) -> int:
     for units in model.dense:
         multiply_adds += inputs * units
         inputs = units
-    for units in model.recurrent:
+    for units in model.gru_units:
         multiply_adds += 3 * units * (inputs + units)
         inputs = units
     return 2 * multiply_adds
