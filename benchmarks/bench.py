@@ -28,7 +28,7 @@ from benchmarks.worker import SYSTEMS
 from configs.sum8_2016 import get_config
 from crnn_jax import exit_status
 from crnn_jax.command_line import Parser
-from crnn_jax.data.dataset import load_corpus
+from crnn_jax.data.dataset import load_dataset
 
 ROOT = Path(__file__).parents[1]
 BATCHES = (32, 64, 256, 1024)
@@ -200,7 +200,7 @@ def main(argv: Sequence[str]) -> None:
         parser.error(f"{results} has no {', '.join(sorted(missing))}: name it in --parts too")
 
     data = get_config().data
-    corpus = load_corpus(
+    corpus = load_dataset(
         data.corpus,
         data_dir=data.data_dir,
         manual_dir=data.manual_dir,
@@ -209,7 +209,7 @@ def main(argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name, split in {"": corpus.train, "test_": corpus.test}.items():
-            np.save(folder / f"{name}images.npy", split.images_NxHxW)
+            np.save(folder / f"{name}images.npy", split.images_NxHxWxC[..., 0])
             np.save(folder / f"{name}labels.npy", split.labels_N)
         cache = folder / "cache"
         if options.smoke:

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from benchmarks.worker import STRETCH, say
 from configs.sum8_2016 import get_config
 from crnn_jax import evaluate
-from crnn_jax.data.dataset import Corpus
+from crnn_jax.data.dataset import Dataset, known_info
 from crnn_jax.data.split import Split
 from crnn_jax.distributed import devices
 from crnn_jax.train.batching import device_count
@@ -59,16 +59,16 @@ def main() -> None:
         say([frames * rate for rate in training(config, corpus)])
 
 
-def repeated(folder: Path, images: int) -> Corpus:
+def repeated(folder: Path, images: int) -> Dataset:
     """The images again and again, so that there are so many; 10,000 of them for the test."""
-    images_NxHxW = np.resize(np.load(folder / "images.npy"), (images, 28, 28))
+    images_NxHxWxC = np.resize(np.load(folder / "images.npy"), (images, 28, 28, 1))
     labels_N = np.resize(np.load(folder / "labels.npy"), images).astype(np.int32)
-    split = Split(images_NxHxW, labels_N)
-    test = Split(images_NxHxW[:10_000], labels_N[:10_000])
-    return Corpus("mnist", "benchmark", 10, split, test, test)
+    split = Split(images_NxHxWxC, labels_N)
+    test = Split(images_NxHxWxC[:10_000], labels_N[:10_000])
+    return Dataset(known_info("mnist:benchmark"), split, test, test)
 
 
-def training(config: ConfigDict, corpus: Corpus) -> list[float]:
+def training(config: ConfigDict, corpus: Dataset) -> list[float]:
     """Steps/s of stretches of `STRETCH` seconds."""
     trainer = Trainer(config, corpus)
     state = devices.replicate(trainer.initial_state())
@@ -84,7 +84,7 @@ def training(config: ConfigDict, corpus: Corpus) -> list[float]:
     return found[1:]  # the first stretch held the compilation
 
 
-def testing(config: ConfigDict, corpus: Corpus) -> list[float]:
+def testing(config: ConfigDict, corpus: Dataset) -> list[float]:
     """Sequences/s of an evaluation."""
     trainer = Trainer(config, corpus)
     params = trainer.initial_state().params

@@ -12,13 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from crnn_jax import exit_status
-from crnn_jax.data.dataset import Corpus, Split
+from crnn_jax.data.dataset import Dataset, Split
 from crnn_jax.evaluate import validation
-from crnn_jax.runs.load import restore
-from crnn_jax.train.run import corpus_of
+from crnn_jax.runs.load import corpus_of, restore
 
 
-def parts(corpus: Corpus) -> dict[str, Split]:
+def parts(corpus: Dataset) -> dict[str, Split]:
     """The validation images, as many training images, and both halves of the test images.
 
     No one who wrote a training image, of which the validation images were some, wrote a test

@@ -13,30 +13,29 @@ from rich.console import Console
 from rich.table import Table
 
 from crnn_jax import exit_status
-from crnn_jax.data.dataset import Corpus
-from crnn_jax.runs.load import Restored, restore
-from crnn_jax.train.run import corpus_of
+from crnn_jax.data.dataset import Dataset
+from crnn_jax.runs.load import Restored, corpus_of, restore
 
 DIGITS = 10
 PAIRS = 800  # of images for each pair of digits; there are at least 892 test images of each digit
 
 
-def exactness(restored: Restored, corpus: Corpus) -> np.ndarray:
+def exactness(restored: Restored, corpus: Dataset) -> np.ndarray:
     """Share of `PAIRS` pairs of test images whose product is answered right, 10x10."""
 
     @jax.jit
-    def answer(frames_TxNxHxW: np.ndarray) -> jax.Array:
+    def answer(frames_TxNxHxWxC: np.ndarray) -> jax.Array:
         starts_TxN = np.arange(2)[:, None] * np.ones((1, PAIRS)) == 0
-        output = restored.network.apply(restored.params, frames_TxNxHxW[..., None], starts_TxN)
+        output = restored.network.apply(restored.params, frames_TxNxHxWxC, starts_TxN)
         return output.answer()[-1]
 
-    images_NxHxW, labels_N = corpus.test.images_NxHxW, corpus.test.labels_N
+    images_NxHxWxC, labels_N = corpus.test.images_NxHxWxC, corpus.test.labels_N
     rng = np.random.default_rng(0)
     found = np.empty((DIGITS, DIGITS))
     for pair in np.ndindex(found.shape):
         chosen_TxN = [rng.permutation(np.flatnonzero(labels_N == digit))[:PAIRS] for digit in pair]
         product = pair[0] * pair[1]
-        found[pair] = np.mean(answer(images_NxHxW[np.stack(chosen_TxN)]) == product)
+        found[pair] = np.mean(answer(images_NxHxWxC[np.stack(chosen_TxN)]) == product)
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array, lax
 from ml_collections import ConfigDict
 
-from crnn_jax.data.dataset import Corpus, Split
+from crnn_jax.data.dataset import Dataset, Split
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.feed import lane_images
 from crnn_jax.distributed import devices, processes
@@ -93,11 +93,11 @@ class Evaluation:
         Returns:
           For each chunk in its lanes: targets, estimates and answers; or targets and answers.
         """
-        images_NxHxW, labels_N = data
+        images_NxHxWxC, labels_N = data
         task, starts_TxN = self.network.task, self.lanes.starts_TxN
 
-        def encode(images_GxHxW: Array) -> Array:
-            frames = images_GxHxW[:, None, ..., None]
+        def encode(images_GxHxWxC: Array) -> Array:
+            frames = images_GxHxWxC[:, None]
             return self.network.apply(params, frames, method="encode")[:, 0]
 
         if not task.films:
@@ -105,7 +105,7 @@ class Evaluation:
             size = -(-len(labels_N) // (self.devices * groups))
             first = device * groups * size
             mine_AxG = (first + jnp.arange(groups * size)).reshape(groups, size) % len(labels_N)
-            encoded_AxGxD = lax.map(encode, images_NxHxW[mine_AxG])
+            encoded_AxGxD = lax.map(encode, images_NxHxWxC[mine_AxG])
             encoded_NxD = devices.gather(encoded_AxGxD.reshape(groups * size, -1))
 
         def answer(first: Array) -> tuple[Array, ...]:
@@ -114,10 +114,10 @@ class Evaluation:
             if task.films:
                 sequences_B = first + jnp.arange(self.chunk)
                 keys_N = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_B, SCENE)
-                frames_TxNxHxW, starts, target = task.show(
-                    images_NxHxW[indices_TxN], labels_TxN, starts_TxN, keys_N
+                frames_TxNxHxWxC, starts, target = task.show(
+                    images_NxHxWxC[indices_TxN], labels_TxN, starts_TxN, keys_N
                 )
-                output = self.network.apply(params, frames_TxNxHxW[..., None], starts)
+                output = self.network.apply(params, frames_TxNxHxWxC, starts)
             else:
                 target = task.answers(labels_TxN, starts_TxN)
                 output = self.network.apply(
@@ -131,24 +131,24 @@ class Evaluation:
         return lax.map(answer, (device * chunks + jnp.arange(chunks)) * self.chunk)
 
 
-def validation(network: CRNN, config: ConfigDict, corpus: Corpus) -> Evaluation:
+def validation(network: CRNN, config: ConfigDict, dataset: Dataset) -> Evaluation:
     """The evaluation on the validation images that a config asks for."""
     return Evaluation(
         network,
-        corpus.validation,
-        _draw(config, corpus.validation),
+        dataset.validation,
+        _draw(config, dataset.validation),
         config.eval.validation_sequences,
-        training_mean=training_mean(network, config, corpus),
+        training_mean=training_mean(network, config, dataset),
     )
 
 
-def test(network: CRNN, config: ConfigDict, corpus: Corpus, params: Any) -> dict[str, Any]:
+def test(network: CRNN, config: ConfigDict, dataset: Dataset, params: Any) -> dict[str, Any]:
     """The results on the test images that a config asks for.
 
     Args:
       network: built from the config.
       config: its `task` and `eval` sections are read.
-      corpus: the test images to draw from.
+      dataset: the test images to draw from.
       params: of the network, on one device.
 
     Returns:
@@ -156,15 +156,15 @@ def test(network: CRNN, config: ConfigDict, corpus: Corpus, params: Any) -> dict
       of which so many are drawn that they hold about as many frames as there are test sequences,
       but 100 at least.
     """
-    mean = training_mean(network, config, corpus)
-    draw, sequences = _draw(config, corpus.test), config.eval.test_sequences
-    evaluation = Evaluation(network, corpus.test, draw, sequences, training_mean=mean)
+    mean = training_mean(network, config, dataset)
+    draw, sequences = _draw(config, dataset.test), config.eval.test_sequences
+    evaluation = Evaluation(network, dataset.test, draw, sequences, training_mean=mean)
     results = evaluation(params)
     rows = []
     for length in config.eval.lengths:
         evaluation = Evaluation(
             network.clone(max_length=length),
-            corpus.test,
+            dataset.test,
             Draw(draw.seed, length, length, draw.images),
             max(100, sequences // length),
             training_mean=mean,
@@ -179,12 +179,12 @@ def _draw(config: ConfigDict, split: Split) -> Draw:
     return Draw(config.eval.seed, task.min_length, task.max_length, len(split.labels_N))
 
 
-def training_mean(network: CRNN, config: ConfigDict, corpus: Corpus) -> float | None:
+def training_mean(network: CRNN, config: ConfigDict, dataset: Dataset) -> float | None:
     """Mean of the right answers over the training distribution; None where they have none."""
     if not network.task.measures:
         return None
     lengths = np.arange(config.task.min_length, config.task.max_length + 1)
-    return network.task.mean(corpus.train.labels_N, lengths)
+    return network.task.mean(dataset.train.labels_N, lengths)
 
 
 def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bool) -> None:
@@ -204,11 +204,11 @@ def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bo
     devices.use_cores(devices.core_count())
     restored = restore(workdir, which)
     config = config_of(restored, config, workdir)
-    corpus = corpus_of(restored, config, workdir)
+    dataset = corpus_of(restored, config, workdir)
     results = {
-        "corpus": corpus.identity,
+        "corpus": dataset.identity,
         "step": restored.step,
-        **test_config(config, corpus, restored.params),
+        **test_config(config, dataset, restored.params),
     }
     if as_json:
         print(json.dumps(results))
@@ -216,10 +216,10 @@ def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bo
         print_results(results, config)
 
 
-def test_config(config: ConfigDict, corpus: Corpus, params: Any) -> dict[str, Any]:
+def test_config(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str, Any]:
     """`test` of the network that a config describes."""
-    network = crnn.build(config, digits=corpus.num_classes)
-    return test(network, config, corpus, params)
+    network = crnn.build(config, digits=len(dataset.info.classes))
+    return test(network, config, dataset, params)
 
 
 def print_results(results: dict[str, Any], config: ConfigDict) -> None:

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from crnn_jax import UserError
-from crnn_jax.data.dataset import glyph_name
 from crnn_jax.distributed import devices
 from crnn_jax.model.decoder import Text
 from crnn_jax.model.heads import Posterior
@@ -76,7 +75,7 @@ class Reader:
 
     def _name(self, answer: int) -> str:
         if self.restored.config.task.name == "classify":
-            return glyph_name(self.restored.corpus_name, answer)
+            return self.restored.dataset.classes[answer]
         return str(answer)
 
     def _written(self, output: Text) -> dict[str, Any]:

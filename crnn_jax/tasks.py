@@ -37,12 +37,12 @@ class Task:
         raise NotImplementedError
 
     def show(
-        self, images_TxNxHxW: Array, labels_TxN: Array, starts_TxN: Array, keys_N: Array
+        self, images_TxNxHxWxC: Array, labels_TxN: Array, starts_TxN: Array, keys_N: Array
     ) -> tuple[Array, Array, Array]:
         """What the network sees of the images in the lanes, and the right answers.
 
         Args:
-          images_TxNxHxW: uint8.
+          images_TxNxHxWxC: uint8.
           labels_TxN: the images' labels.
           starts_TxN: bool, true where a sequence starts.
           keys_N: one random key a lane.
@@ -51,7 +51,7 @@ class Task:
           frames, starts and answers, in the same N lanes.
         """
         del keys_N
-        return images_TxNxHxW, starts_TxN, self.answers(labels_TxN, starts_TxN)
+        return images_TxNxHxWxC, starts_TxN, self.answers(labels_TxN, starts_TxN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,12 +160,12 @@ class Caption(Task):
         return clips.WORDS
 
     def show(
-        self, images_TxNxHxW: Array, labels_TxN: Array, starts_TxN: Array, keys_N: Array
+        self, images_TxNxHxWxC: Array, labels_TxN: Array, starts_TxN: Array, keys_N: Array
     ) -> tuple[Array, Array, Array]:
         """See `Task`: the clip of one image a lane, and its caption."""
-        frames_TxNxHxW, symbols_NxS = clips.make_clips(images_TxNxHxW[0], labels_TxN[0], keys_N)
-        steps = jnp.arange(len(frames_TxNxHxW))[:, None]
-        return frames_TxNxHxW, (steps == 0) & starts_TxN[:1], symbols_NxS
+        frames_TxNxHxWxC, symbols_NxS = clips.make_clips(images_TxNxHxWxC[0], labels_TxN[0], keys_N)
+        steps = jnp.arange(len(frames_TxNxHxWxC))[:, None]
+        return frames_TxNxHxWxC, (steps == 0) & starts_TxN[:1], symbols_NxS
 
     def text(self, symbols_S: Sequence[int]) -> str:
         """A caption up to END."""

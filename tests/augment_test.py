@@ -25,7 +25,7 @@ AUGMENT = jax.jit(augment, static_argnums=2)
 
 
 def augmented(frames, keys, limits):
-    return np.asarray(AUGMENT(frames, keys, limits))
+    return np.asarray(AUGMENT(frames[..., None], keys, limits))[..., 0]
 
 
 @pytest.fixture
@@ -43,7 +43,8 @@ def augment_by(monkeypatch):
 
         monkeypatch.setattr(jax.random, "uniform", uniform)
         keys = jax.random.split(jax.random.key(0), len(frames))
-        return np.asarray(jax.jit(lambda frames: augment(frames, keys, limits))(frames))
+        found = jax.jit(lambda frames: augment(frames, keys, limits))(frames[..., None])
+        return np.asarray(found)[..., 0]
 
     return run
 

@@ -4,7 +4,11 @@ import pytest
 
 from crnn_jax.data.sources import clips
 
-MAKE = jax.jit(clips.make_clips)
+
+@jax.jit
+def make_clips(images_NxHxW, labels_N, keys_N):
+    frames_TxNxHxWxC, symbols_NxS = clips.make_clips(images_NxHxW[..., None], labels_N, keys_N)
+    return frames_TxNxHxWxC[..., 0], symbols_NxS
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +19,7 @@ def filmed():
     images[:, 10:18, 10:18] = 255
     labels = np.arange(count) % 10
     keys = jax.random.split(jax.random.key(0), count)
-    frames, symbols = MAKE(images, labels, keys)
+    frames, symbols = make_clips(images, labels, keys)
     captions = [
         " ".join(clips.VOCABULARY[s] for s in row if clips.VOCABULARY[s] != clips.END)
         for row in np.asarray(symbols)
@@ -66,7 +70,7 @@ def test_the_digit_does_what_the_caption_says(filmed):
 def test_a_clip_is_a_pure_function_of_image_and_key(filmed):
     frames, captions, (images, labels, keys) = filmed
     some = np.array([3, 50, 7])
-    found, symbols = MAKE(images[some], labels[some], keys[some])
+    found, symbols = make_clips(images[some], labels[some], keys[some])
     np.testing.assert_array_equal(found, frames[:, some])
     for row, i in zip(np.asarray(symbols), some, strict=True):
         assert " ".join(clips.VOCABULARY[s] for s in row).startswith(captions[i])
@@ -76,7 +80,7 @@ def test_the_ink_stays_in_the_frame():
     digit = np.zeros((1, 28, 28), np.uint8)
     digit[:, 4:24, 4:24] = 255  # as large as MNIST's digits are
     keys = jax.random.split(jax.random.key(1), 400)
-    found, _ = MAKE(np.repeat(digit, 400, axis=0), np.zeros(400, int), keys)
+    found, _ = make_clips(np.repeat(digit, 400, axis=0), np.zeros(400, int), keys)
     border = np.asarray(found).copy()
     border[:, :, 1:-1, 1:-1] = 0
     assert (border.any(axis=(0, 2, 3))).mean() < 0.2  # quick ones may touch it

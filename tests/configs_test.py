@@ -12,7 +12,7 @@ import pytest
 from crnn_jax import UserError
 from crnn_jax.config.checks import check_fields
 from crnn_jax.config.files import load_config
-from crnn_jax.data.dataset import NUM_CLASSES
+from crnn_jax.data.dataset import known_info
 from crnn_jax.distributed import devices
 from crnn_jax.train.batching import check_division
 from crnn_jax.train.trainer import Trainer
@@ -83,7 +83,7 @@ def test_smoke_trains_two_dispatches(experiment, optdigits, monkeypatch):
     lengths = config.task.max_length - config.task.min_length + 1
     config.train.batch_size = config.train.micro_batch_size = lengths  # one sequence of each
     # The digits of 8x8 stand in for all images, so that nothing is downloaded.
-    corpus = dataclasses.replace(optdigits, num_classes=NUM_CLASSES[config.data.corpus])
+    corpus = dataclasses.replace(optdigits, info=known_info(config.data.corpus))
     trainer = Trainer(config, corpus)
     # Numbers of any kind will do, and initializers take their time to compile.
     shapes, rng = jax.eval_shape(trainer.fresh_state), np.random.default_rng(0)

@@ -15,7 +15,7 @@ from absl import flags
 
 from configs.sum8 import get_config
 from crnn_jax.config import files
-from crnn_jax.data.dataset import load_corpus
+from crnn_jax.data.dataset import load_dataset
 
 PROJECT = Path(__file__).parents[1]
 
@@ -73,7 +73,7 @@ def data_dir(tmp_path_factory):
 @pytest.fixture(scope="session")
 def optdigits(data_dir):
     """The corpus of real digits that every machine has."""
-    return load_corpus("optdigits", data_dir=data_dir, manual_dir="", fallback=False)
+    return load_dataset("optdigits", data_dir=data_dir, manual_dir="", fallback=False)
 
 
 @pytest.fixture

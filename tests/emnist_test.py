@@ -7,7 +7,7 @@ import pytest
 
 from crnn_jax import UserError
 from crnn_jax.data import store as prepared_module
-from crnn_jax.data.dataset import load_corpus
+from crnn_jax.data.dataset import load_dataset
 from crnn_jax.data.sources import emnist
 from crnn_jax.data.sources.download import DownloadError
 from crnn_jax.data.sources.emnist import FILES, check_folder, read_files
@@ -64,7 +64,7 @@ def zipped(tmp_path, loose, monkeypatch):
 
 
 def load(name, data_dir, manual_dir="", *, fallback=True):
-    return load_corpus(name, data_dir=str(data_dir), manual_dir=str(manual_dir), fallback=fallback)
+    return load_dataset(name, data_dir=str(data_dir), manual_dir=str(manual_dir), fallback=fallback)
 
 
 def content(folder):
@@ -75,9 +75,9 @@ def test_letters_stand_upright_and_count_from_0(tmp_path):
     stroke = np.zeros((60, 28, 28), np.uint8)
     stroke[7, 3, 20] = 255  # as NIST stores it: column 3, row 20
     splits = read_files(write_loose(tmp_path, train_pixels=stroke), **NUMBERS)
-    assert np.argwhere(splits["train"].images_NxHxW).tolist() == [[7, 20, 3]]
+    assert np.argwhere(splits["train"].images_NxHxWxC).tolist() == [[7, 20, 3, 0]]
     np.testing.assert_array_equal(
-        splits["test"].images_NxHxW, PIXELS["test"].transpose(0, 2, 1), strict=True
+        splits["test"].images_NxHxWxC, PIXELS["test"].transpose(0, 2, 1)[..., None], strict=True
     )
     np.testing.assert_array_equal(
         splits["test"].labels_N, np.arange(26, dtype=np.int32), strict=True
@@ -88,13 +88,13 @@ def test_letters_stand_upright_and_count_from_0(tmp_path):
 def test_the_last_training_images_are_the_validation_images(
     tmp_path, monkeypatch, images, validation
 ):
-    pixels = np.broadcast_to(np.uint8(0), (images, 28, 28))
+    pixels = np.broadcast_to(np.uint8(0), (images, 28, 28, 1))
     labels = np.arange(images).astype(np.uint8) % 26 + 1
     pair = emnist.Split(pixels, labels.astype(np.int32))
     monkeypatch.setattr(emnist, "read_pair", lambda *args, **kwargs: pair)
     splits = read_files(tmp_path, training_images=images, test_images=images)
     assert list(splits) == ["train", "validation", "test"]
-    assert [len(split.images_NxHxW) for split in splits.values()] == [
+    assert [len(split.images_NxHxWxC) for split in splits.values()] == [
         images - validation,
         validation,
         images,
@@ -117,15 +117,15 @@ def test_another_number_of_images_is_refused(tmp_path):
 
 def test_loose_and_zipped_are_the_same_corpus(tmp_path, loose, zipped):
     corpus = load("emnist/letters", tmp_path / "a", loose)
-    assert (corpus.name, corpus.num_classes) == ("emnist/letters", 26)
+    assert (corpus.info.name, len(corpus.info.classes)) == ("emnist/letters", 26)
     assert corpus.identity.startswith("emnist/letters:")
     for found, part, border in [
         (corpus.train, "train", slice(54)),
         (corpus.validation, "train", slice(54, 60)),
         (corpus.test, "test", slice(26)),
     ]:
-        upright_NxHxW = PIXELS[part][border].transpose(0, 2, 1)
-        np.testing.assert_array_equal(found.images_NxHxW, upright_NxHxW, strict=True)
+        upright_NxHxWxC = PIXELS[part][border].transpose(0, 2, 1)[..., None]
+        np.testing.assert_array_equal(found.images_NxHxWxC, upright_NxHxWxC, strict=True)
         labels_N = LABELS[part][border].astype(np.int32) - 1
         np.testing.assert_array_equal(found.labels_N, labels_N, strict=True)
     assert load("emnist/letters", tmp_path / "b", zipped).identity == corpus.identity
@@ -137,14 +137,14 @@ def test_both_corpora_are_prepared_once(tmp_path, zipped, monkeypatch):
     letters = load("emnist/letters-a-j", tmp_path / "data", zipped)
     monkeypatch.setattr(prepared_module, "_prepare", None)  # must not be called
     whole = load("emnist/letters", tmp_path / "data")
-    assert (letters.name, letters.num_classes) == ("emnist/letters-a-j", 10)
+    assert (letters.info.name, len(letters.info.classes)) == ("emnist/letters-a-j", 10)
     assert letters.identity.startswith("emnist/letters-a-j:")
     assert letters.identity[-16:] != whole.identity[-16:]
     for part in ("train", "validation", "test"):
         all_letters, first_ten = getattr(whole, part), getattr(letters, part)
         kept = [i for i, label in enumerate(all_letters.labels_N) if label in range(10)]
         np.testing.assert_array_equal(
-            first_ten.images_NxHxW, all_letters.images_NxHxW[kept], strict=True
+            first_ten.images_NxHxWxC, all_letters.images_NxHxWxC[kept], strict=True
         )
         np.testing.assert_array_equal(first_ten.labels_N, all_letters.labels_N[kept], strict=True)
     assert load("emnist/letters-a-j", tmp_path / "data").identity == letters.identity

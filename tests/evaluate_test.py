@@ -51,7 +51,7 @@ def read_one_by_one(network, params, split, draw, sequences):
     """Lengths; and the right number, the estimate and the answer after every frame, BxL."""
     lengths = draw.lengths(sequences)
     indices_BxL = np.asarray(draw.image_indices(0, jnp.arange(sequences)))
-    frames = split.images_NxHxW[indices_BxL.T][..., None]
+    frames = split.images_NxHxWxC[indices_BxL.T]
     output = jax.jit(network.apply)(params, frames, padded_lanes(lengths).starts_TxN)
     right = RIGHT[next(name for name, task in crnn.TASKS.items() if task == network.task)]
     labels_BxL = split.labels_N[indices_BxL]

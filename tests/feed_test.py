@@ -64,7 +64,7 @@ def test_resident_is_the_draw(first_steps, optdigits, draw):
             first = 4 * (2 * device + micro_batch)
             indices_TxN = indices_BxL[first + lanes.sequence_TxN, lanes.frame_TxN]
             at = (step, device, micro_batch)
-            np.testing.assert_array_equal(frames[at], optdigits.train.images_NxHxW[indices_TxN])
+            np.testing.assert_array_equal(frames[at], optdigits.train.images_NxHxWxC[indices_TxN])
             np.testing.assert_array_equal(labels[at], optdigits.train.labels_N[indices_TxN])
 
 

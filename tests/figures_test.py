@@ -35,8 +35,8 @@ def write_metrics(workdir, text=None):
 
 def randomly(config, corpus, seed=3):
     """A network of random parameters, as if it had been restored."""
-    network = crnn.build(config, digits=corpus.num_classes)
-    shapes = crnn.parameter_shapes(network, config, (28, 28))
+    network = crnn.build(config, digits=len(corpus.info.classes))
+    shapes = crnn.parameter_shapes(network, config, corpus.info.frame_shape)
     rng = np.random.default_rng(seed)
     params = jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(x.dtype), shapes)
     return Restored(config, corpus.identity, 4, network, params)
@@ -232,13 +232,13 @@ class TestReading:
         found = reading.SplitReader(restored, optdigits.test).sequences()
         draw = Draw(restored.config.eval.seed, 1, 4, 300)
         indices = np.asarray(draw.image_indices(0, jnp.arange(75)))
-        assert (found.frames_BxLxHxW == optdigits.test.images_NxHxW[indices]).all()
+        assert (found.frames_BxLxHxWxC == optdigits.test.images_NxHxWxC[indices]).all()
         assert found.lengths_B.tolist() == [1 + i % 4 for i in range(75)]
         labels = optdigits.test.labels_N[indices]
         right = np.cumsum(labels, 1) if task == "sum" else np.cumprod(labels, 1)
         assert (found.target_BxL == right).all()
         starts = np.broadcast_to((np.arange(4) == 0)[:, None], (4, 75))
-        frames = optdigits.test.images_NxHxW[indices].swapaxes(0, 1)[..., None]
+        frames = optdigits.test.images_NxHxWxC[indices].swapaxes(0, 1)
         output = jax.jit(restored.network.apply)(restored.params, frames, starts)
         np.testing.assert_allclose(found.estimate_BxL, output.estimate().T, rtol=1e-4, atol=1e-4)
         assert np.mean(found.answer_BxL == np.asarray(output.answer()).T) > 0.98
@@ -263,14 +263,14 @@ class TestReading:
         found = reading.SplitReader(restored, optdigits.test).images_alone()
         assert found.lengths_B.tolist() == [1] * 300
         assert (found.target_BxL[:, 0] == optdigits.test.labels_N).all()
-        frames = optdigits.test.images_NxHxW[None, ..., None]
+        frames = optdigits.test.images_NxHxWxC[None]
         output = jax.jit(restored.network.apply)(restored.params, frames, np.ones((1, 300), bool))
         assert np.mean(found.answer_BxL[:, 0] == output.answer()[0]) > 0.98
 
     def test_where_all_sequences_are_of_one_image_each_is_read_once(self, configure, optdigits):
         restored = randomly(configure("classify", length=1), optdigits)
         found = reading.SplitReader(restored, optdigits.test).sequences()
-        assert (found.frames_BxLxHxW[:, 0] == optdigits.test.images_NxHxW).all()
+        assert (found.frames_BxLxHxWxC[:, 0] == optdigits.test.images_NxHxWxC).all()
 
     def test_written_answers_agree_with_writing_them_at_once(self, configure, optdigits):
         restored = randomly(configure("addition", "decoder", 4), optdigits)
@@ -280,7 +280,7 @@ class TestReading:
         tens = optdigits.test.labels_N[indices] @ [10, 1, 10, 1]
         assert (found.target_BxS @ [1, 10, 100] == tens).all()
         starts = np.broadcast_to((np.arange(4) == 0)[:, None], (4, 75))
-        frames = optdigits.test.images_NxHxW[indices].swapaxes(0, 1)[..., None]
+        frames = optdigits.test.images_NxHxWxC[indices].swapaxes(0, 1)
         output = jax.jit(restored.network.apply)(restored.params, frames, starts)
         assert np.mean(found.answer_BxS == output.answer()) > 0.98
         product = np.prod(found.confidence_BxS.astype(np.float64), axis=1)
@@ -293,12 +293,12 @@ class TestReading:
         draw = Draw(restored.config.eval.seed, 1, 1, 300)
         index = int(draw.image_indices(0, jnp.arange(75))[74, 0])
         frames, _, symbols = jax.jit(restored.network.task.show)(
-            optdigits.test.images_NxHxW[None, [index]],
+            optdigits.test.images_NxHxWxC[None, [index]],
             optdigits.test.labels_N[None, [index]],
             np.ones((1, 1), bool),
             draw.key(0, 74, SCENE)[None],
         )
-        assert np.abs(found.frames_BxTxHxW[74] - np.asarray(frames[:, 0], float)).max() <= 1
+        assert np.abs(found.frames_BxTxHxWxC[74] - np.asarray(frames[:, 0], float)).max() <= 1
         assert (found.target_BxS[74] == symbols[0]).all()
 
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, PngImagePlugin
 from configs.sum8 import get_config
 from crnn_jax import UserError
 from crnn_jax.config.checks import FIELDS, NOT_OF_TRAINING, read_config
-from crnn_jax.data.dataset import load_corpus
+from crnn_jax.data.dataset import load_dataset
 from crnn_jax.data.sources.idx import read_idx, read_pair
 from crnn_jax.model import crnn
 from crnn_jax.pictures import frames_of
@@ -140,8 +140,8 @@ def test_images_and_labels_fit_or_are_refused(folder, images, labels):
     except UserError as error:
         assert_one_clear_line(error, folder / "x-")
     else:
-        assert split.images_NxHxW.shape == (3, 28, 28)
-        np.testing.assert_array_equal(split.images_NxHxW.ravel(), bytearray(images[16:]))
+        assert split.images_NxHxWxC.shape == (3, 28, 28, 1)
+        np.testing.assert_array_equal(split.images_NxHxWxC.ravel(), bytearray(images[16:]))
         np.testing.assert_array_equal(split.labels_N, parse_idx(labels, 1))
         assert split.labels_N.shape == (3,)
         assert split.labels_N.max() < 128
@@ -388,6 +388,6 @@ def test_a_prepared_corpus_names_no_code_to_run(optdigits, data_dir, tmp_path, m
     (features,) = copy.rglob("optdigits/*/features.json")
     content = json.loads(features.read_text())
     features.write_text(json.dumps({**content, "pythonClassName": "named.Features"}))
-    corpus = load_corpus("optdigits", data_dir=str(copy), manual_dir="", fallback=False)
+    corpus = load_dataset("optdigits", data_dir=str(copy), manual_dir="", fallback=False)
     assert corpus.identity == optdigits.identity
     assert "named" not in sys.modules

@@ -84,7 +84,7 @@ def test_a_pair_of_files(tmp_path):
     write_pair(tmp_path)
     split = read_pair(tmp_path, "x", labels=range(1, 27))
     np.testing.assert_array_equal(
-        split.images_NxHxW.ravel(), np.arange(12 * 28 * 28).astype(np.uint8)
+        split.images_NxHxWxC.ravel(), np.arange(12 * 28 * 28).astype(np.uint8)
     )
     np.testing.assert_array_equal(split.labels_N, np.array([1] * 11 + [26], np.int32), strict=True)
 
@@ -115,5 +115,5 @@ def test_a_pair_in_a_zip_file(tmp_path):
         with pytest.raises(UserError, match=r"a\.zip/inner/y-images-idx3-ubyte\.gz: "):
             read_pair(inner, "y", labels=range(1, 27))
     loose = read_pair(tmp_path, "x", labels=range(1, 27))
-    np.testing.assert_array_equal(zipped.images_NxHxW, loose.images_NxHxW, strict=True)
+    np.testing.assert_array_equal(zipped.images_NxHxWxC, loose.images_NxHxWxC, strict=True)
     np.testing.assert_array_equal(zipped.labels_N, loose.labels_N, strict=True)

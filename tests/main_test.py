@@ -55,7 +55,7 @@ def a_run(here, optdigits):
     config = files.load_config("tiny.py", [])
     folder.claim(here / "run", config, optdigits)
     notes = {"config": json.loads(config.to_json()), "corpus": optdigits.identity}
-    network = crnn.build(config, digits=optdigits.num_classes)
+    network = crnn.build(config, digits=len(optdigits.info.classes))
     shapes = crnn.parameter_shapes(network, config, (28, 28))
     params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     state = {"step": np.zeros((), np.int32), "params": params}
@@ -518,7 +518,7 @@ def trained(tmp_path_factory, data_dir):
 
 
 def test_predict_answers_about_picture_files(here, trained, optdigits, capsys):
-    images = list(optdigits.test.images_NxHxW[:2])
+    images = list(optdigits.test.images_NxHxWxC[:2, ..., 0])
     for i, image in enumerate(images):
         Image.fromarray(image).save(here / f"{i}.png")
     arguments = ["--mode=predict", f"--workdir={trained}", "1.png", "0.png"]

@@ -9,9 +9,11 @@ def test_splits_keep_the_original_order():
     assert [len(split.labels_N) for split in splits.values()] == [1_297, 200, 300]
     labels_N = np.concatenate([split.labels_N for split in splits.values()])
     np.testing.assert_array_equal(labels_N, load_digits().target.astype(np.int32), strict=True)
-    images_NxHxW = np.concatenate([split.images_NxHxW for split in splits.values()])
+    images = [split.images_NxHxWxC[..., 0] for split in splits.values()]
     np.testing.assert_array_equal(
-        images_NxHxW, optdigits.enlarge(load_digits().images.astype(np.int32)), strict=True
+        np.concatenate(images),
+        optdigits.enlarge(load_digits().images.astype(np.int32)),
+        strict=True,
     )
 
 

@@ -63,7 +63,7 @@ FRAME = pictures.frame_of(INK)
 
 @pytest.fixture(scope="module")
 def digits():
-    return read_splits()["test"].images_NxHxW
+    return read_splits()["test"].images_NxHxWxC[..., 0]
 
 
 @pytest.fixture(scope="module")

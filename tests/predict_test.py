@@ -38,7 +38,7 @@ def make_reader(tiny_config):
 @pytest.fixture
 def images(optdigits):
     """Frames such as people's pictures become: 28×28, with a black border."""
-    return list(optdigits.test.images_NxHxW[:5])
+    return list(optdigits.test.images_NxHxWxC[:5, ..., 0])
 
 
 def network_on(reader, images):

@@ -9,6 +9,7 @@ import pytest
 
 from crnn_jax import UserError
 from crnn_jax.config.checks import differences
+from crnn_jax.data.dataset import known_info
 from crnn_jax.model import crnn
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.load import restore
@@ -83,14 +84,14 @@ def test_the_network_is_that_of_the_run(save, config, optdigits):
     restored = restore(save())
     assert restored.network == crnn.build(config, digits=10)
     assert differences(restored.config.to_dict(), config) == []
-    assert (restored.corpus, restored.corpus_name) == (optdigits.identity, "optdigits")
+    assert (restored.corpus, restored.dataset) == (optdigits.identity, optdigits.info)
 
 
 def test_a_corpus_has_its_own_number_of_classes(save, notes, config, optdigits):
-    letters = dataclasses.replace(optdigits, num_classes=26)
+    letters = dataclasses.replace(optdigits, info=known_info("emnist/letters:0123"))
     notes |= {"corpus": "emnist/letters:0123"}
     restored = restore(save(random_states(config, letters), notes))
-    assert restored.corpus_name == "emnist/letters"
+    assert restored.dataset == letters.info
     assert restored.network.digits == 26
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from crnn_jax import UserError, evaluate
 from crnn_jax.config.files import load_config
+from crnn_jax.data.dataset import known_info
 from crnn_jax.distributed import devices
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.train import run
@@ -251,8 +252,8 @@ def test_a_start_that_cannot_be_had_leaves_nothing_behind(complete, tmp_path, co
 
 def test_another_corpus_is_refused(workdir, config, optdigits, monkeypatch):
     before = content(workdir)
-    other = dataclasses.replace(optdigits, identity="optdigits:0")
-    monkeypatch.setattr(run, "load_corpus", lambda *args, **kwargs: other)
+    other = dataclasses.replace(optdigits, info=known_info("optdigits:0"))
+    monkeypatch.setattr(run, "load_dataset", lambda *args, **kwargs: other)
     for work in (
         lambda: run.train(workdir, config, profile=False),
         lambda: evaluate.evaluate(workdir, None, step="latest", as_json=True),
@@ -267,11 +268,11 @@ def test_a_config_given_to_evaluate_says_where_the_data_lies(
 ):
     asked = []
 
-    def load_corpus(name, **where):
+    def load_dataset(name, **where):
         asked.append((name, where))
         return optdigits
 
-    monkeypatch.setattr(run, "load_corpus", load_corpus)
+    monkeypatch.setattr(run, "load_dataset", load_dataset)
     config.data.data_dir, config.data.manual_dir = "/moved", "/files"
     evaluate.evaluate(complete, config, step="latest", as_json=True)
     assert asked == [
@@ -298,11 +299,11 @@ def test_a_run_goes_on_with_the_corpus_that_it_began_with(
         (tmp_path / "run.json").write_text(json.dumps({"corpus": recorded}))
     asked = []
 
-    def load_corpus(name, **where):
+    def load_dataset(name, **where):
         asked.append((name, where["fallback"]))
         raise UserError("no MNIST")
 
-    monkeypatch.setattr(run, "load_corpus", load_corpus)
+    monkeypatch.setattr(run, "load_dataset", load_dataset)
     with pytest.raises(UserError, match="no MNIST"):
         run.train(tmp_path, config, profile=False)
     assert asked == [wanted]

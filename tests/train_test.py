@@ -141,7 +141,7 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     state = trainer.initial_state()
     lengths_B = trainer.draw.lengths(config.train.batch_size)
     indices_BxL = trainer.draw.image_indices(0, np.arange(config.train.batch_size))
-    frames_LxBxHxW = optdigits.train.images_NxHxW[indices_BxL.T]
+    frames_LxBxHxWxC = optdigits.train.images_NxHxWxC[indices_BxL.T]
     target_LxB = np.cumsum(optdigits.train.labels_N[indices_BxL.T], axis=0)
     starts_LxB = np.arange(4)[:, None] == np.zeros_like(lengths_B)[None]
     if every_step:
@@ -152,7 +152,7 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     @jax.jit
     @jax.value_and_grad
     def mean_loss(params):
-        value_LxB = trainer.network.apply(params, frames_LxBxHxW[..., None], starts_LxB).value_TxN
+        value_LxB = trainer.network.apply(params, frames_LxBxHxWxC, starts_LxB).value_TxN
         return ((value_LxB - target_LxB) ** 2)[asked_LxB].mean()
 
     loss, gradient = mean_loss(state.params)
@@ -221,10 +221,10 @@ def test_signals_are_noted_until_the_last_checkpoint_is_written(
 
 def test_training_on_labels_does_not_look_at_images(config, optdigits):
     config.model.class_bottleneck = config.train.on_labels = True
-    blank = np.zeros_like(optdigits.train.images_NxHxW)
+    blank = np.zeros_like(optdigits.train.images_NxHxWxC)
     found = []
-    for images in (optdigits.train.images_NxHxW, blank):
-        split = optdigits.train._replace(images_NxHxW=images)
+    for images in (optdigits.train.images_NxHxWxC, blank):
+        split = optdigits.train._replace(images_NxHxWxC=images)
         trainer = Trainer(config, dataclasses.replace(optdigits, train=split))
         state = devices.replicate(trainer.initial_state())
         _, metrics = trainer.dispatch(state, devices.device_inputs(), next(trainer.feed.sources(0)))

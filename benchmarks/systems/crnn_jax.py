@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.protocol import LENGTH, Corpus, least_steps
 from configs.sum8_2016 import get_config
-from crnn_jax.data import dataset
+from crnn_jax.data.dataset import Dataset, known_info
 from crnn_jax.data.feed import lane_images
 from crnn_jax.data.split import Split
 from crnn_jax.distributed import devices
@@ -22,8 +22,8 @@ class System:
         config.train.batch_size = batch
         config.train.steps_per_dispatch = self.steps = least_steps(batch)
         devices.use_cores(device_count(config, devices.core_count(), 1))
-        split = Split(corpus.images, corpus.labels.astype(np.int32))
-        whole = dataset.Corpus("mnist", "benchmark", 10, split, split, split)
+        split = Split(corpus.images[..., None], corpus.labels.astype(np.int32))
+        whole = Dataset(known_info("mnist:benchmark"), split, split, split)
         self.trainer = Trainer(config, whole)
         state = self.trainer.initial_state()
         self.state = devices.replicate(state.replace(params=_params(weights)))
@@ -34,8 +34,8 @@ class System:
         lanes = draw.lanes(share)
 
         def infer(device: jax.Array, params: dict, data: tuple[jax.Array, jax.Array]) -> jax.Array:
-            images_NxHxW, step = data
-            frames = images_NxHxW[lane_images(draw, lanes, step, device * share)][..., None]
+            images_NxHxWxC, step = data
+            frames = images_NxHxWxC[lane_images(draw, lanes, step, device * share)]
             return network.apply(params, frames, lanes.starts_TxN).estimate()[lanes.last_frames]
 
         self.infer_batch = devices.over_local_devices(infer)

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError
-from crnn_jax.data.dataset import DIGITS, NUM_CLASSES
 from crnn_jax.data.feed import FEEDS
+from crnn_jax.data.sources import SOURCES
+from crnn_jax.data.sources.source import DIGITS
 from crnn_jax.model.crnn import AGGREGATORS, HEADS, example
 from crnn_jax.model.decoder import ATTENTIONS
 from crnn_jax.model.encoder import ACTIVATIONS
@@ -83,7 +84,7 @@ FIELDS: dict[str, Rule] = {
     "task.min_length": _whole(1, _LONGEST_TRAINED),
     "task.max_length": _whole(1, _LONGEST_TRAINED),
     "task.every_step": TRUE_OR_FALSE,
-    "data.corpus": _one_of(NUM_CLASSES),
+    "data.corpus": _one_of(SOURCES),
     "data.data_dir": Rule(lambda value: isinstance(value, str) and value != "", "a folder"),
     "data.manual_dir": Rule(lambda value: isinstance(value, str), "a folder, or nothing"),
     "data.fallback": TRUE_OR_FALSE,
@@ -222,7 +223,7 @@ def check_fields(config: ConfigDict) -> None:
             f"{config.model.aggregator}: expected the units of one or more layers with gru, and () "
             "with the others"
         )
-    frames, _ = example(config, (28, 28))
+    frames, _ = example(config, SOURCES[config.data.corpus].frame_shape)
     height, width = frames.shape[2:4]
     if min(conv_sizes(config.model.convs, height, width)[-1]) < 1:
         raise UserError(
@@ -261,10 +262,11 @@ def _check_answer(config: ConfigDict) -> None:
         raise UserError(
             f"--config.model.head={head} cannot answer the task {name}: expected {expected}"
         )
-    if task.written and config.data.corpus not in DIGITS:
+    digits = [name for name, source in SOURCES.items() if source.classes == DIGITS]
+    if task.written and config.data.corpus not in digits:
         raise UserError(
             f"--config.data.corpus={config.data.corpus} shows letters, but the task {name} is "
-            f"about digits: expected {' or '.join(DIGITS)}"
+            f"about digits: expected {' or '.join(digits)}"
         )
     if (config.model.decoder_units > 0) != (head == "decoder"):
         raise UserError(
@@ -279,7 +281,7 @@ def _check_lengths(config: ConfigDict) -> None:
     shortest, longest = config.task.min_length, config.task.max_length
     asked = max(longest, *config.eval.lengths, 1)
     if isinstance(task, Running):
-        most = task.longest(NUM_CLASSES[config.data.corpus], asked)
+        most = task.longest(len(SOURCES[config.data.corpus].classes), asked)
         if most < asked:
             raise UserError(
                 f"--config.task.max_length={longest} and eval.lengths={config.eval.lengths}: a "

@@ -13,14 +13,14 @@ ELASTIC_NODES = 6
 as those of Simard et al. (2003) do, whose noise is smoothed by a Gaussian of 4 pixels."""
 
 
-def augment(frames_FxHxW: Array, keys_F: Array, settings: ConfigDict) -> Array:
+def augment(frames_FxHxWxC: Array, keys_F: Array, settings: ConfigDict) -> Array:
     """Shifts, turns, scales and bends each frame at random, with bilinear interpolation.
 
     Elastic bending after Simard, Steinkraus & Platt, "Best practices for convolutional neural
     networks applied to visual document analysis" (2003), section 2.
 
     Args:
-      frames_FxHxW: uint8 frames.
+      frames_FxHxWxC: uint8 frames.
       keys_F: one random key a frame.
       settings: `data.augment`: `shift` in pixels, `turn` in radians and `scale` as a share of 1
         are the largest change, what is used being uniform between minus and plus it; `elastic`
@@ -31,14 +31,14 @@ def augment(frames_FxHxW: Array, keys_F: Array, settings: ConfigDict) -> Array:
       uint8 frames of the same shape, black where the frame was left.
     """
     if not (settings.shift or settings.turn or settings.scale or settings.elastic):
-        return frames_FxHxW
-    _, height, width = frames_FxHxW.shape
+        return frames_FxHxWxC
+    _, height, width, _ = frames_FxHxWxC.shape
     y, x = jnp.mgrid[:height, :width]
     center = jnp.array([(height - 1) / 2, (width - 1) / 2])
     offsets_2xHxW = jnp.stack([y, x]) - center[:, None, None]
     spread_HxG, spread_WxG = _spread(height), _spread(width)
 
-    def change(frame_HxW: Array, key: Array) -> Array:
+    def change(frame_HxWxC: Array, key: Array) -> Array:
         affine_key, elastic_key = jax.random.split(key)
         turn, tall, wide, down, right = jax.random.uniform(affine_key, (5,), minval=-1)
         cos, sin = jnp.cos(settings.turn * turn), jnp.sin(settings.turn * turn)
@@ -51,14 +51,16 @@ def augment(frames_FxHxW: Array, keys_F: Array, settings: ConfigDict) -> Array:
             nodes = jax.random.normal(elastic_key, (2, ELASTIC_NODES, ELASTIC_NODES))
             bend_2xHxW = jnp.einsum("yg,igh,xh->iyx", spread_HxG, nodes, spread_WxG)
             source_2xHxW += settings.elastic * bend_2xHxW
-        frame = jax.scipy.ndimage.map_coordinates(
-            frame_HxW.astype(jnp.float32), list(source_2xHxW), order=1
-        )
+
+        def look_up(plane_HxW: Array) -> Array:
+            return jax.scipy.ndimage.map_coordinates(plane_HxW, list(source_2xHxW), order=1)
+
+        frame = jax.vmap(look_up, in_axes=-1, out_axes=-1)(frame_HxWxC.astype(jnp.float32))
         return jnp.round(frame).astype(jnp.uint8)
 
     # Mapped all at once, XLA would fuse this into what takes patches of the frames, and interpolate
     # anew for every patch that a pixel is in; a loop ends the fusion.
-    return lax.map(lambda x: change(*x), (frames_FxHxW, keys_F), batch_size=FRAMES_AT_ONCE)
+    return lax.map(lambda x: change(*x), (frames_FxHxWxC, keys_F), batch_size=FRAMES_AT_ONCE)
 
 
 def _spread(pixels: int) -> np.ndarray:

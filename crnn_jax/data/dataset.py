@@ -1,77 +1,118 @@
-"""Corpora: finding one or its stand-in, preparing it once, reading it at every start."""
+"""Data sets: what is known of one, finding one or its stand-in, and reading it at every start."""
 
 import dataclasses
 from pathlib import Path
+from typing import Any, Literal
 
 from absl import logging
 
 from crnn_jax import UserError, user_path
+from crnn_jax.data.sources import SOURCES
 from crnn_jax.data.sources.download import DownloadError
-from crnn_jax.data.sources.emnist import first_letters
 from crnn_jax.data.split import Split, identity
 
-__all__ = ["Corpus", "Split", "load_corpus"]
-
-NUM_CLASSES = {"mnist": 10, "optdigits": 10, "emnist/letters": 26, "emnist/letters-a-j": 10}
-DIGITS = ("mnist", "optdigits")
-"""Corpora whose labels are what the glyphs stand for."""
-
-
-def glyph_name(corpus: str, label: int) -> str:
-    """What people call a glyph of a corpus: a digit, or a letter."""
-    return str(label) if corpus in DIGITS else "abcdefghijklmnopqrstuvwxyz"[label]
+__all__ = ["Dataset", "DatasetInfo", "Split", "known_info", "load_dataset"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Corpus:
-    """Images of single glyphs and their labels, in memory."""
+class DatasetInfo:
+    """All that a trained network must know of its data.
 
-    name: str  # one of NUM_CLASSES: the one really used
-    identity: str  # the name and the start of a SHA-256 over all images and labels
-    num_classes: int
+    Attributes:
+      name: of its source, such as 'mnist'.
+      identity: the name and the start of a SHA-256 over all images and labels.
+      frame_shape: height, width and channels of the images.
+      classes: what people call the labels 0, 1, …
+      glyphs: whether images show bright ink on black, centred as in MNIST; pictures that people
+        bring are put into that form.
+      kind: what a sample is.
+    """
+
+    name: str
+    identity: str
+    frame_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    glyphs: bool
+    kind: Literal["labelled_images", "stored_sequences"] = "labelled_images"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what JSON can hold."""
+        fields = dataclasses.asdict(self)
+        return {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items()}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "DatasetInfo":
+        """Reads what `to_json` wrote; raises TypeError or KeyError for anything else."""
+        shape, classes = tuple(stored["frame_shape"]), tuple(stored["classes"])
+        return cls(**{**stored, "frame_shape": shape, "classes": classes})
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Images and labels in memory, and what is known of them."""
+
+    info: DatasetInfo
     train: Split
     validation: Split  # never trained on
     test: Split
 
+    @property
+    def identity(self) -> str:
+        """See `DatasetInfo`."""
+        return self.info.identity
 
-def load_corpus(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -> Corpus:
-    """Loads a corpus, preparing it in `data_dir` the first time.
+
+def known_info(identity: str) -> DatasetInfo:
+    """Returns what is known of a data set of which a run recorded the identity alone.
+
+    Raises:
+      UserError: this program has no such source.
+    """
+    name = identity.partition(":")[0]
+    if name not in SOURCES:
+        raise UserError(
+            f"the data set {identity} is unknown to this version, expected one of "
+            f"{', '.join(SOURCES)}"
+        )
+    source = SOURCES[name]
+    return DatasetInfo(name, identity, source.frame_shape, source.classes, source.glyphs)
+
+
+def load_dataset(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -> Dataset:
+    """Loads a data set, preparing it in `data_dir` the first time.
 
     MNIST and EMNIST are looked for in `data_dir`, where they were prepared before; then in
     `manual_dir`, if that is not empty; then on the network.
 
     Args:
-      name: 'mnist' (55,000 + 5,000 + 10,000 images), 'optdigits' (1,297 + 200 + 300),
-        'emnist/letters' (119,800 + 5,000 + 20,800) or, of the same, only the letters A to J:
-        'emnist/letters-a-j'.
-      data_dir: the folder for prepared corpora; is made, `~` is expanded.
-      manual_dir: the folder with the official files of MNIST or EMNIST, or '' to download them.
+      name: one of `SOURCES`.
+      data_dir: the folder for prepared data; is made, `~` is expanded.
+      manual_dir: the folder with the published files, or '' to download them.
       fallback: whether 'optdigits' stands in, with a warning, where MNIST cannot be downloaded.
-        Nothing stands in for EMNIST.
 
     Returns:
-      The corpus with images of 28×28 in original order.
+      The data set in original order.
 
     Raises:
       UserError: `name` is unknown, `data_dir` cannot be written, `manual_dir` lacks a file or
-        has a damaged one, the prepared corpus is damaged, EMNIST cannot be downloaded, or MNIST
-        cannot and `fallback` is off.
+        has a damaged one, the prepared data is damaged, or it cannot be downloaded and nothing
+        stands in.
     """
-    if name not in NUM_CLASSES:
+    if name not in SOURCES:
         raise UserError(
-            f"unknown corpus {name!r}, expected one of {', '.join(NUM_CLASSES)}; "
+            f"unknown corpus {name!r}, expected one of {', '.join(SOURCES)}; "
             "give for example --config.data.corpus=mnist"
         )
     folder = user_path(data_dir)
     try:
         return _load(name, folder, manual_dir)
     except DownloadError as error:
-        title, files = ("MNIST", "four files") if name == "mnist" else ("EMNIST", "gzip.zip")
+        published = SOURCES[name].published
         reason = (
-            f"{title} could not be had: it is not in {folder}, no folder with its {files} is "
-            f"given, and the download failed ({error})"
+            f"{published.title} could not be had: it is not in {folder}, no folder with its "
+            f"{published.files} is given, and the download failed ({error})"
         )
-        remedy = f"put its {files} into a folder and give --config.data.manual_dir=FOLDER"
+        remedy = f"put its {published.files} into a folder and give --config.data.manual_dir=FOLDER"
         if name != "mnist":
             raise UserError(f"{reason}; {remedy}") from error
         if not fallback:
@@ -80,13 +121,18 @@ def load_corpus(name: str, *, data_dir: str, manual_dir: str, fallback: bool) ->
         return _load("optdigits", folder, manual_dir)
 
 
-def _load(name: str, data_dir: Path, manual_dir: str) -> Corpus:
+def _load(name: str, data_dir: Path, manual_dir: str) -> Dataset:
     from crnn_jax.data import store  # imports TFDS, 0.5 s: not for whoever needs the types
 
-    stored = name.removesuffix("-a-j")  # on disk there are all letters
+    source = SOURCES[name]
+    stored = source.subset_of or name
     splits, found = store.load_splits(stored, data_dir=data_dir, manual_dir=manual_dir)
-    num_classes = NUM_CLASSES[name]
-    if name != stored:
-        splits = {part: first_letters(split, num_classes) for part, split in splits.items()}
+    if source.subset_of:
+        splits = {part: _first_classes(x, len(source.classes)) for part, x in splits.items()}
         found = identity(name, splits)
-    return Corpus(name=name, identity=found, num_classes=num_classes, **splits)
+    return Dataset(known_info(found), **splits)
+
+
+def _first_classes(split: Split, count: int) -> Split:
+    chosen_N = split.labels_N < count
+    return Split(split.images_NxHxWxC[chosen_N], split.labels_N[chosen_N])

@@ -57,7 +57,7 @@ class Feed(Protocol):
     def micro_batch(
         self, source: Any, step: Array, k: Array, device: Array, micro_batch: Array
     ) -> tuple[Array, Array]:
-        """Inside the compiled step: frames_TxNxHxW (uint8) and labels_TxN (int32).
+        """Inside the compiled step: frames_TxNxHxWxC (uint8) and labels_TxN (int32).
 
         Args:
           source: this device's part of what `sources` gave.
@@ -76,7 +76,7 @@ class Resident:
     def __init__(self, split: Split, draw: Draw, plan: Plan) -> None:
         self.draw, self.plan = draw, plan
         self.lanes = draw.lanes(plan.micro_batch_size)
-        self.corpus = devices.replicate((split.images_NxHxW, split.labels_N))
+        self.corpus = devices.replicate((split.images_NxHxWxC, split.labels_N))
 
     def sources(self, first_step: int) -> Iterator[tuple[Array, Array]]:
         """The corpus, again and again."""
@@ -89,10 +89,10 @@ class Resident:
     ) -> tuple[Array, Array]:
         """See `Feed`."""
         del k
-        images_NxHxW, labels_N = source
+        images_NxHxWxC, labels_N = source
         first = self.plan.first_sequence(device, micro_batch)
         indices_TxN = lane_images(self.draw, self.lanes, step, first)
-        return images_NxHxW[indices_TxN], labels_N[indices_TxN]
+        return images_NxHxWxC[indices_TxN], labels_N[indices_TxN]
 
 
 class Streamed:
@@ -117,8 +117,8 @@ class Streamed:
     ) -> tuple[Array, Array]:
         """See `Feed`."""
         del step, device
-        frames_KxAxTxNxHxW, labels_KxAxTxN = source
-        return frames_KxAxTxNxHxW[k, micro_batch], labels_KxAxTxN[k, micro_batch]
+        frames_KxAxTxNxHxWxC, labels_KxAxTxN = source
+        return frames_KxAxTxNxHxWxC[k, micro_batch], labels_KxAxTxN[k, micro_batch]
 
 
 class _Dispatches:
@@ -149,7 +149,7 @@ class _Dispatches:
                     for device in devices.local_devices()
                 ]
             )
-        return self.split.images_NxHxW[indices_DxKxAxTxN], self.split.labels_N[indices_DxKxAxTxN]
+        return self.split.images_NxHxWxC[indices_DxKxAxTxN], self.split.labels_N[indices_DxKxAxTxN]
 
 
 def lane_images(draw: Draw, lanes: Lanes, step: Array, first_sequence: Array) -> Array:

@@ -8,14 +8,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import tensorflow_datasets as tfds
 from absl import logging
 
 from crnn_jax import UserError, user_path
+from crnn_jax.data.sources import SOURCES
+from crnn_jax.data.sources.source import Published
 from crnn_jax.data.split import Split, identity
-from crnn_jax.data.store_builder import PUBLISHED, Glyphs, config_name
+from crnn_jax.data.store_builder import Glyphs, config_name
 
 _SCRATCH = "glyphs-scratch-"  # begins the name of the folder for downloads in a data folder
 
@@ -38,9 +39,10 @@ def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str
     """
     folder = data_dir / Glyphs.name / config_name(name) / str(Glyphs.VERSION)
     try:
-        if not folder.exists() and name in PUBLISHED and manual_dir:
+        published = SOURCES[name].published
+        if not folder.exists() and published and manual_dir:
             # Read here too, before anything is made: a damaged file leaves no folder behind.
-            PUBLISHED[name].read_splits(_manual_folder(PUBLISHED[name], manual_dir))
+            SOURCES[name].read(_manual_folder(published, manual_dir))
         if not folder.exists():
             data_dir.mkdir(parents=True, exist_ok=True)
             with _locked(data_dir / "glyphs.lock"):
@@ -70,7 +72,7 @@ def _prepare(name: str, data_dir: Path, manual_dir: str, folder: Path) -> None:
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     with tempfile.TemporaryDirectory(dir=data_dir, prefix=_SCRATCH) as scratch:
-        published = PUBLISHED.get(name)
+        published = SOURCES[name].published
         source = _find_files(published, manual_dir, Path(scratch)) if published else None
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where our answers belong
             Glyphs(data_dir=data_dir, config=config_name(name)).download_and_prepare(
@@ -80,16 +82,16 @@ def _prepare(name: str, data_dir: Path, manual_dir: str, folder: Path) -> None:
             )
 
 
-def _find_files(published: ModuleType, manual_dir: str, scratch: Path) -> Path:
+def _find_files(published: Published, manual_dir: str, scratch: Path) -> Path:
     if not manual_dir:
-        published.download_files(scratch)
+        published.download(scratch)
         return scratch
     return _manual_folder(published, manual_dir)
 
 
-def _manual_folder(published: ModuleType, manual_dir: str) -> Path:
+def _manual_folder(published: Published, manual_dir: str) -> Path:
     folder = user_path(manual_dir)
-    published.check_folder(folder)
+    published.check(folder)
     return folder
 
 

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from crnn_jax.data.sources import emnist, mnist, optdigits
+from crnn_jax.data.sources import SOURCES
 from crnn_jax.data.split import Split, identity
 
-# Corpora made from published files, with what finds, downloads and reads these.
-PUBLISHED = {"mnist": mnist, "emnist/letters": emnist}
 _BLOCK = 1_000  # images in a record
 
 
@@ -59,10 +57,8 @@ class Glyphs(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         corpus = self.builder_config.name.replace("_", "/")  # undoes `config_name`
-        if corpus in PUBLISHED:
-            splits = PUBLISHED[corpus].read_splits(Path(dl_manager.manual_dir))
-        else:
-            splits = optdigits.read_splits()
+        source = SOURCES[corpus]
+        splits = source.read(Path(dl_manager.manual_dir) if source.published else Path())
         self.info.metadata["identity"] = identity(corpus, splits)
         return {name: self._generate_examples(split) for name, split in splits.items()}
 
@@ -72,7 +68,7 @@ class Glyphs(tfds.core.GeneratorBasedBuilder):
             yield (
                 first,
                 {
-                    "images": split.images_NxHxW[block],
+                    "images": split.images_NxHxWxC[block, ..., 0],
                     "labels": split.labels_N[block],
                     "first_index": first,
                 },
@@ -95,6 +91,6 @@ class Glyphs(tfds.core.GeneratorBasedBuilder):
         blocks = [source[index] for index in range(len(source))]
         blocks.sort(key=lambda block: block["first_index"])
         return Split(
-            np.concatenate([block["images"] for block in blocks]),
+            np.concatenate([block["images"] for block in blocks])[..., None],
             np.concatenate([block["labels"] for block in blocks]),
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError
-from crnn_jax.data.dataset import Corpus
+from crnn_jax.data.dataset import Dataset
 from crnn_jax.distributed import devices
 from crnn_jax.figures.confusion import draw_confusion
 from crnn_jax.figures.curves import draw_curves, read_metrics
@@ -24,7 +24,7 @@ from crnn_jax.runs.load import Restored, config_of, corpus_of, parse_step, resto
 
 
 def draw_figures(
-    restored: Restored, corpus: Corpus, workdir: Path, *, beside: Restored | None
+    restored: Restored, dataset: Dataset, workdir: Path, *, beside: Restored | None
 ) -> list[Path]:
     """Draws all figures of a run, into its folder and for TensorBoard.
 
@@ -33,7 +33,7 @@ def draw_figures(
 
     Args:
       restored: the network to draw.
-      corpus: the one it was trained on.
+      dataset: the one it was trained on.
       workdir: folder of its run, which is read (metrics.jsonl) and written (figures/*.png and
         tensorboard/).
       beside: another network, to compare the kernels with.
@@ -50,7 +50,7 @@ def draw_figures(
     figures = {"curves": draw_curves(read_metrics(workdir / "metrics.jsonl"))}
     if first_kernels(restored) is not None:
         figures["kernels"] = draw_kernels(restored, beside)
-    reader = SplitReader(restored, corpus.test)
+    reader = SplitReader(restored, dataset.test)
     reading = reader.sequences()
     figures["sheet"] = draw_sheet(restored, reading)
     figures["hardest"] = draw_hardest(restored, reading)
@@ -76,6 +76,6 @@ def draw(workdir: Path, config: ConfigDict | None, *, step: str, beside: Path | 
     devices.keep_compiled_programs()
     restored = restore(workdir, which)
     other = restore(beside) if beside is not None else None
-    corpus = corpus_of(restored, config_of(restored, config, workdir), workdir)
-    for path in draw_figures(restored, corpus, workdir, beside=other):
+    dataset = corpus_of(restored, config_of(restored, config, workdir), workdir)
+    for path in draw_figures(restored, dataset, workdir, beside=other):
         print(path)

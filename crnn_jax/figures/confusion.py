@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from crnn_jax.data.dataset import NUM_CLASSES, glyph_name
 from crnn_jax.figures.reading import Numbers, Texts
 from crnn_jax.runs.load import Restored
 
@@ -44,9 +43,7 @@ def draw_confusion(restored: Restored, reading: Numbers | Texts) -> Figure:
         )
         subject = f"Symbols of {len(reading.target_BxS):,} test answers"
     else:
-        names = [
-            glyph_name(restored.corpus_name, i) for i in range(NUM_CLASSES[restored.corpus_name])
-        ]
+        names = restored.dataset.classes
         counts = confusion_counts(
             reading.last(reading.target_BxL), reading.last(reading.answer_BxL), len(names)
         )

@@ -29,14 +29,14 @@ class Numbers:
     """What is answered about B sequences of up to L frames, after each of them.
 
     Attributes:
-      frames_BxLxHxW: uint8; those behind a sequence's end do not count.
+      frames_BxLxHxWxC: uint8; those behind a sequence's end do not count.
       lengths_B: frames of each sequence.
       target_BxL, answer_BxL: the right number, and the most likely.
       estimate_BxL: what minimises the expected squared error.
       confidence_BxL: probability of the answer; None where the head gives none.
     """
 
-    frames_BxLxHxW: np.ndarray
+    frames_BxLxHxWxC: np.ndarray
     lengths_B: np.ndarray
     target_BxL: np.ndarray
     answer_BxL: np.ndarray
@@ -65,12 +65,12 @@ class Texts:
     """What is written about B sequences, in S symbols.
 
     Attributes:
-      frames_BxTxHxW: uint8.
+      frames_BxTxHxWxC: uint8.
       target_BxS, answer_BxS: the right symbols, and those written.
       confidence_BxS: probabilities of the symbols written.
     """
 
-    frames_BxTxHxW: np.ndarray
+    frames_BxTxHxWxC: np.ndarray
     target_BxS: np.ndarray
     answer_BxS: np.ndarray
     confidence_BxS: np.ndarray
@@ -95,7 +95,7 @@ class SplitReader:
         self.config = restored.config
         self.encoded_NxD = None
         if not self.network.task.films:
-            self.encoded_NxD = jax.jit(self._encode)(self.params, split.images_NxHxW)
+            self.encoded_NxD = jax.jit(self._encode)(self.params, split.images_NxHxWxC)
 
     def sequences(self) -> Numbers | Texts:
         """Reads the first test sequences, those that evaluation draws; or each image, alone.
@@ -114,9 +114,9 @@ class SplitReader:
         if task.films:
             keys_B = jax.vmap(draw.key, (None, 0, None))(0, sequences_B, SCENE)
             return Texts(*self._run(self._film, CLIPS_AT_ONCE, indices_BxL, keys_B))
-        frames_BxLxHxW = self.split.images_NxHxW[np.asarray(indices_BxL)]
+        frames_BxLxHxWxC = self.split.images_NxHxWxC[np.asarray(indices_BxL)]
         if task.written:
-            return Texts(frames_BxLxHxW, *self._run(self._write, IMAGES_AT_ONCE, indices_BxL))
+            return Texts(frames_BxLxHxWxC, *self._run(self._write, IMAGES_AT_ONCE, indices_BxL))
         return self._numbers(indices_BxL, draw.lengths(count))
 
     def images_alone(self) -> Numbers:
@@ -125,10 +125,10 @@ class SplitReader:
         return self._numbers(jnp.arange(count)[:, None], np.ones(count, np.int64))
 
     def _numbers(self, indices_BxL: Array, lengths_B: np.ndarray) -> Numbers:
-        frames_BxLxHxW = self.split.images_NxHxW[np.asarray(indices_BxL)]
+        frames_BxLxHxWxC = self.split.images_NxHxWxC[np.asarray(indices_BxL)]
         target, answer, estimate, *confidence = self._run(self._count, IMAGES_AT_ONCE, indices_BxL)
         confidence_BxL = confidence[0] if confidence else None
-        return Numbers(frames_BxLxHxW, lengths_B, target, answer, estimate, confidence_BxL)
+        return Numbers(frames_BxLxHxWxC, lengths_B, target, answer, estimate, confidence_BxL)
 
     def _run(self, read_one: Callable, at_once: int, *inputs: Array) -> tuple[np.ndarray, ...]:
         """What `read_one` makes of the parameters, the data and each row of the inputs."""
@@ -137,15 +137,15 @@ class SplitReader:
         def run(params: Any, data: tuple, rows: tuple) -> tuple[Array, ...]:
             return lax.map(lambda row: read_one(params, data, *row), rows, batch_size=at_once)
 
-        pictures = self.split.images_NxHxW if self.encoded_NxD is None else self.encoded_NxD
+        pictures = self.split.images_NxHxWxC if self.encoded_NxD is None else self.encoded_NxD
         return jax.device_get(run(self.params, (pictures, self.split.labels_N), inputs))
 
-    def _encode(self, params: Any, images_NxHxW: Array) -> Array:
-        def encode(image_HxW: Array) -> Array:
-            frames = image_HxW[None, None, ..., None]
+    def _encode(self, params: Any, images_NxHxWxC: Array) -> Array:
+        def encode(image_HxWxC: Array) -> Array:
+            frames = image_HxWxC[None, None]
             return self.network.apply(params, frames, method="encode")[0, 0]
 
-        return lax.map(encode, images_NxHxW, batch_size=IMAGES_AT_ONCE)
+        return lax.map(encode, images_NxHxWxC, batch_size=IMAGES_AT_ONCE)
 
     def _aggregate(self, params: Any, data: tuple, indices_L: Array) -> tuple[Array, Any]:
         """The right answers and the network's, about one sequence in a lane of its own."""
@@ -167,12 +167,12 @@ class SplitReader:
         return target_1xS[0], output.answer()[0], output.confidence()[0]
 
     def _film(self, params: Any, data: tuple, indices_L: Array, key: Array) -> tuple[Array, ...]:
-        images_NxHxW, labels_N = data
-        frames_TxNxHxW, starts_TxN, target_NxS = self.network.task.show(
-            images_NxHxW[indices_L][:, None],
+        images_NxHxWxC, labels_N = data
+        frames_TxNxHxWxC, starts_TxN, target_NxS = self.network.task.show(
+            images_NxHxWxC[indices_L][:, None],
             labels_N[indices_L][:, None],
             (jnp.arange(len(indices_L)) == 0)[:, None],
             key[None],
         )
-        output = self.network.apply(params, frames_TxNxHxW[..., None], starts_TxN)
-        return frames_TxNxHxW[:, 0], target_NxS[0], output.answer()[0], output.confidence()[0]
+        output = self.network.apply(params, frames_TxNxHxWxC, starts_TxN)
+        return frames_TxNxHxWxC[:, 0], target_NxS[0], output.answer()[0], output.confidence()[0]

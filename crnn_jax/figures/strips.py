@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crnn_jax.data.dataset import glyph_name
 from crnn_jax.figures.reading import Numbers, Texts
 from crnn_jax.runs.load import Restored
 from crnn_jax.tasks import Task
@@ -41,21 +40,21 @@ class Strip:
     Attributes:
       title: the right answer and the network's.
       wrong: whether that is wrong.
-      frames_FxHxW: the images shown.
+      frames_FxHxWxC: the images shown.
       notes: below each of them; may be none.
       symbols: a written answer as people write it, and below each symbol its probability.
     """
 
     title: str
     wrong: bool
-    frames_FxHxW: np.ndarray
+    frames_FxHxWxC: np.ndarray
     notes: Sequence[Note] = ()
     symbols: Sequence[tuple[Note, str]] = ()
 
     @property
     def places(self) -> list[float]:
         """Where the frames begin; a + stands between the halves, where symbols follow."""
-        count = len(self.frames_FxHxW)
+        count = len(self.frames_FxHxWxC)
         return [
             i * (1 + GAP) + (SIGN if self.symbols and i >= count / 2 else 0) for i in range(count)
         ]
@@ -119,7 +118,7 @@ def _number_strip(restored: Restored, numbers: Numbers, i: int) -> Strip:
 
     def name(number: int) -> str:
         if config.task.name == "classify":
-            return glyph_name(restored.corpus_name, number)
+            return restored.dataset.classes[number]
         return f"{number:,}"
 
     target_L, answer_L = numbers.target_BxL[i, :length], numbers.answer_BxL[i, :length]
@@ -141,7 +140,7 @@ def _number_strip(restored: Restored, numbers: Numbers, i: int) -> Strip:
         ]
     else:
         notes = []
-    shown = numbers.frames_BxLxHxW[i, :length][:FRAMES]
+    shown = numbers.frames_BxLxHxWxC[i, :length][:FRAMES]
     more = f", first {len(shown)} of {length:,} frames" if length > len(shown) else ""
     title = f"true {name(target_L[-1])}, read {name(answer_L[-1])} ({sure}){more}"
     return Strip(title, bool(answer_L[-1] != target_L[-1]), shown, notes[:FRAMES])
@@ -154,7 +153,7 @@ def _text_strip(task: Task, texts: Texts, i: int) -> Strip:
     sure = f"{texts.severity_B[i]:.0%}"
     if task.films:
         title = f"true: {right}\nread: {written} ({sure})"
-        return Strip(title, wrong, texts.frames_BxTxHxW[i])
+        return Strip(title, wrong, texts.frames_BxTxHxWxC[i])
     symbols = [
         (Note(task.vocabulary[answer], bool(answer != target)), f"{probability:.0%}")
         for target, answer, probability in zip(
@@ -163,7 +162,7 @@ def _text_strip(task: Task, texts: Texts, i: int) -> Strip:
     ]
     title = f"true {right}, read {written} ({sure})"
     # The units are written first and read last.
-    return Strip(title, wrong, texts.frames_BxTxHxW[i], symbols=symbols[::-1])
+    return Strip(title, wrong, texts.frames_BxTxHxWxC[i], symbols=symbols[::-1])
 
 
 def draw_strips(chosen: Sequence[Strip], title: str) -> Figure:
@@ -197,14 +196,14 @@ def draw_strips(chosen: Sequence[Strip], title: str) -> Figure:
 
 def _width(strip: Strip) -> float:
     signs = (2 + len(strip.symbols)) * SIGN if strip.symbols else 0
-    return len(strip.frames_FxHxW) * (1 + GAP) + signs
+    return len(strip.frames_FxHxWxC) * (1 + GAP) + signs
 
 
 def _draw_strip(axes: Axes, strip: Strip) -> None:
     colour = WRONG if strip.wrong else RIGHT
     axes.set_title(strip.title, fontsize=8.5, loc="left", pad=3, color=colour)
-    for x, frame_HxW in zip(strip.places, strip.frames_FxHxW, strict=True):
-        axes.imshow(frame_HxW, cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, 1, 0))
+    for x, frame_HxWxC in zip(strip.places, strip.frames_FxHxWxC, strict=True):
+        axes.imshow(frame_HxWxC, cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, 1, 0))
     for x, note in zip(strip.places, strip.notes, strict=False):
         colour = WRONG if note.wrong else RIGHT
         axes.text(x + 0.5, 1.06, note.text, fontsize=8, ha="center", va="top", color=colour)

@@ -175,32 +175,34 @@ def build(config: ConfigDict, *, digits: int) -> CRNN:
     )
 
 
-def example(config: ConfigDict, image_shape: tuple[int, int]) -> tuple[jax.ShapeDtypeStruct, ...]:
+def example(
+    config: ConfigDict, frame_shape: tuple[int, int, int]
+) -> tuple[jax.ShapeDtypeStruct, ...]:
     """Shapes of one lane of what a config's network sees: frames and starts.
 
     Args:
       config: its `task` section is read.
-      image_shape: height and width of the corpus's images, in pixels.
+      frame_shape: height, width and channels of the data set's images.
     """
     lane = (config.task.max_length, 1)
 
     def show() -> tuple[Array, Array]:
-        images, labels = jnp.zeros((*lane, *image_shape), jnp.uint8), jnp.zeros(lane, jnp.int32)
+        images, labels = jnp.zeros((*lane, *frame_shape), jnp.uint8), jnp.zeros(lane, jnp.int32)
         starts, keys = jnp.zeros(lane, bool), jax.random.split(jax.random.key(0), 1)
         frames, starts, _ = TASKS[config.task.name].show(images, labels, starts, keys)
-        return frames[..., None], starts
+        return frames, starts
 
     return jax.eval_shape(show)
 
 
 def parameter_shapes(
-    network: CRNN, config: ConfigDict, image_shape: tuple[int, int]
+    network: CRNN, config: ConfigDict, frame_shape: tuple[int, int, int]
 ) -> dict[str, Any]:
     """Shapes of a network's parameters, without computing any.
 
     Args:
       network: built from the config.
       config: its `task` section is read.
-      image_shape: height and width of the corpus's images, in pixels.
+      frame_shape: height, width and channels of the data set's images.
     """
-    return jax.eval_shape(network.init, jax.random.key(0), *example(config, image_shape))
+    return jax.eval_shape(network.init, jax.random.key(0), *example(config, frame_shape))

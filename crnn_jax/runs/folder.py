@@ -17,7 +17,7 @@ import jax
 from ml_collections import ConfigDict
 
 from crnn_jax.config.checks import differences
-from crnn_jax.data.dataset import Corpus
+from crnn_jax.data.dataset import Dataset
 from crnn_jax import UserError
 from crnn_jax.runs.atomic_write import write_whole
 
@@ -82,7 +82,7 @@ def recorded_corpus(workdir: Path) -> str | None:
     return corpus
 
 
-def check_corpus(workdir: Path, corpus: Corpus) -> None:
+def check_corpus(workdir: Path, corpus: Dataset) -> None:
     """Sees that a folder holds no run on another corpus.
 
     Raises:
@@ -132,7 +132,7 @@ def locked(workdir: Path) -> Iterator[None]:
         file.truncate(0)
 
 
-def claim(workdir: Path, config: ConfigDict, corpus: Corpus) -> None:
+def claim(workdir: Path, config: ConfigDict, corpus: Dataset) -> None:
     """Makes a folder this run's own, if it is not already, and records this start.
 
     Writes run.json at every start, and then config.json if the folder has none: a folder with a
@@ -170,7 +170,7 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def describe(corpus: Corpus) -> dict[str, Any]:
+def describe(corpus: Dataset) -> dict[str, Any]:
     """What else a result depends on: corpus, code, versions and devices."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.config.checks import check_fields, differences, read_config
-from crnn_jax.data.dataset import NUM_CLASSES, Corpus, load_corpus
+from crnn_jax.data.dataset import Dataset, DatasetInfo, known_info, load_dataset
 from crnn_jax import UserError
 from crnn_jax.runs.warm_start import shapes
 from crnn_jax.model import crnn
@@ -35,9 +35,9 @@ class Restored:
     params: Any
 
     @property
-    def corpus_name(self) -> str:
-        """Name of the corpus, such as mnist."""
-        return self.corpus.partition(":")[0]
+    def dataset(self) -> DatasetInfo:
+        """What is known of the corpus."""
+        return known_info(self.corpus)
 
 
 def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") -> Restored:
@@ -61,14 +61,12 @@ def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") ->
             config = read_config(fields, f"the config of the run in {workdir}")
         case _:
             raise UserError(f"step {step} in {folder} is no checkpoint of this program")
-    name = corpus.partition(":")[0]
-    if name not in NUM_CLASSES:
-        raise UserError(
-            f"the run in {workdir} is of the corpus {corpus}, which this version does not know: "
-            f"expected {' or '.join(NUM_CLASSES)}"
-        )
-    network = crnn.build(config, digits=NUM_CLASSES[name])
-    if shapes(params) != shapes(crnn.parameter_shapes(network, config, (28, 28))):
+    try:
+        info = known_info(corpus)
+    except UserError as error:
+        raise UserError(f"the run in {workdir}: {error}") from error
+    network = crnn.build(config, digits=len(info.classes))
+    if shapes(params) != shapes(crnn.parameter_shapes(network, config, info.frame_shape)):
         raise UserError(
             f"the parameters of step {step} in {folder} are not those of its config: expected a "
             "run of this version"
@@ -97,8 +95,8 @@ def config_of(restored: Restored, config: ConfigDict | None, workdir: Path) -> C
     return config
 
 
-def load_configured(config: ConfigDict, name: str, *, fallback: bool) -> Corpus:
-    return load_corpus(
+def load_configured(config: ConfigDict, name: str, *, fallback: bool) -> Dataset:
+    return load_dataset(
         name,
         data_dir=config.data.data_dir,
         manual_dir=config.data.manual_dir,
@@ -106,7 +104,7 @@ def load_configured(config: ConfigDict, name: str, *, fallback: bool) -> Corpus:
     )
 
 
-def corpus_of(restored: Restored, config: ConfigDict, workdir: Path) -> Corpus:
+def corpus_of(restored: Restored, config: ConfigDict, workdir: Path) -> Dataset:
     """The corpus that a network was trained on.
 
     Args:
@@ -117,7 +115,7 @@ def corpus_of(restored: Restored, config: ConfigDict, workdir: Path) -> Corpus:
     Raises:
       UserError: what lies there is another corpus, or see `load_corpus`.
     """
-    corpus = load_configured(config, restored.corpus_name, fallback=False)
+    corpus = load_configured(config, restored.dataset.name, fallback=False)
     if corpus.identity != restored.corpus:
         raise UserError(
             f"the checkpoint in {workdir} is of the corpus {restored.corpus}, not "

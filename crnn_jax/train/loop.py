@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from crnn_jax import evaluate
-from crnn_jax.data.dataset import Corpus
+from crnn_jax.data.dataset import Dataset
 from crnn_jax.distributed import devices, processes
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.clock import Clock
@@ -27,7 +27,7 @@ class Diverged(Exception):
     """Raised when the loss or the gradient is no longer finite; names the step."""
 
 
-def train(config: ConfigDict, corpus: Corpus, workdir: Path, *, profile: bool) -> Any:
+def train(config: ConfigDict, corpus: Dataset, workdir: Path, *, profile: bool) -> Any:
     """Trains from the latest checkpoint in `workdir`, or from the start, to the last step.
 
     Of several processes, the main one alone reads and writes the folder.

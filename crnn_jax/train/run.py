@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError, evaluate
 from crnn_jax.config.checks import check_fields, check_names
-from crnn_jax.data.dataset import Corpus
+from crnn_jax.data.dataset import Dataset
 from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
@@ -54,7 +54,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
             evaluate.print_results(_train(workdir, config, corpus, profile=profile), config)
 
 
-def _training_corpus(workdir: Path, config: ConfigDict) -> Corpus:
+def _training_corpus(workdir: Path, config: ConfigDict) -> Dataset:
     """The corpus of a config; its stand-in for a run that is new, and only if it cannot be had.
 
     A run goes on with what it began with.
@@ -81,7 +81,7 @@ def _training_corpus(workdir: Path, config: ConfigDict) -> Corpus:
 
 
 def _enter(
-    workdir: Path, config: ConfigDict, corpus: Corpus, profile: bool, stack: ExitStack
+    workdir: Path, config: ConfigDict, corpus: Dataset, profile: bool, stack: ExitStack
 ) -> bool:
     """Makes the folder this run's own until `stack` ends; of a complete run, prints the results.
 
@@ -111,7 +111,7 @@ def _enter(
     return True
 
 
-def _train(workdir: Path, config: ConfigDict, corpus: Corpus, *, profile: bool) -> dict[str, Any]:
+def _train(workdir: Path, config: ConfigDict, corpus: Dataset, *, profile: bool) -> dict[str, Any]:
     """Trains to the end and tests; returns the results, which it writes down."""
     try:
         params, clock = train_loop(config, corpus, workdir, profile=profile)
@@ -139,20 +139,18 @@ def _say(line: str) -> None:
         print(line, file=sys.stderr)
 
 
-def _check_start(config: ConfigDict, corpus: Corpus) -> None:
+def _check_start(config: ConfigDict, corpus: Dataset) -> None:
     """Checks that the run a new one starts from is there and fits, before anything is written."""
-    network = crnn.build(config, digits=corpus.num_classes)
-    image_shape = corpus.train.images_NxHxW.shape[1:]
-    start_from(config.init, crnn.parameter_shapes(network, config, image_shape))
+    network = crnn.build(config, digits=len(corpus.info.classes))
+    start_from(config.init, crnn.parameter_shapes(network, config, corpus.info.frame_shape))
 
 
-def _print_network(config: ConfigDict, corpus: Corpus) -> None:
+def _print_network(config: ConfigDict, corpus: Dataset) -> None:
     if not processes.is_main():
         return
-    network = crnn.build(config, digits=corpus.num_classes)
-    image_shape = corpus.train.images_NxHxW.shape[1:]
-    frames, _ = crnn.example(config, image_shape)
-    shapes = crnn.parameter_shapes(network, config, image_shape)
+    network = crnn.build(config, digits=len(corpus.info.classes))
+    frames, _ = crnn.example(config, corpus.info.frame_shape)
+    shapes = crnn.parameter_shapes(network, config, corpus.info.frame_shape)
     leaves = jax.tree_util.tree_leaves_with_path(shapes["params"])
     rows = [
         (jax.tree_util.keystr(path, simple=True, separator="/"), f"{leaf.shape} = {leaf.size:,}")
@@ -165,7 +163,7 @@ def _print_network(config: ConfigDict, corpus: Corpus) -> None:
     print_table(
         "one sequence",
         [
-            ("frames", f"{mean_frames:g} on average, {corpus.name}"),
+            ("frames", f"{mean_frames:g} on average, {corpus.info.name}"),
             ("forward", f"{flops / 1e6:.2f} MFLOP; a training step costs about three times this"),
         ],
     )

@@ -10,7 +10,7 @@ from jax import Array, lax
 from ml_collections import ConfigDict
 
 from crnn_jax.data.augment import augment
-from crnn_jax.data.dataset import Corpus
+from crnn_jax.data.dataset import Dataset
 from crnn_jax.data.draw import AUGMENTATION, DROPOUT, SCENE, Draw
 from crnn_jax.data.feed import FEEDS, Feed, Plan
 from crnn_jax.distributed import devices
@@ -39,11 +39,11 @@ class Trainer:
       feed: how sequences reach the device.
     """
 
-    def __init__(self, config: ConfigDict, corpus: Corpus) -> None:
+    def __init__(self, config: ConfigDict, dataset: Dataset) -> None:
         self.config = config
         task = config.task
-        self.network = crnn.build(config, digits=corpus.num_classes)
-        self.draw = Draw(config.seed, task.min_length, task.max_length, len(corpus.train.labels_N))
+        self.network = crnn.build(config, digits=len(dataset.info.classes))
+        self.draw = Draw(config.seed, task.min_length, task.max_length, len(dataset.train.labels_N))
         self.plan = Plan(
             batch_size=config.train.batch_size,
             devices=devices.device_count(),
@@ -52,10 +52,10 @@ class Trainer:
             ),
             steps_per_dispatch=config.train.steps_per_dispatch,
         )
-        self.feed: Feed = FEEDS[config.data.feed](corpus.train, self.draw, self.plan)
+        self.feed: Feed = FEEDS[config.data.feed](dataset.train, self.draw, self.plan)
         self.optimizer = optimizer.build(config)
         self.lanes = self.draw.lanes(self.plan.micro_batch_size)
-        self.example = crnn.example(config, corpus.train.images_NxHxW.shape[1:])
+        self.example = crnn.example(config, dataset.info.frame_shape)
         self.dispatch = devices.pmap(self._dispatch, self.feed.source_axis)
 
     def initial_state(self) -> TrainState:
@@ -90,12 +90,12 @@ class Trainer:
         device, stop = own
 
         def loss_and_gradient(micro_batch: Array) -> tuple[Array, Any]:
-            frames_TxNxHxW, labels_TxN = self.feed.micro_batch(
+            frames_TxNxHxWxC, labels_TxN = self.feed.micro_batch(
                 source, state.step, k, device, micro_batch
             )
             first = self.plan.first_sequence(device, micro_batch)
             return jax.value_and_grad(self._loss)(
-                state.params, frames_TxNxHxW, labels_TxN, state.step, first
+                state.params, frames_TxNxHxWxC, labels_TxN, state.step, first
             )
 
         def accumulate(total: Any, micro_batch: Array) -> tuple[Any, None]:
@@ -113,7 +113,7 @@ class Trainer:
         return TrainState(state.step + 1, params, opt_state), metrics
 
     def _loss(
-        self, params: Any, frames_TxNxHxW: Array, labels_TxN: Array, step: Array, first: Array
+        self, params: Any, frames_TxNxHxWxC: Array, labels_TxN: Array, step: Array, first: Array
     ) -> Array:
         """The mean loss of a micro-batch's answers that are asked, times its sequences.
 
@@ -127,12 +127,12 @@ class Trainer:
             return jax.random.fold_in(self.draw.key(step, sequence, AUGMENTATION), frame)
 
         steps, count = sequences_TxN.shape
-        frames_FxHxW = frames_TxNxHxW.reshape(steps * count, *frames_TxNxHxW.shape[2:])
+        frames_FxHxWxC = frames_TxNxHxWxC.reshape(steps * count, *frames_TxNxHxWxC.shape[2:])
         keys_F = jax.vmap(frame_key)(sequences_TxN.reshape(-1), lanes.frame_TxN.reshape(-1))
-        frames_FxHxW = augment(frames_FxHxW, keys_F, self.config.data.augment)
+        frames_FxHxWxC = augment(frames_FxHxWxC, keys_F, self.config.data.augment)
         task = self.network.task
-        frames_TxNxHxW, starts_TxN, target = task.show(
-            frames_FxHxW.reshape(frames_TxNxHxW.shape),
+        frames_TxNxHxWxC, starts_TxN, target = task.show(
+            frames_FxHxWxC.reshape(frames_TxNxHxWxC.shape),
             labels_TxN,
             lanes.starts_TxN,
             key_of_sequence(step, sequences_TxN[0], SCENE),
@@ -146,7 +146,7 @@ class Trainer:
             encoded = self.network.apply(params, labels_TxN, method="encode_labels")
             output = self.network.apply(params, encoded, *given, method="aggregate")
         else:
-            output = self.network.apply(params, frames_TxNxHxW[..., None], *given)
+            output = self.network.apply(params, frames_TxNxHxWxC, *given)
         if task.written:
             return jnp.sum(output.loss(target))
         asked_TxN = lanes.real_TxN if self.config.task.every_step else lanes.ends_TxN

@@ -1,1 +1,14 @@
-"""What can be read: one file a source."""
+"""The data sets that can be read, one file each; a new one is a file and a line here."""
+
+from crnn_jax.data.sources.emnist import LETTERS, LETTERS_A_J
+from crnn_jax.data.sources.mnist import MNIST
+from crnn_jax.data.sources.optdigits import OPTDIGITS
+from crnn_jax.data.sources.source import Source
+
+SOURCES: dict[str, Source] = {
+    "mnist": MNIST,
+    "optdigits": OPTDIGITS,
+    "emnist/letters": LETTERS,
+    "emnist/letters-a-j": LETTERS_A_J,
+}
+"""The data set of a config, by its `data.corpus`."""

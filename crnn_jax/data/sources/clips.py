@@ -63,23 +63,23 @@ for _row, _caption in zip(_SYMBOLS, _CAPTIONS, strict=True):
     _row[: len(_caption)] = [VOCABULARY.index(word) for word in _caption]
 
 
-def make_clips(images_NxHxW: Array, labels_N: Array, keys_N: Array) -> tuple[Array, Array]:
+def make_clips(images_NxHxWxC: Array, labels_N: Array, keys_N: Array) -> tuple[Array, Array]:
     """Films each digit, doing something at random.
 
     Place and size are random too: within 2 pixels of the middle, and from .75 to .95 times the
     image's size, the middle one of a clip.
 
     Args:
-      images_NxHxW: uint8 images, ink bright on black.
+      images_NxHxWxC: uint8 images, ink bright on black.
       labels_N: their labels, 0 … 9.
       keys_N: one random key a clip.
 
     Returns:
-      frames_TxNxHxW: uint8, `FRAMES` of `SIZE` by `SIZE`.
+      frames_TxNxHxWxC: uint8, `FRAMES` of `SIZE` by `SIZE`.
       symbols_NxS: the captions: `WORDS` indices into `VOCABULARY`, END to the end.
     """
 
-    def film(image_HxW: Array, key: Array) -> tuple[Array, Array]:
+    def film(image_HxWxC: Array, key: Array) -> tuple[Array, Array]:
         scene_key, place_key, size_key = jax.random.split(key, 3)
         scene = jax.random.randint(scene_key, (), 0, len(SCENES))
         place = jax.random.uniform(place_key, (2,), minval=-2, maxval=2)
@@ -88,14 +88,14 @@ def make_clips(images_NxHxW: Array, labels_N: Array, keys_N: Array) -> tuple[Arr
         moved_by = jnp.asarray(_MOVED_BY)[scene]
         grown_by = jnp.asarray(_GROWN_BY)[scene]
         places_Tx2 = place[None] + time_T[:, None] * moved_by[None]
-        return _draw(image_HxW, places_Tx2, size * grown_by**time_T), scene
+        return _draw(image_HxWxC, places_Tx2, size * grown_by**time_T), scene
 
-    frames_NxTxHxW, scene_N = jax.vmap(film)(images_NxHxW, keys_N)
+    frames_NxTxHxWxC, scene_N = jax.vmap(film)(images_NxHxWxC, keys_N)
     symbols_NxS = jnp.asarray(_SYMBOLS)[labels_N * len(SCENES) + scene_N]
-    return frames_NxTxHxW.swapaxes(0, 1), symbols_NxS
+    return frames_NxTxHxWxC.swapaxes(0, 1), symbols_NxS
 
 
-def _draw(image_HxW: Array, places_Tx2: Array, sizes_T: Array) -> Array:
+def _draw(image_HxWxC: Array, places_Tx2: Array, sizes_T: Array) -> Array:
     """Frames that show the image so many pixels from the middle, so much larger; bilinear.
 
     Sampling is separable, so a frame is two small matrix products.
@@ -108,7 +108,7 @@ def _draw(image_HxW: Array, places_Tx2: Array, sizes_T: Array) -> Array:
         distance = jnp.abs(source[..., None] - jnp.arange(pixels, dtype=jnp.float32)[None, None])
         return jnp.maximum(0, 1 - distance)
 
-    height, width = image_HxW.shape
+    height, width, _ = image_HxWxC.shape
     rows, columns = sample(height, places_Tx2[:, 0]), sample(width, places_Tx2[:, 1])
-    frames = jnp.einsum("thy,yx,twx->thw", rows, image_HxW.astype(jnp.float32), columns)
+    frames = jnp.einsum("thy,yxc,twx->thwc", rows, image_HxWxC.astype(jnp.float32), columns)
     return jnp.round(frames).astype(jnp.uint8)

@@ -5,6 +5,7 @@ the four files in it none is known, so where they lie loose, form and numbers ar
 checked.
 """
 
+import dataclasses
 import os
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from crnn_jax import UserError
 from crnn_jax.data.sources.download import check_sha256, download_file
 from crnn_jax.data.sources.idx import read_pair
+from crnn_jax.data.sources.source import Published, Source
 from crnn_jax.data.split import Split
 
 URL = "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip"
@@ -84,12 +86,6 @@ def read_files(
     }
 
 
-def first_letters(split: Split, count: int) -> Split:
-    """Returns the images of the first `count` letters, in original order."""
-    chosen_N = split.labels_N < count
-    return Split(split.images_NxHxW[chosen_N], split.labels_N[chosen_N])
-
-
 def check_folder(folder: Path) -> None:
     """Checks that the four files or the zip file are there; their content is not looked at.
 
@@ -131,5 +127,15 @@ def _read_pair(folder: Path | zipfile.Path, prefix: str, images: int) -> Split:
             f"{folder / prefix}-images-idx3-ubyte.gz: found {len(stored.labels_N):,} images, "
             f"expected {images:,}; fetch the files anew, they are in {URL}"
         )
-    upright_NxHxW = stored.images_NxHxW.transpose(0, 2, 1)  # stored column by column
-    return Split(np.ascontiguousarray(upright_NxHxW), stored.labels_N - _LABELS.start)
+    upright_NxHxWxC = stored.images_NxHxWxC.swapaxes(1, 2)  # stored column by column
+    return Split(np.ascontiguousarray(upright_NxHxWxC), stored.labels_N - _LABELS.start)
+
+
+LETTERS = Source(
+    classes=tuple("abcdefghijklmnopqrstuvwxyz"),
+    frame_shape=(28, 28, 1),
+    glyphs=True,
+    read=lambda folder: read_splits(folder),
+    published=Published("EMNIST", ZIP, check_folder, lambda folder: download_files(folder)),
+)
+LETTERS_A_J = dataclasses.replace(LETTERS, classes=LETTERS.classes[:10], subset_of="emnist/letters")

@@ -49,7 +49,7 @@ def read_pair(folder: Path | zipfile.Path, prefix: str, *, labels: range) -> Spl
             f"{labels_path}: found label {labels_N[wrong[0]]} at index {wrong[0]:,}, expected "
             f"{labels[0]}..{labels[-1]}"
         )
-    return Split(images_NxHxW, labels_N.astype(np.int32))
+    return Split(images_NxHxW[..., None], labels_N.astype(np.int32))
 
 
 def read_idx(path: Path | zipfile.Path, ndim: int) -> np.ndarray:

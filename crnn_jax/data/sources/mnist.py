@@ -9,6 +9,7 @@ from absl import logging
 from crnn_jax import UserError
 from crnn_jax.data.sources.download import DownloadError, check_sha256, download
 from crnn_jax.data.sources.idx import read_pair
+from crnn_jax.data.sources.source import DIGITS, Published, Source
 from crnn_jax.data.split import Split
 
 # The mirror of yann.lecun.com/exdb/mnist from which TFDS's own builder downloads.
@@ -89,3 +90,12 @@ def download_files(folder: Path) -> None:
             raise DownloadError(f"{URL}{name} is not the official file ({len(content):,} bytes)")
     for name, content in zip(SHA256, contents, strict=True):
         (folder / name).write_bytes(content)
+
+
+MNIST = Source(
+    classes=DIGITS,
+    frame_shape=(28, 28, 1),
+    glyphs=True,
+    read=lambda folder: read_splits(folder),
+    published=Published("MNIST", "four files", check_folder, lambda folder: download_files(folder)),
+)

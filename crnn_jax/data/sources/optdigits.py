@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crnn_jax.data.sources.source import DIGITS, Source
 from crnn_jax.data.split import Split
 
 _SPLIT_SIZES = {"train": 1_297, "validation": 200, "test": 300}  # by original index
@@ -19,10 +20,10 @@ def read_splits() -> dict[str, Split]:
     from sklearn.datasets import load_digits  # 1 s, needed once per data folder
 
     digits = load_digits()
-    images_NxHxW = enlarge(digits.images.astype(np.int32))
+    images_NxHxWxC = enlarge(digits.images.astype(np.int32))[..., None]
     labels_N = digits.target.astype(np.int32)
     borders = np.cumsum(list(_SPLIT_SIZES.values()))[:-1]
-    parts = zip(np.split(images_NxHxW, borders), np.split(labels_N, borders), strict=True)
+    parts = zip(np.split(images_NxHxWxC, borders), np.split(labels_N, borders), strict=True)
     return {name: Split(*part) for name, part in zip(_SPLIT_SIZES, parts, strict=True)}
 
 
@@ -54,3 +55,8 @@ def _bilinear_weights() -> np.ndarray:
     weights[np.arange(_BOX), left] = steps - fraction
     weights[np.arange(_BOX), left + 1] = fraction
     return weights[:, :_SMALL]
+
+
+OPTDIGITS = Source(
+    classes=DIGITS, frame_shape=(28, 28, 1), glyphs=True, read=lambda folder: read_splits()
+)
