@@ -58,7 +58,10 @@ def test_every_corpus_has_a_config():
 
 def test_a_failed_preparation_leaves_nothing(tmp_path, monkeypatch, glyphs):
     def failing(self, split):
-        yield 0, {"images": split.images_NxHxWxC[..., 0], "labels": split.labels_N, "first_index": 0}
+        yield (
+            0,
+            {"images": split.images_NxHxWxC[..., 0], "labels": split.labels_N, "first_index": 0},
+        )
         raise KeyboardInterrupt
 
     read(monkeypatch, lambda folder: made_splits())

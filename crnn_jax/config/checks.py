@@ -13,9 +13,9 @@ from crnn_jax.data.sources import SOURCES
 from crnn_jax.model.crnn import AGGREGATORS, HEADS
 from crnn_jax.model.decoder import ATTENTIONS
 from crnn_jax.model.encoder import ACTIVATIONS
+from crnn_jax.model.optimizer import OPTIMIZERS, SCHEDULES
 from crnn_jax.runs.warm_start import PARTS
 from crnn_jax.tasks import TASKS
-from crnn_jax.train.optimizer import OPTIMIZERS, SCHEDULES
 
 # More than anyone needs; what is far more would take hours or all memory before it is refused.
 _LONGEST_TRAINED, _LONGEST_TESTED = 1_000, 10_000  # frames; the head `marginal` takes length²
