@@ -10,6 +10,7 @@ from crnn_jax import tasks
 from crnn_jax.data.dataset import DatasetInfo
 from crnn_jax.model import crnn
 from crnn_jax.runs.load import Restored
+from crnn_jax.train.trainer import Trainer, TrainState
 
 STARTS_TxN = np.array([[1, 1], [0, 0], [0, 1], [0, 0]], bool)
 """A lane of one sequence of four frames, and one of two sequences of two."""
@@ -54,3 +55,10 @@ def restored(config: Any, info: DatasetInfo, seed: int = 3, scale: float = 0.3) 
     network = crnn.build(config.model, task.question)
     params = random_params(crnn.parameter_shapes(network, task.question), seed, scale)
     return Restored(config, info.identity, 4, task, network, params)
+
+
+def random_state(trainer: Trainer, scale: float = 0.05) -> TrainState:
+    """A state before the first step: initializers would take their time to compile."""
+    shapes = jax.eval_shape(trainer.fresh_state)
+    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    return state.replace(params=random_params(shapes.params, 0, scale))
