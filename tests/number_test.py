@@ -54,7 +54,7 @@ def test_targets_after_every_frame_begin_anew_at_each_start(name):
 
 
 @pytest.mark.parametrize("every_step", [False, True])
-def test_the_loss_is_each_sequences_mean_over_what_is_asked(every_step):
+def test_the_loss_is_the_mean_over_what_is_asked_times_the_sequences(every_step):
     """Of the last frame or of all real ones; where nothing stands, nothing counts."""
     lanes = padded_lanes(np.array([1, 3]))
     target_TxN = np.array([[3, 1], [9, 2], [9, 4]])
