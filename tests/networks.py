@@ -5,11 +5,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from crnn_jax import tasks
 from crnn_jax.data.dataset import DatasetInfo
 from crnn_jax.model import crnn
 from crnn_jax.runs.load import Restored
+from crnn_jax.tasks.task import Answered
 from crnn_jax.train.trainer import Trainer, TrainState
 
 STARTS_TxN = np.array([[1, 1], [0, 0], [0, 1], [0, 0]], bool)
@@ -42,6 +44,18 @@ def apply_head(head: Any, hidden: np.ndarray | None = None) -> tuple[Any, dict[s
     return jax.jit(head.apply)(params, hidden, STARTS_TxN), params["params"]
 
 
+def asking(
+    config: ConfigDict, task: str = "sum", head: str = "marginal", length: int = 4
+) -> ConfigDict:
+    """The config, changed to ask another task of up to so many images, of a small network."""
+    config.task.name, config.task.max_length = task, length
+    config.model.head = head
+    if head == "decoder":
+        config.model.decoder_units = 8
+        config.task.min_length = length
+    return config
+
+
 def digits(count: int = 10, frame_shape: tuple[int, int, int] = (28, 28, 1)) -> DatasetInfo:
     """What is known of a data set of the first `count` digits."""
     return DatasetInfo(
@@ -49,12 +63,29 @@ def digits(count: int = 10, frame_shape: tuple[int, int, int] = (28, 28, 1)) -> 
     )
 
 
-def restored(config: Any, info: DatasetInfo, seed: int = 3, scale: float = 0.3) -> Restored:
+def restored(config: ConfigDict, info: DatasetInfo, seed: int = 3, scale: float = 0.3) -> Restored:
     """A config's network with random parameters, as if it had been restored."""
     task = tasks.build(config, info)
     network = crnn.build(config.model, task.question)
     params = random_params(crnn.parameter_shapes(network, task.question), seed, scale)
     return Restored(config, info.identity, 4, task, network, params)
+
+
+def answered(target: Any, answer: Any, estimate: Any = None, confidence: Any = None) -> Answered:
+    """What is answered about sequences, one a row, each as long as a row."""
+    target, answer = np.array(target), np.array(answer)
+    estimate = None if estimate is None else np.array(estimate)
+    confidence = None if confidence is None else np.array(confidence)
+    severity = np.abs(estimate - target)[:, -1] if confidence is None else confidence[:, -1]
+    lengths, wrong = np.full(len(target), target.shape[1]), answer[:, -1] != target[:, -1]
+    return Answered(lengths, target, answer, estimate, confidence, wrong, severity)
+
+
+def written(target: Any, answer: Any, confidence: Any, frames: int = 4) -> Answered:
+    """Written answers, one a row, about so many frames."""
+    target, answer, confidence = map(np.array, (target, answer, confidence))
+    lengths, wrong = np.full(len(target), frames), (target != answer).any(axis=1)
+    return Answered(lengths, target, answer, None, confidence, wrong, confidence.prod(axis=1))
 
 
 def random_state(trainer: Trainer, scale: float = 0.05) -> TrainState:

@@ -13,8 +13,8 @@ from crnn_jax.data.batch import Batch
 from crnn_jax.data.draw import Draw, EachImage, padded_lanes
 from crnn_jax.model.heads import Answers, Value
 from crnn_jax.tasks.number import Class, Product, Sum
-from crnn_jax.tasks.task import Account, Answered, Mark
-from tests.networks import digits
+from crnn_jax.tasks.task import Account, Mark
+from tests.networks import answered, digits
 
 TASKS = {"sum": Sum, "product": Product, "classify": Class}
 ANSWER = {"sum": sum, "product": math.prod, "classify": lambda labels: labels[-1]}
@@ -23,21 +23,6 @@ DRAW = Draw(seed=0, min_length=1, max_length=3, images=20)
 
 def build(name, max_length=3, *, every_step=False, info=None):
     return TASKS[name](name, 1, max_length, every_step, digits() if info is None else info)
-
-
-def answered(target, answer, estimate=None, confidence=None):
-    """One sequence a row, each of as many frames as the longest."""
-    target, answer = np.array(target), np.array(answer)
-    severity = [row[-1] for row in (estimate if confidence is None else confidence)]
-    return Answered(
-        lengths_B=np.full(len(target), target.shape[1]),
-        targets=target,
-        answers=answer,
-        estimates=None if estimate is None else np.array(estimate),
-        confidence=None if confidence is None else np.array(confidence),
-        wrong_B=answer[:, -1] != target[:, -1],
-        severity_B=np.array(severity),
-    )
 
 
 @pytest.mark.parametrize("name", TASKS)

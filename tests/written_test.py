@@ -12,19 +12,12 @@ from crnn_jax.data.draw import padded_lanes
 from crnn_jax.data.sources import clips
 from crnn_jax.model.decoder import Text
 from crnn_jax.model.heads import Answers
-from crnn_jax.tasks.task import Account, Answered, Mark
+from crnn_jax.tasks.task import Account, Mark
 from crnn_jax.tasks.written import Addition, Caption
-from tests.networks import digits
+from tests.networks import digits, written
 
 ADDITION = Addition("addition", 4, 4, False, digits())
 CAPTION = Caption("caption", 1, 1, False, digits())
-
-
-def answered(target, answer, confidence):
-    target, answer, confidence = map(np.array, (target, answer, confidence))
-    wrong = (target != answer).any(axis=1)
-    severity = confidence.prod(axis=1)
-    return Answered(np.full(len(target), 4), target, answer, None, confidence, wrong, severity)
 
 
 def test_a_sum_is_written_from_the_units_on():
@@ -84,7 +77,7 @@ def test_answers_of_chunks_become_one_a_row_and_are_scored():
 
 
 def test_a_sum_is_read_from_left_to_right():
-    found = answered([[3, 2, 1]], [[4, 2, 1]], [[0.5, 0.9, 1.0]])
+    found = written([[3, 2, 1]], [[4, 2, 1]], [[0.5, 0.9, 1.0]])
     symbols = [(Mark("1", False), "100%"), (Mark("2", False), "90%"), (Mark("4", True), "50%")]
     expected = Account("true 123, read 124 (45%)", True, symbols=symbols)
     assert ADDITION.account(found, 0) == expected
@@ -104,13 +97,13 @@ def test_a_caption_is_told_as_a_sentence():
     target = np.array([[CAPTION.vocabulary.index(word) for word in words]])
     answer = target.copy()
     answer[0, 4] = CAPTION.vocabulary.index("quickly")
-    found = answered(target, answer, [[1.0] * 9 + [0.5]])
+    found = written(target, answer, [[1.0] * 9 + [0.5]])
     title = "true: the digit one grows slowly\nread: the digit one grows quickly (50%)"
     assert CAPTION.account(found, 0) == Account(title, True)
 
 
 def test_confusions_are_of_all_symbols():
-    found = answered([[3, 2, 1], [0, 0, 1]], [[4, 2, 1], [0, 0, 0]], np.ones((2, 3)))
+    found = written([[3, 2, 1], [0, 0, 1]], [[4, 2, 1], [0, 0, 0]], np.ones((2, 3)))
     targets, answers, names = ADDITION.confusions(found)
     assert targets.tolist() == [3, 2, 1, 0, 0, 1]
     assert answers.tolist() == [4, 2, 1, 0, 0, 0]
