@@ -59,6 +59,8 @@ def test_a_strip_shows_the_images_that_were_drawn(shape, gallery):
     drawn = [np.asarray(image.get_array()) for image in figure.axes[3].images]
     last = shown.split.images_NxHxWxC[indices_BxL[3]]
     np.testing.assert_array_equal(drawn, last[..., 0] if shape[-1] == 1 else last)
+    left, right, bottom, top = figure.axes[3].images[1].get_extent()
+    assert (bottom - top) / (right - left) == pytest.approx(shape[0] / shape[1])
 
 
 def test_a_strip_shows_the_clip_that_was_filmed(gallery):
