@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from crnn_jax.predict import Reader
+    from crnn_jax.predict import Predictor
 
 
 class UserError(Exception):
@@ -71,7 +71,7 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 def load(
     workdir: str | os.PathLike[str], step: Literal["latest", "best"] | int = "latest"
-) -> "Reader":
+) -> "Predictor":
     """Load the trained network of a run, to be called with pictures.
 
     Args:
@@ -81,7 +81,7 @@ def load(
     Raises:
       UserError: the folder holds no such run or checkpoint.
     """
-    from crnn_jax.predict import Reader  # imports JAX: not for --help or a mistyped flag
+    from crnn_jax.predict import Predictor  # imports JAX: not for --help or a mistyped flag
     from crnn_jax.runs.load import restore
 
-    return Reader(restore(user_path(workdir), step))
+    return Predictor(restore(user_path(workdir), step))

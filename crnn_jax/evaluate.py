@@ -12,15 +12,18 @@ import numpy as np
 from jax import Array, lax
 from ml_collections import ConfigDict
 
+from crnn_jax import tasks
+from crnn_jax.data.batch import Batch
 from crnn_jax.data.dataset import Dataset, Split
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.feed import lane_images
 from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
 from crnn_jax.model.crnn import CRNN
+from crnn_jax.model.heads import Answers
 from crnn_jax.runs.load import config_of, corpus_of, parse_step, restore
 from crnn_jax.runs.progress import print_table
-from crnn_jax.scores import number_scores, text_scores
+from crnn_jax.tasks.task import Answered, Task
 
 IMAGES_AT_ONCE = 250
 """Images encoded together, at most: their features are few enough for a CPU's caches."""
@@ -29,125 +32,139 @@ FRAMES_AT_ONCE = 1152
 """Frames aggregated together, about: what a marginal head makes of more leaves a CPU's caches."""
 
 
+def answer(network: CRNN, params: Any, batch: Batch, encoded: Array | None = None) -> Answers:
+    """What a network answers about a batch.
+
+    Args:
+      network: the Flax module.
+      params: its parameters.
+      batch: frames in lanes; targets are not looked at.
+      encoded: the frames' encodings TxNxD, where they are known already.
+    """
+    if encoded is None:
+        encoded = network.apply(params, batch.frames_TxNxHxWxC, method="encode")
+    return network.apply(params, encoded, batch.starts_TxN, method="aggregate").answers()
+
+
 class Evaluation:
     """The same sequences every time, drawn once from a split with a seed of its own.
 
-    A frame's encoding does not depend on its sequence, so all images of the split are encoded
-    once and sequences are put together from the encodings; but for tasks that film the images.
+    A frame's encoding does not depend on its sequence: where the task's composition allows it, all
+    images of the split are encoded once and sequences are put together from the encodings.
     """
 
     def __init__(
         self,
         network: CRNN,
+        task: Task,
         split: Split,
         draw: Draw,
         sequences: int,
         *,
-        training_mean: float | None,
+        baseline: float | None = None,
     ) -> None:
-        """Prepares the evaluation; it compiles when first called.
+        """Prepare the evaluation; it compiles when first called.
 
         Args:
-          network: what to evaluate; its task says what is right.
+          network: what to evaluate.
+          task: says what is right.
           split: the images to draw from.
           draw: of the sequences.
           sequences: how many to draw.
-          training_mean: see `number_scores`.
+          baseline: the mean answer of training (`Task.baseline`).
         """
-        self.network, self.split, self.draw = network, split, draw
-        self.sequences, self.training_mean = sequences, training_mean
+        self.network, self.task, self.split, self.draw = network, task, split, draw
+        self.sequences, self.baseline = sequences, baseline
         mean_length = (draw.min_length + draw.max_length) / 2
         at_once = min(sequences, max(1, int(FRAMES_AT_ONCE / mean_length)))
         self.chunk = draw.period * -(-at_once // draw.period)
         self.lanes = draw.lanes(self.chunk)
         self.devices = jax.local_device_count()
         self.compiled: jax.stages.Compiled | None = None
+        self.seconds = 0.0
 
     def __call__(self, params: Any) -> dict[str, Any]:
-        """Answers all sequences with these parameters.
+        """Score the answers to all sequences with these parameters.
 
         Returns:
-          See `number_scores` and `text_scores`; and seconds, without compilation.
+          See `Task.scores`; and seconds, without compilation.
         """
-        given = (np.arange(self.devices), jax.device_get(params), tuple(self.split))
+        targets, answers = self.answers(params)
+        scores = self.task.scores(targets, answers, self.lanes, self.sequences, self.baseline)
+        return {**scores, "seconds": self.seconds}
+
+    def answered(self, params: Any) -> Answered:
+        """Answer all sequences with these parameters; one sequence a row."""
+        targets, answers = self.answers(params)
+        return self.task.answered(targets, answers, self.lanes, self.sequences)
+
+    def answers(self, params: Any) -> tuple[np.ndarray, Answers]:
+        """Answer all sequences with these parameters.
+
+        Returns:
+          The right answers and the network's, as NumPy arrays; an axis of chunks comes first.
+        """
+        inputs = (np.arange(self.devices), jax.device_get(params), tuple(self.split))
         if self.compiled is None:
-            answer = devices.over_local_devices(self._answer_share)
-            self.compiled = devices.compile_quickly(answer.lower(*given))
+            mapped = devices.over_local_devices(self._answer_share)
+            self.compiled = devices.compile_quickly(mapped.lower(*inputs))
         start = time.perf_counter()
-        found = jax.device_get(self.compiled(*given))
-        seconds = time.perf_counter() - start
-        found = tuple(x.reshape(-1, *x.shape[2:]) for x in found)  # chunks of all devices
-        if self.network.task.written:
-            target_BxS, answer_BxS = (x.reshape(-1, x.shape[-1])[: self.sequences] for x in found)
-            return {**text_scores(target_BxS, answer_BxS), "seconds": seconds}
-        scores = number_scores(
-            *found, lanes=self.lanes, sequences=self.sequences, training_mean=self.training_mean
-        )
-        return {**scores, "seconds": seconds}
+        found = jax.device_get(self.compiled(*inputs))
+        self.seconds = time.perf_counter() - start
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)  # chunks of all devices
 
     def _answer_share(
         self, device: Array, params: Any, data: tuple[Array, Array]
-    ) -> tuple[Array, Array, Array] | tuple[Array, Array]:
-        """One device's share of the chunks of sequences.
-
-        Returns:
-          For each chunk in its lanes: targets, estimates and answers; or targets and answers.
-        """
+    ) -> tuple[Array, Answers]:
+        """Answer one device's share of the chunks; the right answers stand first."""
         images_NxHxWxC, labels_N = data
-        task, starts_TxN = self.network.task, self.lanes.starts_TxN
+        task = self.task
 
-        def encode(images_GxHxWxC: Array) -> Array:
-            frames = images_GxHxWxC[:, None]
-            return self.network.apply(params, frames, method="encode")[:, 0]
+        def encode(frames_TxNxHxWxC: Array) -> Array:
+            return self.network.apply(params, frames_TxNxHxWxC, method="encode")
 
-        if not task.films:
+        def encode_all(images_NxHxWxC: Array) -> Array:
+            """Encode all images, each on one device."""
             groups = -(-len(labels_N) // (self.devices * IMAGES_AT_ONCE))
             size = -(-len(labels_N) // (self.devices * groups))
             first = device * groups * size
-            mine_AxG = (first + jnp.arange(groups * size)).reshape(groups, size) % len(labels_N)
-            encoded_AxGxD = lax.map(encode, images_NxHxWxC[mine_AxG])
-            encoded_NxD = devices.gather(encoded_AxGxD.reshape(groups * size, -1))
+            mine = (first + jnp.arange(groups * size)).reshape(groups, size) % len(labels_N)
+            encoded = lax.map(lambda images: encode(images[:, None])[:, 0], images_NxHxWxC[mine])
+            return devices.gather(encoded.reshape(groups * size, -1))
 
-        def answer(first: Array) -> tuple[Array, ...]:
+        table = task.composition.encode_images(encode_all, images_NxHxWxC)
+
+        def answer_chunk(first: Array) -> tuple[Array, Answers]:
             indices_TxN = lane_images(self.draw, self.lanes, 0, first)
-            labels_TxN = labels_N[indices_TxN]
-            if task.films:
-                sequences_B = first + jnp.arange(self.chunk)
-                keys_N = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_B, SCENE)
-                frames_TxNxHxWxC, starts, target = task.show(
-                    images_NxHxWxC[indices_TxN], labels_TxN, starts_TxN, keys_N
-                )
-                output = self.network.apply(params, frames_TxNxHxWxC, starts)
-            else:
-                target = task.answers(labels_TxN, starts_TxN)
-                output = self.network.apply(
-                    params, encoded_NxD[indices_TxN], starts_TxN, method="aggregate"
-                )
-            if task.written:
-                return target, output.answer()
-            return target, output.estimate(), output.answer()
+            sequences_N = first + self.lanes.sequence_TxN[0]
+            keys_N = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_N, SCENE)
+            batch = task.batch(table[indices_TxN], labels_N[indices_TxN], self.lanes, keys_N)
+            encoded = task.composition.encode_frames(encode, batch.frames_TxNxHxWxC)
+            return batch.targets, answer(self.network, params, batch, encoded)
 
         chunks = -(-self.sequences // (self.devices * self.chunk))
-        return lax.map(answer, (device * chunks + jnp.arange(chunks)) * self.chunk)
+        return lax.map(answer_chunk, (device * chunks + jnp.arange(chunks)) * self.chunk)
 
 
-def validation(network: CRNN, config: ConfigDict, dataset: Dataset) -> Evaluation:
+def validation_evaluator(
+    network: CRNN, task: Task, config: ConfigDict, dataset: Dataset
+) -> Evaluation:
     """The evaluation on the validation images that a config asks for."""
     return Evaluation(
         network,
+        task,
         dataset.validation,
         _draw(config, dataset.validation),
         config.eval.validation_sequences,
-        training_mean=training_mean(network, config, dataset),
+        baseline=task.baseline(dataset.train.labels_N),
     )
 
 
-def test(network: CRNN, config: ConfigDict, dataset: Dataset, params: Any) -> dict[str, Any]:
+def evaluate_test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str, Any]:
     """The results on the test images that a config asks for.
 
     Args:
-      network: built from the config.
-      config: its `task` and `eval` sections are read.
+      config: describes the network, the task and the sequences.
       dataset: the test images to draw from.
       params: of the network, on one device.
 
@@ -156,20 +173,22 @@ def test(network: CRNN, config: ConfigDict, dataset: Dataset, params: Any) -> di
       of which so many are drawn that they hold about as many frames as there are test sequences,
       but 100 at least.
     """
-    mean = training_mean(network, config, dataset)
+    task = tasks.build(config, dataset.info)
+    baseline = task.baseline(dataset.train.labels_N)
     draw, sequences = _draw(config, dataset.test), config.eval.test_sequences
-    evaluation = Evaluation(network, dataset.test, draw, sequences, training_mean=mean)
-    results = evaluation(params)
+
+    def evaluate_draw(task: Task, draw: Draw, sequences: int) -> dict[str, Any]:
+        network = crnn.build(config.model, task.question)
+        split = dataset.test
+        return Evaluation(network, task, split, draw, sequences, baseline=baseline)(params)
+
+    results = evaluate_draw(task, draw, sequences)
     rows = []
     for length in config.eval.lengths:
-        evaluation = Evaluation(
-            network.clone(max_length=length),
-            dataset.test,
-            Draw(draw.seed, length, length, draw.images),
-            max(100, sequences // length),
-            training_mean=mean,
-        )
-        (row,) = evaluation(params)["per_length"]
+        longer = tasks.build(config, dataset.info, length)
+        of_length = Draw(draw.seed, length, length, draw.images)
+        count = max(100, sequences // length)
+        (row,) = evaluate_draw(longer, of_length, count)["per_length"]
         rows.append(row)
     return {**results, "lengths": rows}
 
@@ -179,25 +198,18 @@ def _draw(config: ConfigDict, split: Split) -> Draw:
     return Draw(config.eval.seed, task.min_length, task.max_length, len(split.labels_N))
 
 
-def training_mean(network: CRNN, config: ConfigDict, dataset: Dataset) -> float | None:
-    """Mean of the right answers over the training distribution; None where they have none."""
-    if not network.task.measures:
-        return None
-    lengths = np.arange(config.task.min_length, config.task.max_length + 1)
-    return network.task.mean(dataset.train.labels_N, lengths)
-
-
 def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bool) -> None:
-    """Tests a checkpoint, with the config stored in it, and prints the results.
+    """Test a checkpoint, with the config stored in it, and print the results.
 
     Args:
       workdir: folder of a run.
-      config: says where the data lies and must agree in all else; None for where it lay.
+      config: says where the data lies and what is tested, and must agree in all else; None for
+        the run's own.
       step: "latest", "best" or a number.
       as_json: whether to print one JSON object instead of a table.
 
     Raises:
-      UserError: the folder holds no such run or checkpoint, or the corpus cannot be had.
+      UserError: the folder holds no such run or checkpoint, or its data is not available.
     """
     which = parse_step(step)
     devices.keep_compiled_programs()
@@ -208,18 +220,12 @@ def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bo
     results = {
         "corpus": dataset.identity,
         "step": restored.step,
-        **test_config(config, dataset, restored.params),
+        **evaluate_test(config, dataset, restored.params),
     }
     if as_json:
         print(json.dumps(results))
     else:
         print_results(results, config)
-
-
-def test_config(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str, Any]:
-    """`test` of the network that a config describes."""
-    network = crnn.build(config, digits=len(dataset.info.classes))
-    return test(network, config, dataset, params)
 
 
 def print_results(results: dict[str, Any], config: ConfigDict) -> None:

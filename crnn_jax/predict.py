@@ -6,94 +6,71 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from crnn_jax import UserError
+from crnn_jax.data.batch import Batch
+from crnn_jax.data.draw import padded_lanes
 from crnn_jax.distributed import devices
-from crnn_jax.model.decoder import Text
-from crnn_jax.model.heads import Posterior
+from crnn_jax.evaluate import answer
 from crnn_jax.pictures import Picture, find_pictures, frames_of
 from crnn_jax.runs.load import Restored, parse_step, restore
 from crnn_jax.runs.progress import print_table
 
 
-class Reader:
-    """A trained network that answers about pictures."""
+class Predictor:
+    """A trained network that answers about pictures.
+
+    Attributes:
+      restored: the network with its parameters and its config.
+    """
 
     def __init__(self, restored: Restored) -> None:
-        """Takes a network that `restore` read."""
+        """Take a network that `restore` read."""
         self.restored = restored
-        self._apply = jax.jit(restored.network.apply)
+        network = restored.network
+        self._answer = jax.jit(lambda params, batch: answer(network, params, batch))
 
     def __call__(self, pictures: Sequence[Picture], *, split: bool = False) -> dict[str, Any]:
-        """Answers about a sequence of pictures.
+        """Answer about a sequence of pictures.
 
         Args:
-          pictures: files or arrays in order, one glyph each (`crnn_jax/pictures`); or one picture
+          pictures: files or arrays in order, one frame each (`crnn_jax/pictures`); or one picture
             of a row of glyphs.
           split: whether it is that one.
 
         Returns:
-          What JSON can hold. Of a task with a number: answer (as people write it), estimate (what
-          minimises the squared error) where numbers can be nearly right, confidence (probability
-          of the answer, where the head gives one), and steps: the same after each picture. Of a
-          written answer: answer, confidence (probability of all its symbols), and steps: answer
-          and confidence of each symbol, in the order of writing.
+          See `Task.explain`.
 
         Raises:
           UserError: a picture cannot be used, or there are not as many as the network takes.
         """
-        frames_FxHxW = frames_of(pictures, split=split)
-        self._check_count(len(frames_FxHxW))
-        frames = jnp.asarray(frames_FxHxW)[:, None, ..., None]
-        starts = (jnp.arange(len(frames)) == 0)[:, None]
-        output = self._apply(self.restored.params, frames, starts)
-        return self._written(output) if isinstance(output, Text) else self._number(output)
+        return self.explain(pictures, split=split, names=None)
 
-    def _check_count(self, count: int) -> None:
-        task, network = self.restored.config.task, self.restored.network
-        if network.task.films:
-            raise UserError(f"the task {task.name} is asked of clips: expected a run on pictures")
-        least = task.max_length if network.task.written else 1
-        if not least <= count <= task.max_length:
-            expected = f"{least}" if least == task.max_length else f"{least} to {task.max_length}"
-            raise UserError(f"{count} pictures are given: expected {expected} for this network")
-
-    def _number(self, output: Any) -> dict[str, Any]:
-        answers = np.asarray(output.answer())[:, 0]
-        estimates = np.asarray(output.estimate())[:, 0]
-        steps = []
-        for t, (answer, estimate) in enumerate(zip(answers, estimates, strict=True)):
-            step: dict[str, Any] = {"answer": self._name(int(answer))}
-            if self.restored.network.task.measures:
-                step["estimate"] = float(estimate)
-            if isinstance(output, Posterior):
-                step["confidence"] = float(jnp.exp(jnp.max(output.log_probs_TxNxK[t, 0])))
-            steps.append({"name": "after picture", **step})
-        return {**{k: v for k, v in steps[-1].items() if k != "name"}, "steps": steps}
-
-    def _name(self, answer: int) -> str:
-        if self.restored.config.task.name == "classify":
-            return self.restored.dataset.classes[answer]
-        return str(answer)
-
-    def _written(self, output: Text) -> dict[str, Any]:
-        task = self.restored.network.task
-        symbols = np.asarray(output.answer())[0]
-        confidence = np.asarray(output.confidence(), np.float64)[0]
-        return {
-            "answer": task.text(symbols),
-            "confidence": float(confidence.prod()),
-            "steps": [
-                {"name": "symbol", "answer": task.vocabulary[s], "confidence": float(p)}
-                for s, p in zip(symbols, confidence, strict=True)
-            ],
-        }
+    def explain(
+        self, pictures: Sequence[Picture], *, split: bool, names: Sequence[str] | None
+    ) -> dict[str, Any]:
+        """The same, with names for the pictures; None counts them."""
+        restored = self.restored
+        task, info = restored.task, restored.dataset
+        frames_FxHxWxC = frames_of(pictures, split=split)[..., None]
+        count = len(frames_FxHxWxC)
+        task.check_pictures(count)
+        # Filled up to the longest sequence: compiled once, and what follows changes no answer.
+        frames_TxHxWxC = np.zeros((task.max_length, *info.frame_shape), np.uint8)
+        frames_TxHxWxC[:count] = frames_FxHxWxC
+        lanes = padded_lanes(np.array([task.max_length]))
+        batch = Batch(
+            frames_TxHxWxC[:, None], lanes.starts_TxN, lanes.ends_TxN, lanes.real_TxN, None
+        )
+        answers = jax.device_get(self._answer(restored.params, batch))
+        answers = jax.tree.map(lambda x: x[None], answers)  # a chunk of its own
+        answered = task.answered(answers.answer, answers, lanes, 1)
+        names = names or [f"picture {i}" for i in range(1, count + 1)]
+        return task.explain(answered, names)
 
 
 def predict(workdir: Path, paths: Sequence[Path], *, split: bool, step: str, as_json: bool) -> None:
-    """Answers about people's own pictures, and prints the answer.
+    """Answer about people's own pictures, and print the answer.
 
     Args:
       workdir: folder of a run.
@@ -108,19 +85,18 @@ def predict(workdir: Path, paths: Sequence[Path], *, split: bool, step: str, as_
     which = parse_step(step)
     devices.keep_compiled_programs()
     pictures = find_pictures(paths)
-    answer = Reader(restore(workdir, which))(pictures, split=split)
+    names = None if split else [picture.name for picture in pictures]
+    found = Predictor(restore(workdir, which)).explain(pictures, split=split, names=names)
     if as_json:
-        print(json.dumps(answer))
+        print(json.dumps(found))
         return
-    rows = [("answer", answer["answer"])]
-    if "estimate" in answer:
-        rows.append(("estimate", f"{answer['estimate']:.2f}"))
-    if "confidence" in answer:
-        rows.append(("confidence", f"{answer['confidence']:.1%}"))
-    for i, part in enumerate(answer["steps"]):
-        of_picture = part["name"] == "after picture" and not split
-        name = f"after {pictures[i].name}" if of_picture else f"{part['name']} {i + 1}"
+    rows = [("answer", found["answer"])]
+    if "estimate" in found:
+        rows.append(("estimate", f"{found['estimate']:.2f}"))
+    if "confidence" in found:
+        rows.append(("confidence", f"{found['confidence']:.1%}"))
+    for part in found["steps"]:
         confidence = f" · {part['confidence']:.1%}" if "confidence" in part else ""
         estimate = f" · estimate {part['estimate']:.2f}" if "estimate" in part else ""
-        rows.append((name, f"{part['answer']}{estimate}{confidence}"))
+        rows.append((part["name"], f"{part['answer']}{estimate}{confidence}"))
     print_table("prediction", rows)

@@ -10,14 +10,12 @@ from ml_collections import ConfigDict
 from crnn_jax import UserError
 from crnn_jax.data.feed import FEEDS
 from crnn_jax.data.sources import SOURCES
-from crnn_jax.data.sources.source import DIGITS
-from crnn_jax.model.crnn import AGGREGATORS, HEADS, example
+from crnn_jax.model.crnn import AGGREGATORS, HEADS
 from crnn_jax.model.decoder import ATTENTIONS
 from crnn_jax.model.encoder import ACTIVATIONS
-from crnn_jax.model.flops import conv_sizes
+from crnn_jax.model.optimizer import OPTIMIZERS, SCHEDULES
 from crnn_jax.runs.warm_start import PARTS
-from crnn_jax.tasks import TASKS, Running
-from crnn_jax.train.optimizer import OPTIMIZERS, SCHEDULES
+from crnn_jax.tasks import TASKS
 
 # More than anyone needs; what is far more would take hours or all memory before it is refused.
 _LONGEST_TRAINED, _LONGEST_TESTED = 1_000, 10_000  # frames; the head `marginal` takes length²
@@ -214,23 +212,7 @@ def check_fields(config: ConfigDict) -> None:
             f"--config.task.max_length={config.task.max_length}: expected "
             f"task.min_length={config.task.min_length} or more"
         )
-    _check_answer(config)
-    _check_lengths(config)
     _check_initial(config)
-    if (config.model.aggregator == "gru") != (len(config.model.gru_units) > 0):
-        raise UserError(
-            f"--config.model.gru_units={config.model.gru_units} with model.aggregator="
-            f"{config.model.aggregator}: expected the units of one or more layers with gru, and () "
-            "with the others"
-        )
-    frames, _ = example(config, SOURCES[config.data.corpus].frame_shape)
-    height, width = frames.shape[2:4]
-    if min(conv_sizes(config.model.convs, height, width)[-1]) < 1:
-        raise UserError(
-            f"--config.model.convs={config.model.convs} leaves nothing of a frame of "
-            f"{height}x{width}: "
-            "expected fewer or smaller kernels and pools"
-        )
 
 
 def _check_initial(config: ConfigDict) -> None:
@@ -242,64 +224,12 @@ def _check_initial(config: ConfigDict) -> None:
         )
     if not config.train.on_labels:
         return
-    films, aggregates = TASKS[config.task.name].films, config.model.aggregator != "none"
-    if films or not (aggregates and config.model.class_bottleneck and config.init.frozen):
+    aggregates = config.model.aggregator != "none"
+    if not (aggregates and config.model.class_bottleneck and config.init.frozen):
         raise UserError(
             "--config.train.on_labels=True trains no encoder: expected model.class_bottleneck=True with an "
             "aggregator and, to have an encoder that classifies, init.frozen=True with the folder "
             "of its run"
-        )
-
-
-def _check_answer(config: ConfigDict) -> None:
-    """Checks that task and head fit each other."""
-    name, head, task = config.task.name, config.model.head, TASKS[config.task.name]
-    fitting = ("decoder",) if task.written else ("last", "cumulative", "marginal")
-    if not task.written and not task.measures:
-        fitting = ("marginal",)  # classes are no quantities
-    if head not in fitting:
-        expected = " or ".join(fitting)
-        raise UserError(
-            f"--config.model.head={head} cannot answer the task {name}: expected {expected}"
-        )
-    digits = [name for name, source in SOURCES.items() if source.classes == DIGITS]
-    if task.written and config.data.corpus not in digits:
-        raise UserError(
-            f"--config.data.corpus={config.data.corpus} shows letters, but the task {name} is "
-            f"about digits: expected {' or '.join(digits)}"
-        )
-    if (config.model.decoder_units > 0) != (head == "decoder"):
-        raise UserError(
-            f"--config.model.decoder_units={config.model.decoder_units} with the head {head}: expected units, "
-            "as in 128, with the head decoder, and 0 with the others"
-        )
-
-
-def _check_lengths(config: ConfigDict) -> None:
-    """Checks that the task can be asked of so many frames."""
-    name, task = config.task.name, TASKS[config.task.name]
-    shortest, longest = config.task.min_length, config.task.max_length
-    asked = max(longest, *config.eval.lengths, 1)
-    if isinstance(task, Running):
-        most = task.longest(len(SOURCES[config.data.corpus].classes), asked)
-        if most < asked:
-            raise UserError(
-                f"--config.task.max_length={longest} and eval.lengths={config.eval.lengths}: a "
-                f"{name} over {asked} frames can exceed 32 bits, expected {most} frames or fewer"
-            )
-    if task.films and longest > 1:
-        raise UserError(
-            f"--config.task.max_length={longest}: expected 1, a clip is made of one image"
-        )
-    if task.written and not task.films and (shortest != longest or longest % 2):
-        raise UserError(
-            f"--config.task.min_length={shortest} and max_length={longest}: expected the same "
-            "even number, the frames of two numbers of as many digits"
-        )
-    if task.written and (config.task.every_step or config.eval.lengths):
-        raise UserError(
-            f"--config.task.every_step and --config.eval.lengths are not for the task {name}: "
-            "expected false and ()"
         )
 
 

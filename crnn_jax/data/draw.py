@@ -13,6 +13,7 @@ stored time-major, TxN: T steps, N lanes.
 """
 
 import dataclasses
+from typing import Self
 
 import jax
 import numpy as np
@@ -144,3 +145,18 @@ class Draw:
         for number in (step, sequence, purpose):
             key = jax.random.fold_in(key, number)
         return key
+
+
+@dataclasses.dataclass(frozen=True)
+class EachImage(Draw):
+    """Each image once, in order, as a sequence of length 1."""
+
+    @classmethod
+    def of(cls, draw: Draw) -> Self:
+        """The images that a draw is from."""
+        return cls(draw.seed, 1, 1, draw.images)
+
+    def image_indices(self, step: int | Array, sequences_B: Array) -> Array:
+        """Sequence i is image i; beyond the last image it begins anew."""
+        del step
+        return sequences_B[:, None] % self.images

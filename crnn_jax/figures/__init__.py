@@ -13,23 +13,29 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError
 from crnn_jax.data.dataset import Dataset
+from crnn_jax.data.draw import Draw
 from crnn_jax.distributed import devices
+from crnn_jax.evaluate import Evaluation
 from crnn_jax.figures.confusion import draw_confusion
 from crnn_jax.figures.curves import draw_curves, read_metrics
 from crnn_jax.figures.kernels import draw_kernels, first_kernels
-from crnn_jax.figures.reading import SplitReader
 from crnn_jax.figures.saving import save
-from crnn_jax.figures.strips import draw_hardest, draw_sheet
+from crnn_jax.figures.strips import Gallery, draw_hardest, draw_sheet
 from crnn_jax.runs.load import Restored, config_of, corpus_of, parse_step, restore
+
+SEQUENCES = 2000
+
+FRAMES = 20_000
+"""Of all sequences, about, where they are long."""
 
 
 def draw_figures(
     restored: Restored, dataset: Dataset, workdir: Path, *, beside: Restored | None
 ) -> list[Path]:
-    """Draws all figures of a run, into its folder and for TensorBoard.
+    """Draw all figures of a run, into its folder and for TensorBoard.
 
     They are written when all are drawn, each whole or not at all. A network without a layer that
-    sees pixels before its GRU has no kernels.png.
+    sees pixels before its aggregator has no kernels.png.
 
     Args:
       restored: the network to draw.
@@ -50,17 +56,24 @@ def draw_figures(
     figures = {"curves": draw_curves(read_metrics(workdir / "metrics.jsonl"))}
     if first_kernels(restored) is not None:
         figures["kernels"] = draw_kernels(restored, beside)
-    reader = SplitReader(restored, dataset.test)
-    reading = reader.sequences()
-    figures["sheet"] = draw_sheet(restored, reading)
-    figures["hardest"] = draw_hardest(restored, reading)
-    shown = reading if restored.network.task.written else reader.images_alone()
-    figures["confusion"] = draw_confusion(restored, shown)
+    task, config, split = restored.task, restored.config, dataset.test
+    images = len(split.labels_N)
+    drawn = Draw(config.eval.seed, task.min_length, task.max_length, images)
+    answered = {}
+    for draw in (task.shown(drawn), task.counted(drawn)):
+        count = images if draw != drawn else min(SEQUENCES, max(100, FRAMES // task.max_length))
+        if draw not in answered:
+            evaluation = Evaluation(restored.network, task, split, draw, count)
+            answered[draw] = evaluation.answered(restored.params)
+    gallery = Gallery(task, split, task.shown(drawn), answered[task.shown(drawn)])
+    figures["sheet"] = draw_sheet(gallery)
+    figures["hardest"] = draw_hardest(gallery)
+    figures["confusion"] = draw_confusion(task, answered[task.counted(drawn)])
     return save(figures, workdir, restored.step)
 
 
 def draw(workdir: Path, config: ConfigDict | None, *, step: str, beside: Path | None) -> None:
-    """Draws a run's figures into its folder, and prints where they are.
+    """Draw a run's figures into its folder, and print where they are.
 
     Args:
       workdir: folder of a run.
@@ -69,7 +82,7 @@ def draw(workdir: Path, config: ConfigDict | None, *, step: str, beside: Path | 
       beside: folder of a run to compare the kernels with; None for no comparison.
 
     Raises:
-      UserError: the folder holds no such run or checkpoint, the corpus cannot be had, or the two
+      UserError: the folder holds no such run or checkpoint, its data is not available, or the two
         runs' kernels cannot be compared.
     """
     which = parse_step(step)

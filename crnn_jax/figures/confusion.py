@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from crnn_jax.figures.reading import Numbers, Texts
-from crnn_jax.runs.load import Restored
+from crnn_jax.tasks.task import Answered, Task
 
 OTHER = "other"
 
@@ -29,26 +28,11 @@ def confusion_counts(target_N: np.ndarray, answer_N: np.ndarray, classes: int) -
     return counts
 
 
-def draw_confusion(restored: Restored, reading: Numbers | Texts) -> Figure:
-    """Draws which digit is taken for which; of written answers, which symbol.
-
-    Args:
-      restored: the network.
-      reading: of images read alone, or of written answers.
-    """
-    if isinstance(reading, Texts):
-        names = restored.network.task.vocabulary
-        counts = confusion_counts(
-            reading.target_BxS.reshape(-1), reading.answer_BxS.reshape(-1), len(names)
-        )
-        subject = f"Symbols of {len(reading.target_BxS):,} test answers"
-    else:
-        names = restored.dataset.classes
-        counts = confusion_counts(
-            reading.last(reading.target_BxL), reading.last(reading.answer_BxL), len(names)
-        )
-        subject = f"Each of {counts.sum():,} test images read alone"
-    return draw_counts(counts, names, subject)
+def draw_confusion(task: Task, answered: Answered) -> Figure:
+    """Draw which class is taken for which; of written answers, which symbol."""
+    targets, answers, names = task.confusions(answered)
+    counts = confusion_counts(targets, answers, len(names))
+    return draw_counts(counts, names, task.confusions_of.format(len(answered.targets)))
 
 
 def draw_counts(counts_CxC1: np.ndarray, names: Sequence[str], subject: str) -> Figure:

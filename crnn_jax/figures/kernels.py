@@ -1,6 +1,5 @@
 """What the first layer looks for, and whether another network's looks for the same."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -44,11 +43,10 @@ def first_kernels(restored: Restored) -> np.ndarray | None:
     encoder = restored.params["params"].get("encoder", {})
     if "convs" in encoder:
         kernel_HxWxCxK = np.asarray(encoder["convs"]["conv0_kernel"])
-        return kernel_HxWxCxK[:, :, 0].transpose(2, 0, 1)  # frames are grey: C is 1
+        return kernel_HxWxCxK.mean(axis=2).transpose(2, 0, 1)  # over the channels of colour
     if "dense0" in encoder:
         weights_PxK = np.asarray(encoder["dense0"]["kernel"])[:, :DENSE_UNITS]
-        side = math.isqrt(len(weights_PxK))  # frames are square
-        return weights_PxK.T.reshape(-1, side, side)
+        return weights_PxK.T.reshape(-1, *restored.task.question.frame_shape).mean(axis=-1)
     return None
 
 

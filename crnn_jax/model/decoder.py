@@ -5,6 +5,7 @@ import flax.struct
 import jax.numpy as jnp
 from jax import Array
 
+from crnn_jax.model.heads import Answers
 from crnn_jax.model.recurrent import GRUStep
 
 OWN = -1
@@ -21,19 +22,18 @@ class Text:
 
     logits_NxSxV: Array
 
-    def loss(self, target_NxS: Array) -> Array:
-        """Negative log-likelihood of the right symbols, their mean over an answer, N."""
+    def loss(self, targets: Array) -> Array:
+        """Negative log-likelihood of the right symbols NxS, their mean over an answer, N."""
         log_probs = nn.log_softmax(self.logits_NxSxV)
-        hit = jnp.take_along_axis(log_probs, target_NxS[..., None], axis=-1)
+        hit = jnp.take_along_axis(log_probs, targets[..., None], axis=-1)
         return -jnp.mean(hit[..., 0], axis=-1)
 
-    def answer(self) -> Array:
-        """The symbols written, NxS int32."""
-        return jnp.argmax(self.logits_NxSxV, axis=-1).astype(jnp.int32)
-
-    def confidence(self) -> Array:
-        """Probability of each symbol written, NxS."""
-        return jnp.max(nn.softmax(self.logits_NxSxV), axis=-1)
+    def answers(self) -> Answers:
+        """The symbols written and the probability of each."""
+        return Answers(
+            jnp.argmax(self.logits_NxSxV, axis=-1).astype(jnp.int32),
+            confidence=jnp.max(nn.softmax(self.logits_NxSxV), axis=-1),
+        )
 
 
 def attend(query_NxH: Array, keys_NxTxH: Array, memory_NxTxD: Array) -> Array:
@@ -132,20 +132,24 @@ class Decoder(nn.Module):
     symbols: int
 
     @nn.compact
-    def __call__(self, hidden_TxNxH: Array, right_NxS: Array | None = None) -> Text:
-        """Writes one answer a lane.
+    def __call__(
+        self, hidden_TxNxH: Array, starts_TxN: Array, targets: Array | None = None
+    ) -> Text:
+        """Write one answer a lane.
 
         Args:
           hidden_TxNxH: states of lanes that hold one sequence each.
-          right_NxS: the right symbols, to train; None to write freely.
+          starts_TxN: not needed.
+          targets: the right symbols NxS, to train; None to write freely.
         """
+        del starts_TxN
         memory_NxTxD = hidden_TxNxH.swapaxes(0, 1).astype(jnp.float32)
         lanes = memory_NxTxD.shape[0]
         start_N = jnp.full(lanes, self.vocabulary)
-        if right_NxS is None:
+        if targets is None:
             given_SxN = jnp.full((self.symbols, lanes), OWN)
         else:
-            given_SxN = jnp.concatenate([start_N[None], right_NxS.T[:-1]])
+            given_SxN = jnp.concatenate([start_N[None], targets.T[:-1]])
         state_NxH = jnp.tanh(nn.Dense(self.hidden, name="state")(memory_NxTxD[:, -1]))
         write = nn.scan(
             WriteSymbol,

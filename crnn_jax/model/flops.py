@@ -19,7 +19,7 @@ def conv_sizes(
     return sizes
 
 
-def frame_flops(model: ConfigDict, height: int, width: int) -> int:
+def frame_flops(model: ConfigDict, frame_shape: tuple[int, int, int]) -> int:
     """Floating-point operations that a frame costs forward: two for each multiply-add.
 
     Only the matrix products of convolutions, dense and GRU layers count; a training step costs
@@ -27,11 +27,10 @@ def frame_flops(model: ConfigDict, height: int, width: int) -> int:
 
     Args:
       model: a config's `model` section.
-      height: of a frame, in pixels.
-      width: of a frame, in pixels.
+      frame_shape: height and width of a frame in pixels, and its channels.
     """
     multiply_adds = 0
-    channels = 1
+    height, width, channels = frame_shape
     sizes = conv_sizes(model.convs, height, width)
     for (features, size, _, *same), (high, wide) in zip(model.convs, sizes, strict=False):
         positions = high * wide if same else (high - size + 1) * (wide - size + 1)

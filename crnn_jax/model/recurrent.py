@@ -1,10 +1,17 @@
-"""Aggregators: GRU layers over time, their input's products outside the loop; a running mean."""
+"""Aggregators: GRU layers over time, with their input projected outside the loop; a running mean.
 
-from collections.abc import Sequence
+An aggregator is a row of layers. A layer's `project` needs no time: that of the first layer runs
+with the encoder. Called with what `project` made and with starts, a layer returns hidden states.
+"""
+
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array, lax
+from ml_collections import ConfigDict
+
+from crnn_jax import UserError
 
 
 class GRUStep(nn.Module):
@@ -95,6 +102,10 @@ class GRU(nn.Module):
 class RunningMean(nn.Module):
     """The mean of a sequence's features so far: the aggregator without memory of the order."""
 
+    def project(self, features: Array) -> Array:
+        """The features as they are."""
+        return features
+
     @nn.compact
     def __call__(self, features_TxNxD: Array, starts_TxN: Array) -> Array:
         """Runs over time.
@@ -120,3 +131,42 @@ class RunningMean(nn.Module):
         nothing = (jnp.zeros_like(features[0]), jnp.zeros(features.shape[1]))
         _, mean_TxNxD = lax.scan(add, nothing, (features, starts_TxN))
         return mean_TxNxD.astype(features_TxNxD.dtype)
+
+
+def gru_layers(model: ConfigDict) -> tuple[GRU, ...]:
+    """GRU layers of `model.gru_units`."""
+    if not model.gru_units:
+        raise UserError(
+            "--config.model.gru_units=() with model.aggregator=gru: expected the units of one or "
+            'more layers, as in "(128,)"'
+        )
+    dtype = jnp.dtype(model.dtype)
+    return tuple(GRU(units, dtype, name=f"gru_{i}") for i, units in enumerate(model.gru_units))
+
+
+def mean_layers(model: ConfigDict) -> tuple[RunningMean, ...]:
+    """The running mean alone."""
+    _refuse_units(model)
+    return (RunningMean(name="running_mean"),)
+
+
+def no_layers(model: ConfigDict) -> tuple[()]:
+    """Each frame's features alone."""
+    _refuse_units(model)
+    return ()
+
+
+def _refuse_units(model: ConfigDict) -> None:
+    if model.gru_units:
+        raise UserError(
+            f"--config.model.gru_units={model.gru_units} with model.aggregator="
+            f"{model.aggregator}: expected ()"
+        )
+
+
+AGGREGATORS: dict[str, Callable[[ConfigDict], tuple[nn.Module, ...]]] = {
+    "gru": gru_layers,
+    "mean": mean_layers,
+    "none": no_layers,
+}
+"""The layers of a config, by its `model.aggregator`."""

@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.config.checks import check_fields, differences, read_config
 from crnn_jax.data.dataset import Dataset, DatasetInfo, known_info, load_dataset
-from crnn_jax import UserError
+from crnn_jax import UserError, tasks
 from crnn_jax.runs.warm_start import shapes
 from crnn_jax.model import crnn
 from crnn_jax.model.crnn import CRNN
+from crnn_jax.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Restored:
       config: the run's.
       corpus: identity of the corpus it was trained on.
       step: updates made.
+      task: what is asked.
       network: the Flax module.
       params: its parameters, NumPy arrays.
     """
@@ -31,6 +33,7 @@ class Restored:
     config: ConfigDict
     corpus: str
     step: int
+    task: Task
     network: CRNN
     params: Any
 
@@ -65,13 +68,14 @@ def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") ->
         info = known_info(corpus)
     except UserError as error:
         raise UserError(f"the run in {workdir}: {error}") from error
-    network = crnn.build(config, digits=len(info.classes))
-    if shapes(params) != shapes(crnn.parameter_shapes(network, config, info.frame_shape)):
+    task = tasks.build(config, info)
+    network = crnn.build(config.model, task.question)
+    if shapes(params) != shapes(crnn.parameter_shapes(network, task.question)):
         raise UserError(
             f"the parameters of step {step} in {folder} are not those of its config: expected a "
             "run of this version"
         )
-    return Restored(config, corpus, step, network, params)
+    return Restored(config, corpus, step, task, network, params)
 
 
 def parse_step(step: str) -> Literal["latest", "best"] | int:

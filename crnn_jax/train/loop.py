@@ -49,7 +49,7 @@ def train(config: ConfigDict, corpus: Dataset, workdir: Path, *, profile: bool) 
       UserError: no checkpoint in the folder is good, or the run to start from cannot be used.
     """
     trainer = Trainer(config, corpus)
-    validate = evaluate.validation(trainer.network, config, corpus)
+    validate = evaluate.validation_evaluator(trainer.network, trainer.task, config, corpus)
     with ExitStack() as stack:
         checkpoints, state, clock = _restore_or_start(trainer, workdir / "checkpoints", stack)
         step = int(state.step)
@@ -92,7 +92,7 @@ def train(config: ConfigDict, corpus: Dataset, workdir: Path, *, profile: bool) 
                 score = None
                 if evaluating:
                     report = validate(devices.unreplicate(state.params))
-                    score = report.get("rmse", 1 - report["exact"])
+                    score = trainer.task.goal(report)
                     loop.report(step, report)
                 if checkpoints is not None and (saving or stopping):
                     notes = {

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, evaluate
+from crnn_jax import UserError, evaluate, tasks
 from crnn_jax.config.checks import check_fields, check_names
 from crnn_jax.data.dataset import Dataset
 from crnn_jax.distributed import devices, processes
@@ -49,6 +49,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     devices.check_devices()
     with ExitStack() as stack:
         corpus = _training_corpus(workdir, config)
+        crnn.build(config.model, tasks.build(config, corpus.info).question)
         if processes.on_main(lambda: _enter(workdir, config, corpus, profile, stack)):
             _print_network(config, corpus)
             evaluate.print_results(_train(workdir, config, corpus, profile=profile), config)
@@ -118,7 +119,7 @@ def _train(workdir: Path, config: ConfigDict, corpus: Dataset, *, profile: bool)
         results = {
             "corpus": corpus.identity,
             "step": config.train.steps,
-            **evaluate.test_config(config, corpus, params),
+            **evaluate.evaluate_test(config, corpus, params),
             "sequences_per_second": sequences_per_second(config, clock),
             "training_seconds": clock.seconds,
         }
@@ -141,16 +142,17 @@ def _say(line: str) -> None:
 
 def _check_start(config: ConfigDict, corpus: Dataset) -> None:
     """Checks that the run a new one starts from is there and fits, before anything is written."""
-    network = crnn.build(config, digits=len(corpus.info.classes))
-    start_from(config.init, crnn.parameter_shapes(network, config, corpus.info.frame_shape))
+    question = tasks.build(config, corpus.info).question
+    network = crnn.build(config.model, question)
+    start_from(config.init, crnn.parameter_shapes(network, question))
 
 
 def _print_network(config: ConfigDict, corpus: Dataset) -> None:
     if not processes.is_main():
         return
-    network = crnn.build(config, digits=len(corpus.info.classes))
-    frames, _ = crnn.example(config, corpus.info.frame_shape)
-    shapes = crnn.parameter_shapes(network, config, corpus.info.frame_shape)
+    question = tasks.build(config, corpus.info).question
+    network = crnn.build(config.model, question)
+    shapes = crnn.parameter_shapes(network, question)
     leaves = jax.tree_util.tree_leaves_with_path(shapes["params"])
     rows = [
         (jax.tree_util.keystr(path, simple=True, separator="/"), f"{leaf.shape} = {leaf.size:,}")
@@ -158,8 +160,8 @@ def _print_network(config: ConfigDict, corpus: Dataset) -> None:
     ]
     print_table("parameters", [*rows, ("total", f"{sum(leaf.size for _, leaf in leaves):,}")])
     mean_length = (config.task.min_length + config.task.max_length) / 2
-    mean_frames = mean_length * len(frames) / config.task.max_length
-    flops = frame_flops(config.model, *frames.shape[2:4]) * mean_frames
+    mean_frames = mean_length * question.steps / config.task.max_length
+    flops = frame_flops(config.model, question.frame_shape) * mean_frames
     print_table(
         "one sequence",
         [

@@ -11,6 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from crnn_jax.data.batch import Composition, Encode
+from crnn_jax.data.draw import Lanes, padded_lanes
+
 FRAMES = 8
 SIZE = 40
 """Height and width of a frame, in pixels."""
@@ -55,48 +58,78 @@ WORDS = max(map(len, _CAPTIONS))
 """Words of the longest caption, END counted."""
 
 VOCABULARY = (*sorted({word for caption in _CAPTIONS for word in caption} - {END}), END)
-
 """All words of captions; END is the last."""
 
-_SYMBOLS = np.full((len(_CAPTIONS), WORDS), VOCABULARY.index(END), np.int32)
-for _row, _caption in zip(_SYMBOLS, _CAPTIONS, strict=True):
-    _row[: len(_caption)] = [VOCABULARY.index(word) for word in _caption]
+
+def _symbols() -> np.ndarray:
+    padded = [caption + [END] * (WORDS - len(caption)) for caption in _CAPTIONS]
+    return np.array([[VOCABULARY.index(word) for word in row] for row in padded], np.int32)
 
 
-def make_clips(images_NxHxWxC: Array, labels_N: Array, keys_N: Array) -> tuple[Array, Array]:
-    """Films each digit, doing something at random.
+CAPTIONS = _symbols()
+"""The captions: row `label * len(SCENES) + scene` has `WORDS` indices into `VOCABULARY`."""
 
-    Place and size are random too: within 2 pixels of the middle, and from .75 to .95 times the
-    image's size, the middle one of a clip.
 
-    Args:
-      images_NxHxWxC: uint8 images, ink bright on black.
-      labels_N: their labels, 0 … 9.
-      keys_N: one random key a clip.
+class Clips(Composition):
+    """Films one image a lane, doing something at random."""
 
-    Returns:
-      frames_TxNxHxWxC: uint8, `FRAMES` of `SIZE` by `SIZE`.
-      symbols_NxS: the captions: `WORDS` indices into `VOCABULARY`, END to the end.
-    """
+    def frame_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """`SIZE` by `SIZE`, with the image's channels."""
+        return SIZE, SIZE, image_shape[-1]
 
-    def film(image_HxWxC: Array, key: Array) -> tuple[Array, Array]:
-        scene_key, place_key, size_key = jax.random.split(key, 3)
-        scene = jax.random.randint(scene_key, (), 0, len(SCENES))
-        place = jax.random.uniform(place_key, (2,), minval=-2, maxval=2)
-        size = jax.random.uniform(size_key, (), minval=0.75, maxval=0.95)
-        time_T = jnp.linspace(-0.5, 0.5, FRAMES)
-        moved_by = jnp.asarray(_MOVED_BY)[scene]
-        grown_by = jnp.asarray(_GROWN_BY)[scene]
-        places_Tx2 = place[None] + time_T[:, None] * moved_by[None]
-        return _draw(image_HxWxC, places_Tx2, size * grown_by**time_T), scene
+    def steps(self, images: int) -> int:
+        """`FRAMES` of each image."""
+        return images * FRAMES
 
-    frames_NxTxHxWxC, scene_N = jax.vmap(film)(images_NxHxWxC, keys_N)
-    symbols_NxS = jnp.asarray(_SYMBOLS)[labels_N * len(SCENES) + scene_N]
-    return frames_NxTxHxWxC.swapaxes(0, 1), symbols_NxS
+    def lanes(self, lanes: Lanes) -> Lanes:
+        """One clip a lane."""
+        count = lanes.sequence_TxN.shape[1]
+        return padded_lanes(np.full(count, FRAMES))
+
+    def render(
+        self, images_TxNxHxWxC: Array, labels_TxN: Array, keys_N: Array
+    ) -> tuple[Array, Array]:
+        """Film each image.
+
+        Place and size are random too: within 2 pixels of the middle, and from .75 to .95 times the
+        image's size, the middle one of a clip.
+
+        Args:
+          images_TxNxHxWxC: uint8, one a lane, T = 1; ink bright on black.
+          labels_TxN: their labels, 0 … 9.
+          keys_N: one random key a clip.
+
+        Returns:
+          frames_TxNxHxWxC: uint8, `FRAMES` of `SIZE` by `SIZE`.
+          captions_N: rows of `CAPTIONS`.
+        """
+
+        def film(image_HxWxC: Array, key: Array) -> tuple[Array, Array]:
+            scene_key, place_key, size_key = jax.random.split(key, 3)
+            scene = jax.random.randint(scene_key, (), 0, len(SCENES))
+            place = jax.random.uniform(place_key, (2,), minval=-2, maxval=2)
+            size = jax.random.uniform(size_key, (), minval=0.75, maxval=0.95)
+            time_T = jnp.linspace(-0.5, 0.5, FRAMES)
+            moved_by = jnp.asarray(_MOVED_BY)[scene]
+            grown_by = jnp.asarray(_GROWN_BY)[scene]
+            places_Tx2 = place[None] + time_T[:, None] * moved_by[None]
+            return _draw(image_HxWxC, places_Tx2, size * grown_by**time_T), scene
+
+        frames_NxTxHxWxC, scene_N = jax.vmap(film)(images_TxNxHxWxC[0], keys_N)
+        return frames_NxTxHxWxC.swapaxes(0, 1), labels_TxN[0] * len(SCENES) + scene_N
+
+    def encode_images(self, encode: Encode, images_NxHxWxC: Array) -> Array:
+        """The images as they are: frames differ from clip to clip."""
+        del encode
+        return images_NxHxWxC
+
+    def encode_frames(self, encode: Encode, frames: Array) -> Array:
+        """The frames' encodings."""
+        return encode(frames)
 
 
 def _draw(image_HxWxC: Array, places_Tx2: Array, sizes_T: Array) -> Array:
-    """Frames that show the image so many pixels from the middle, so much larger; bilinear.
+    """Frames that show the image at these places, enlarged to these sizes; bilinear.
 
     Sampling is separable, so a frame is two small matrix products.
     """
@@ -110,5 +143,6 @@ def _draw(image_HxWxC: Array, places_Tx2: Array, sizes_T: Array) -> Array:
 
     height, width, _ = image_HxWxC.shape
     rows, columns = sample(height, places_Tx2[:, 0]), sample(width, places_Tx2[:, 1])
-    frames = jnp.einsum("thy,yxc,twx->thwc", rows, image_HxWxC.astype(jnp.float32), columns)
+    image = image_HxWxC.astype(jnp.float32)
+    frames = jnp.einsum("thy,yxc,twx->thwc", rows, image, columns)
     return jnp.round(frames).astype(jnp.uint8)

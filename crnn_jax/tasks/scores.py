@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 
 from crnn_jax.data.draw import Lanes
+from crnn_jax.model.heads import Answers
 
 
 def number_scores(
     target_CxTxN: np.ndarray,
-    estimate_CxTxN: np.ndarray,
-    answer_CxTxN: np.ndarray,
-    *,
+    answers: Answers,
     lanes: Lanes,
     sequences: int,
     training_mean: float | None,
@@ -20,10 +19,9 @@ def number_scores(
 
     Args:
       target_CxTxN: right numbers after every frame, in the lanes of each of C chunks.
-      estimate_CxTxN: what minimises the expected squared error.
-      answer_CxTxN: the most likely whole numbers.
+      answers: the network's, CxTxN; estimates are needed where there is a training mean.
       lanes: of a chunk.
-      sequences: how many count; those behind fill the last chunk.
+      sequences: sequences scored; the rest is padding.
       training_mean: the baseline's only answer; None where numbers cannot be nearly right.
 
     Returns:
@@ -37,8 +35,10 @@ def number_scores(
     drawn_CxTxN = sequence_CxTxN < sequences
     ends_CxTxN = drawn_CxTxN & np.broadcast_to(lanes.ends_TxN, shape)
     step_CxTxN = 1 + np.broadcast_to(lanes.frame_TxN, shape)
-    error_CxTxN = estimate_CxTxN.astype(np.float64) - target_CxTxN
-    right_CxTxN = answer_CxTxN == target_CxTxN
+    right_CxTxN = answers.answer == target_CxTxN
+    error_CxTxN = np.zeros(shape)
+    if training_mean is not None:
+        error_CxTxN = np.asarray(answers.estimate, np.float64) - target_CxTxN
 
     def scores(chosen_CxTxN: np.ndarray) -> dict[str, Any]:
         found = {"n": int(chosen_CxTxN.sum()), "exact": float(right_CxTxN[chosen_CxTxN].mean())}

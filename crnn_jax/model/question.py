@@ -1,0 +1,72 @@
+"""What the network is asked: all that it must know of a task and its data."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Recurrence:
+    """A whole number that every frame changes, such as the sum so far.
+
+    Attributes:
+      first: the number before any frame.
+      combine: the next number, from the one so far and a frame's class; works on NumPy and JAX
+        arrays. Linear in each of the two (`mean`). Given the next number and the class, either
+        exactly one number before is possible or every number is: a maximum is not allowed.
+    """
+
+    first: int
+    combine: Callable
+
+    def numbers(self, classes: int, max_length: int) -> np.ndarray:
+        """All numbers that 0 … `max_length` frames can lead to, in ascending order."""
+        numbers = np.array([self.first])
+        for _ in range(max_length):
+            following = self.combine(numbers[:, None], np.arange(classes))
+            numbers = np.union1d(numbers, following)
+        return numbers
+
+    def longest(self, classes: int, length: int) -> int:
+        """The most frames, up to `length`, whose numbers all fit into int32."""
+        number = self.first
+        for frames in range(length):
+            number = self.combine(number, classes - 1)
+            if number > np.iinfo(np.int32).max:
+                return frames
+        return length
+
+    def mean(self, labels_N: np.ndarray, lengths_B: np.ndarray) -> float:
+        """Mean of the right numbers of sequences of independently drawn labels.
+
+        `combine` is linear, so the mean label stands for all of them.
+        """
+        number_of_length = [float(self.first)]
+        for _ in range(lengths_B.max()):
+            number_of_length.append(self.combine(number_of_length[-1], float(labels_N.mean())))
+        return float(np.mean(np.asarray(number_of_length)[lengths_B]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What is asked of a sequence, for those who build a network.
+
+    Attributes:
+      kind: what an answer is: a number or a class after every frame, or a row of symbols.
+      frame_shape: height, width and channels of the frames that the network sees.
+      steps: frames of the longest sequence.
+      classes: number of classes that a frame can be of.
+      recurrence: how each frame's class changes the answer; None for symbols.
+      vocabulary: number of symbols V that an answer is written in; 0 for other kinds.
+      symbols: symbols S of an answer; 0 for other kinds.
+    """
+
+    kind: Literal["number", "class", "symbols"]
+    frame_shape: tuple[int, int, int]
+    steps: int
+    classes: int
+    recurrence: Recurrence | None = None
+    vocabulary: int = 0
+    symbols: int = 0
