@@ -121,13 +121,10 @@ def variant(
 
 
 def _smoke(config: ConfigDict) -> None:
-    """Shrinks a config to a run of seconds that goes through all the motions."""
-    config.train.steps = 4
-    config.train.steps_per_dispatch = 2
-    config.eval.every = 2
-    config.eval.validation_sequences = 80
-    config.eval.test_sequences = 800
-    config.eval.lengths = tuple(length for length in config.eval.lengths if length <= 10)
+    """Shrink a config to a run of seconds that goes through all the motions."""
+    lengths = tuple(length for length in config.eval.lengths if length <= 10)
+    config.train.update(steps=4, steps_per_dispatch=2)
+    config.eval.update(every=2, validation_sequences=80, test_sequences=800, lengths=lengths)
     config.checkpoint.every = 2
 
 
