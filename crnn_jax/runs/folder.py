@@ -16,7 +16,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from crnn_jax.config.checks import differences
+from crnn_jax.config import differences
 from crnn_jax.data.dataset import Dataset
 from crnn_jax import UserError
 from crnn_jax.runs.atomic_write import write_whole

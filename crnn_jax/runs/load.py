@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ml_collections import ConfigDict
 
 from crnn_jax.runs.checkpoint import Checkpoints
-from crnn_jax.config.checks import check_fields, differences, read_config
+from crnn_jax.config import check, differences, read_config
 from crnn_jax.data.dataset import Dataset, DatasetInfo, known_info, load_dataset
 from crnn_jax import UserError, tasks
 from crnn_jax.runs.warm_start import shapes
@@ -95,7 +95,7 @@ def config_of(restored: Restored, config: ConfigDict | None, workdir: Path) -> C
             f"--config differs from that of the run in {workdir} ({'; '.join(different)}): "
             "leave --config out to go by the run's own"
         )
-    check_fields(config)
+    check(config)
     return config
 
 

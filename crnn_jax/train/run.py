@@ -9,7 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError, evaluate, tasks
-from crnn_jax.config.checks import check_fields, check_names
+from crnn_jax.config import check
 from crnn_jax.data.dataset import Dataset
 from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
@@ -20,7 +20,7 @@ from crnn_jax.runs.load import load_configured
 from crnn_jax.runs.progress import print_table
 from crnn_jax.runs.stop import Stopped
 from crnn_jax.runs.warm_start import start_from
-from crnn_jax.train.batching import check_division, device_count
+from crnn_jax.train.batching import check_batching, device_count
 from crnn_jax.train.loop import Diverged, sequences_per_second
 from crnn_jax.train.loop import train as train_loop
 
@@ -41,11 +41,10 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
         the signal's number where one came. What was saved before stays.
     """
     devices.keep_compiled_programs()
-    check_names(config)
-    check_fields(config)
+    check(config)
     cores = devices.core_count()
     devices.use_cores(device_count(config, cores, processes.count()))
-    check_division(config, devices.device_count(), jax.default_backend())
+    check_batching(config, devices.device_count(), jax.default_backend())
     devices.check_devices()
     with ExitStack() as stack:
         corpus = _training_corpus(workdir, config)
