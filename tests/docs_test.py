@@ -93,7 +93,8 @@ def test_fields_that_are_named_are_fields_of_a_config(path):
     text = text_of(path)
     sections = "|".join(name for name, value in default().items() if isinstance(value, ConfigDict))
     given = re.findall(r"--(?:no)?config\.(\w[\w.]*)", text)
-    named = [span for span in code_spans(text) if re.fullmatch(rf"({sections})\.(?!py\b)\w+", span)]
+    pattern = rf"((?:{sections})\.(?!py\b)\w+)(?:=.+)?"
+    named = [match[1] for span in code_spans(text) if (match := re.fullmatch(pattern, span))]
     for name in given + named:
         assert is_field(default(), name), name
 
