@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crnn_jax import UserError
-from crnn_jax.config.checks import differences
+from crnn_jax.config import differences
 from crnn_jax.data.dataset import known_info
 from crnn_jax.model import crnn
 from crnn_jax.runs.checkpoint import Checkpoints
