@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from crnn_jax import UserError
-from crnn_jax.runs.atomic_write import write_whole
+from crnn_jax.distributed.files import write_whole
 
 MOST_BYTES = 200_000
 """Of a file; a larger one gets a palette, which makes it a third to a half as large."""

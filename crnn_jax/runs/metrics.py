@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from crnn_jax import UserError
-from crnn_jax.runs.atomic_write import write_whole
+from crnn_jax.distributed.files import write_whole
 
 
 class Writer:
