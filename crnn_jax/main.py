@@ -58,9 +58,9 @@ def _with_others(arguments: argparse.Namespace) -> AbstractContextManager[None]:
     meeting = (arguments.coordinator, arguments.num_processes, arguments.process_id)
     if not arguments.distributed and meeting == (None, None, None):
         return nullcontext()
-    from crnn_jax.distributed.processes import together
+    from crnn_jax.distributed.processes import distributed_session
 
-    return together(*meeting)
+    return distributed_session(*meeting)
 
 
 def _do(arguments: argparse.Namespace, config: ConfigDict | None, workdir: Path) -> None:

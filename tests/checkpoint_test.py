@@ -66,7 +66,10 @@ def assert_same_bits(restored, state):
 
 def test_restores_structure_dtypes_and_bits(tmp_path):
     state = make_state()
-    metadata = {"config": {"name": "sum8", "lengths": [1, 8]}, "clock": {"seconds": 1.5, "steps": 7}}
+    metadata = {
+        "config": {"name": "sum8", "lengths": [1, 8]},
+        "clock": {"seconds": 1.5, "steps": 7},
+    }
     with Checkpoints(tmp_path / "new" / "folder", keep_latest=1, keep_best=1) as checkpoints:
         checkpoints.save(7, state, metadata, 0.5)
     with Checkpoints.open_to_read(tmp_path / "new" / "folder") as checkpoints:
@@ -444,7 +447,10 @@ def test_files_that_a_file_manager_left_harm_no_step(tmp_path):
     save_steps(tmp_path, {1: 0.5})
     for place in (".DS_Store", "1/.DS_Store", "1/state/Thumbs.db", "1/state/d/._x"):
         (tmp_path / place).write_text("foreign")
-    for opened in (Checkpoints.open_to_read(tmp_path), Checkpoints(tmp_path, keep_latest=1, keep_best=0)):
+    for opened in (
+        Checkpoints.open_to_read(tmp_path),
+        Checkpoints(tmp_path, keep_latest=1, keep_best=0),
+    ):
         with opened as checkpoints:
             assert checkpoints.restore("best")[2] == {"step": 1}
     assert (tmp_path / "1").is_dir()

@@ -28,7 +28,7 @@ def test_a_part_alone(written):
     found = step.read_state(folder, "params")
     assert list(found) == ["params"]
     assert found["params"]["kernel"].tobytes() == state["params"]["kernel"].tobytes()
-    with pytest.raises(KeyError, match="opt_state"):
+    with pytest.raises(ValueError, match="it holds no opt_state"):
         step.read_state(folder, "opt_state")
 
 

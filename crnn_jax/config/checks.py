@@ -13,7 +13,6 @@ from crnn_jax.data.sources import SOURCES
 from crnn_jax.model.crnn import AGGREGATORS, HEADS
 from crnn_jax.model.decoder import ATTENTIONS
 from crnn_jax.model.encoder import ACTIVATIONS
-from crnn_jax.runs.warm_start import PARTS
 from crnn_jax.tasks import TASKS
 from crnn_jax.train.optimizer import OPTIMIZERS, SCHEDULES
 
@@ -114,7 +113,7 @@ FIELDS: dict[str, Rule] = {
     ),
     "model.dtype": _one_of(("float32", "bfloat16")),
     "init.workdir": Rule(lambda value: isinstance(value, str), "the folder of a run, or nothing"),
-    "init.part": _one_of(PARTS),
+    "init.part": _one_of(("encoder", "all")),
     "init.frozen": TRUE_OR_FALSE,
     "train.batch_size": _whole(1),
     "train.micro_batch_size": _whole(0),
@@ -171,6 +170,12 @@ def read_config(stored: Mapping[str, Any], where: str) -> ConfigDict:
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return config
+
+
+def check(config: ConfigDict) -> None:
+    """`check_names`, then `check_fields`."""
+    check_names(config)
+    check_fields(config)
 
 
 def check_names(config: ConfigDict | Mapping[str, Any], where: str = "the config") -> None:

@@ -25,10 +25,10 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from crnn_jax import UserError
+from crnn_jax import UserError, say
 from crnn_jax.runs import step as step_folder
 from crnn_jax.runs import trees
-from crnn_jax.runs.steps import DAMAGED, PyTree, StoredSteps, Which, print_line
+from crnn_jax.runs.steps import DAMAGED, PyTree, StoredSteps, Which
 
 _DRAFT = ".tmp"  # ends the name of what is being written or removed
 _ROOM = 1 << 20  # bytes for all that is not an array
@@ -52,7 +52,7 @@ class Checkpoints(StoredSteps):
         *,
         keep_latest: int,
         keep_best: int,
-        say: Callable[[str], None] = print_line,
+        say: Callable[[str], None] = say,
     ) -> None:
         """Open the folder, make it if need be, and remove what a killed save left in it.
 

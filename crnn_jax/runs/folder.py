@@ -66,14 +66,6 @@ class RunFolder:
             )
         return None
 
-    def read_results(self) -> dict[str, Any] | None:
-        """What a complete run left; None where the run is not complete.
-
-        Raises:
-          UserError: the file is damaged.
-        """
-        return read_json(self.results) if self.results.exists() else None
-
     def claim(self, config: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         """Make the folder this run's own and record this start.
 
@@ -111,9 +103,7 @@ class RunFolder:
 
     def _unwritable(self, error: OSError) -> UserError:
         reason = error.strerror or error
-        return UserError(
-            f"--workdir={self.path} cannot be written ({reason}): name another folder"
-        )
+        return UserError(f"--workdir={self.path} cannot be written ({reason}): name another folder")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -58,13 +58,15 @@ def read_state(folder: Path, part: str | None) -> dict[str, Any]:
       part: the one entry of the outermost dict to read; None for all of them.
 
     Raises:
-      KeyError: there is no such part.
+      ValueError: there is no such part.
       Exception: of any kind, where Orbax cannot read the folder.
     """
     import orbax.checkpoint as ocp
 
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
     tree = handler.metadata(folder / "state").tree
+    if part is not None and part not in tree:
+        raise ValueError(f"it holds no {part}")
     wanted = tree if part is None else {part: tree[part]}
     as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
     args = ocp.args.PyTreeRestore(item=wanted, restore_args=as_numpy, partial_restore=True)

@@ -2,14 +2,13 @@
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import jax
 
-from crnn_jax import UserError
+from crnn_jax import UserError, say
 from crnn_jax.runs import checksums, step, trees
 
 PyTree = Any
@@ -18,20 +17,13 @@ Which = Literal["latest", "best"] | int
 DAMAGED = ".damaged"  # ends the name of a step that was set aside
 
 
-def print_line(line: str) -> None:
-    """Print a line on stderr."""
-    print(line, file=sys.stderr, flush=True)
-
-
 class StoredSteps:
     """The steps in a folder, maybe one in which a run is training, which is left as it is.
 
     A step is checked when it is restored; no other is.
     """
 
-    def __init__(
-        self, folder: str | os.PathLike[str], say: Callable[[str], None] = print_line
-    ) -> None:
+    def __init__(self, folder: str | os.PathLike[str], say: Callable[[str], None] = say) -> None:
         """List the steps.
 
         Args:
