@@ -136,15 +136,15 @@ def test_images_and_labels_fit_or_are_refused(folder, images, labels):
     (folder / "x-images-idx3-ubyte.gz").write_bytes(gzip.compress(images, mtime=0))
     (folder / "x-labels-idx1-ubyte.gz").write_bytes(labels)
     try:
-        split = read_pair(folder, "x", labels=range(128))
+        images_NxHxW, labels_N = read_pair(folder, "x", labels=range(128))
     except UserError as error:
         assert_one_clear_line(error, folder / "x-")
     else:
-        assert split.images_NxHxWxC.shape == (3, 28, 28, 1)
-        np.testing.assert_array_equal(split.images_NxHxWxC.ravel(), bytearray(images[16:]))
-        np.testing.assert_array_equal(split.labels_N, parse_idx(labels, 1))
-        assert split.labels_N.shape == (3,)
-        assert split.labels_N.max() < 128
+        assert images_NxHxW.shape == (3, 28, 28)
+        np.testing.assert_array_equal(images_NxHxW.ravel(), bytearray(images[16:]))
+        np.testing.assert_array_equal(labels_N, parse_idx(labels, 1))
+        assert labels_N.shape == (3,)
+        assert labels_N.max() < 128
 
 
 CONFIG = get_config()

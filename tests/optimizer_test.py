@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from crnn_jax.train import optimizer
-from crnn_jax.train.optimizer import OPTIMIZERS, SCHEDULES
+from crnn_jax.model import optimizer
+from crnn_jax.model.optimizer import OPTIMIZERS, SCHEDULES
 
 RATE = 0.1
 

@@ -21,6 +21,7 @@ from crnn_jax.figures.curves import draw_curves, read_metrics
 from crnn_jax.figures.kernels import draw_kernels, first_kernels
 from crnn_jax.figures.saving import save
 from crnn_jax.figures.strips import Gallery, draw_hardest, draw_sheet
+from crnn_jax.runs.folder import RunFolder
 from crnn_jax.runs.load import Restored, config_of, dataset_of, parse_step, restore
 
 SEQUENCES = 2000
@@ -53,7 +54,7 @@ def draw_figures(
     """
     if beside is not None and (first_kernels(restored) is None or first_kernels(beside) is None):
         raise UserError("--beside: expected two runs with convolutions or dense layers")
-    figures = {"curves": draw_curves(read_metrics(workdir / "metrics.jsonl"))}
+    figures = {"curves": draw_curves(read_metrics(RunFolder(workdir).metrics))}
     if first_kernels(restored) is not None:
         figures["kernels"] = draw_kernels(restored, beside)
     task, config, split = restored.task, restored.config, dataset.test

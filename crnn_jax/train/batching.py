@@ -28,11 +28,11 @@ def device_count(config: ConfigDict, cores: int, processes: int) -> int:
     return 1 if rest else max(n for n in range(1, cores + 1) if shares % n == 0)
 
 
-def check_division(config: ConfigDict, devices: int, backend: str) -> None:
+def check_batching(config: ConfigDict, devices: int, backend: str) -> None:
     """Checks that steps divide into dispatches, and a batch among devices and micro-batches.
 
     Args:
-      config: each of its fields can be used (`config.check_fields`).
+      config: each of its fields can be used (`config.check`).
       devices: devices of all processes.
       backend: JAX's name of the platform.
 

@@ -23,7 +23,7 @@ from crnn_jax.runs.progress import print_table
 from crnn_jax.runs.recorder import Diverged
 from crnn_jax.runs.steps import StoredSteps
 from crnn_jax.runs.stop import Stopped
-from crnn_jax.train.batching import check_division, device_count
+from crnn_jax.train.batching import check_batching, device_count
 from crnn_jax.train.loop import sequences_per_second
 from crnn_jax.train.loop import train as train_loop
 
@@ -47,7 +47,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     check(config)
     devices.use_cores(device_count(config, devices.core_count(), processes.count()))
     devices.check_platform()
-    check_division(config, devices.device_count(), jax.default_backend())
+    check_batching(config, devices.device_count(), jax.default_backend())
     devices.check_devices()
     folder = RunFolder(workdir)
     begun_on = processes.run_on_main(lambda: stored_corpus(folder, config))
