@@ -150,9 +150,9 @@ def _with_others(given: flags.FlagValues) -> AbstractContextManager[None]:
     meeting = (given.coordinator, given.num_processes, given.process_id)
     if not given.distributed and meeting == (None, None, None):
         return nullcontext()
-    from crnn_jax.distributed.processes import together
+    from crnn_jax.distributed.processes import distributed_session
 
-    return together(*meeting)
+    return distributed_session(*meeting)
 
 
 def _do(

@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from crnn_jax import UserError, exit_status, user_path
 from crnn_jax.config import load_config, load_sweep
 from crnn_jax.figures.curves import read_metrics
+from crnn_jax.runs.folder import RunFolder
 from crnn_jax.runs.progress import print_table
 
 
@@ -83,7 +84,7 @@ def _train_all(
             if status := _status(command):
                 sys.exit(status)
     results = {
-        name: [json.loads((folder / "results.json").read_text()) for folder in of_seeds]
+        name: [json.loads(RunFolder(folder).results.read_text()) for folder in of_seeds]
         for name, of_seeds in folders.items()
     }
     print_table(f"{stem}, {seeds} seed(s)", [(n, row(r)) for n, r in results.items()])
@@ -122,7 +123,7 @@ def row(results: Sequence[dict[str, Any]]) -> str:
 
 def curve(folder: Path) -> tuple[list[float], list[float]]:
     """Steps and exactness on the validation images, as the run in `folder` logged them."""
-    lines = read_metrics(folder / "metrics.jsonl")
+    lines = read_metrics(RunFolder(folder).metrics)
     points = [line for line in lines if "validation_exact" in line]
     return [p["step"] for p in points], [p["validation_exact"] for p in points]
 

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-from filelock import FileLock
 
 from crnn_jax import UserError, user_path
 from crnn_jax.data.sources import SOURCES
 from crnn_jax.data.sources.source import Source
 from crnn_jax.data.split import Split, drop_grey_axis, identity
+from crnn_jax.distributed.files import locked
 
 _BLOCK = 1_000  # images in a record
 _SCRATCH = "glyphs-scratch-"  # begins the name of the folder for downloads in a data folder
@@ -142,7 +142,7 @@ def _read_given(source: Source, manual_dir: str) -> dict[str, Split] | None:
 def _prepare(name: str, splits: dict[str, Split] | None, data_dir: Path, folder: Path) -> None:
     source = SOURCES[name]
     data_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(data_dir / "glyphs.lock"):
+    with locked(data_dir / "glyphs.lock", wait=True):
         if folder.exists():  # another process has prepared it in the meantime
             return
         killed = [*folder.parent.glob("incomplete.*"), *data_dir.glob(f"{_SCRATCH}*")]

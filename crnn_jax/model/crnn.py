@@ -1,7 +1,6 @@
 """The network: frames → features → states → what the head reads."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -20,36 +19,12 @@ from crnn_jax.model.marginal import Marginal
 from crnn_jax.model.question import Question
 from crnn_jax.model.recurrent import AGGREGATORS
 
-
-class Head(NamedTuple):
-    """A head that a config can name.
-
-    Attributes:
-      kinds: of questions that it can answer.
-      build: makes it, from a config's `model` section and the question.
-    """
-
-    kinds: tuple[str, ...]
-    build: Callable[[ConfigDict, Question], nn.Module]
-
-
 HEADS = {
-    "last": Head(("number",), lambda model, question: Last()),
-    "cumulative": Head(("number",), lambda model, question: Cumulative()),
-    "marginal": Head(
-        ("number", "class"),
-        lambda model, question: Marginal(
-            question.recurrence,
-            question.classes,
-            question.steps,
-            given=model.class_bottleneck and model.aggregator == "none",
-        ),
-    ),
-    "class": Head(("class",), lambda model, question: Classes(question.classes)),
-    "decoder": Head(
-        ("symbols",),
-        lambda model, question: Decoder(model.decoder_units, question.vocabulary, question.symbols),
-    ),
+    "last": Last,
+    "cumulative": Cumulative,
+    "marginal": Marginal,
+    "decoder": Decoder,
+    "class": Classes,
 }
 """The head of a config, by its `model.head`."""
 
@@ -155,10 +130,10 @@ def build(model: ConfigDict, question: Question) -> CRNN:
             f"--config.model.head={model.head} gives no {question.kind}, which the task asks for: "
             f"expected {fitting}"
         )
-    if (model.decoder_units > 0) != (question.kind == "symbols"):
+    if model.decoder_units and question.kind != "symbols":
         raise UserError(
             f"--config.model.decoder_units={model.decoder_units} with the head {model.head}: "
-            "expected units, as in 128, to write symbols, and 0 with other heads"
+            "expected 0"
         )
     encoder = Encoder(
         tuple(tuple(layer) for layer in model.convs),
@@ -171,7 +146,7 @@ def build(model: ConfigDict, question: Question) -> CRNN:
     return CRNN(
         encoder,
         AGGREGATORS[model.aggregator](model),
-        head.build(model, question),
+        head.from_config(model, question),
         model.state_dropout,
     )
 
