@@ -9,6 +9,7 @@ They stay open side by side, and each is timed for a second in turn, round after
 machine that grows slower does so for all.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -27,7 +28,6 @@ from benchmarks import growth, report
 from benchmarks.worker import SYSTEMS
 from configs.sum8_2016 import get_config
 from crnn_jax import exit_status
-from crnn_jax.command_line import Parser
 from crnn_jax.data.dataset import load_dataset
 
 ROOT = Path(__file__).parents[1]
@@ -179,8 +179,13 @@ def quick_runs(seeds: int) -> dict:
 
 def main(argv: Sequence[str]) -> None:
     """Runs the benchmark."""
-    parser = Parser(prog="python -m benchmarks.bench", description=__doc__)
-    parser.add_argument("--help", action="help", help="print this")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.bench",
+        usage=argparse.SUPPRESS,  # a mistake is one line then
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--smoke", action="store_true", help="the ratio to plain Flax alone")
     parser.add_argument("--repeats", type=int, default=5, help="rounds of rates")
     parser.add_argument("--starts", type=int, default=3, help="starts of each system")

@@ -14,7 +14,7 @@ from rich.table import Table
 from crnn_jax import exit_status
 from crnn_jax.data.dataset import Dataset, Split
 from crnn_jax.evaluate import validation
-from crnn_jax.runs.load import corpus_of, restore
+from crnn_jax.runs.load import dataset_of, restore
 
 
 def parts(corpus: Dataset) -> dict[str, Split]:
@@ -37,7 +37,7 @@ def main(workdirs: Sequence[str]) -> None:
     """Prints a table for each run."""
     for workdir in workdirs:
         restored = restore(Path(workdir))
-        corpus = corpus_of(restored, restored.config, Path(workdir))
+        corpus = dataset_of(restored, restored.config, Path(workdir))
         table = Table("images", "exact", "mean squared error", title=workdir)
         for part, split in parts(corpus).items():
             asked = dataclasses.replace(corpus, validation=split)

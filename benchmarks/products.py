@@ -14,7 +14,7 @@ from rich.table import Table
 
 from crnn_jax import exit_status
 from crnn_jax.data.dataset import Dataset
-from crnn_jax.runs.load import Restored, corpus_of, restore
+from crnn_jax.runs.load import Restored, dataset_of, restore
 
 DIGITS = 10
 PAIRS = 800  # of images for each pair of digits; there are at least 892 test images of each digit
@@ -43,7 +43,7 @@ def main(workdirs: Sequence[str]) -> None:
     """Prints a table for each run, the first digit down and the second across."""
     for workdir in workdirs:
         restored = restore(Path(workdir))
-        corpus = corpus_of(restored, restored.config, Path(workdir))
+        corpus = dataset_of(restored, restored.config, Path(workdir))
         table = Table("", *map(str, range(DIGITS)), padding=0, title=f"{workdir}: exact")
         for digit, row in enumerate(exactness(restored, corpus)):
             table.add_row(str(digit), *(f"{share:.3f}".removeprefix("0") for share in row))

@@ -14,7 +14,7 @@ from benchmarks.worker import BETWEEN_TESTS, TESTED
 from configs.sum8_2016 import get_config
 from crnn_jax.distributed.devices import core_count
 from crnn_jax.model.flops import frame_flops
-from crnn_jax.runs.folder import git_revision
+from crnn_jax.runs.record import git_revision
 
 MEAN_LENGTH = 4.5
 

@@ -8,57 +8,49 @@ sigmoid with 1, 2 and 3 hidden layers: .8825, .7920, .3595; of relu: .9297, .940
 """
 
 import functools
-import itertools
 
 from ml_collections import ConfigDict
-from sum8 import get_config as sum8
 
-from crnn_jax.config.variants import variant
+from crnn_jax.config import default, variant
 
-ACTIVATIONS, DEPTHS = ("sigmoid", "relu"), (1, 2, 3)
+CELLS = {f"{name}{depth}": (name, depth) for name in ("sigmoid", "relu") for depth in (1, 2, 3)}
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    c = sum8()
+    c = default()
     c.task.name = "classify"
     c.task.max_length = 1
 
-    c.data.augment = ConfigDict({"shift": 0.0, "turn": 0.0, "scale": 0.0, "elastic": 0.0})
-
     c.model.convs = ()
+    c.model.dense = (512,)
     c.model.class_bottleneck = True
     c.model.aggregator = "none"
     c.model.gru_units = ()
     c.model.encoder_dropout = 0.2
-    c.model.state_dropout = 0.0
-    layers(c, "relu", 1)
 
     c.train.batch_size = 128
     c.train.micro_batch_size = 128
     c.train.steps = 4680  # 10 epochs of 60,000 images, as published
     c.train.optimizer = "sgd"
     c.train.learning_rate = 0.01
-    c.train.schedule = "constant"
-    c.train.weight_decay = 0.0
-    c.train.clip_norm = 0.0
 
     c.eval.every = 780
     c.eval.validation_sequences = 5000
     c.eval.test_sequences = 10_000
     c.checkpoint.every = 4680
     cells = {
-        f"{activation}{depth}": functools.partial(layers, activation=activation, depth=depth)
-        for activation, depth in itertools.product(ACTIVATIONS, DEPTHS)
+        cell: functools.partial(layers, activation=activation, depth=depth)
+        for cell, (activation, depth) in CELLS.items()
     }
     return variant(c, arg, **cells)
 
 
 def layers(c: ConfigDict, activation: str, depth: int) -> None:
-    """So many hidden layers of 512 units."""
+    """Hidden layers of 512 units."""
     c.model.activation = activation
     c.model.dense = (512,) * depth
 
 
 def sweep() -> list[str]:
     """The variants of the study."""
-    return [f"{activation}{depth}" for activation in ACTIVATIONS for depth in DEPTHS]
+    return list(CELLS)

@@ -1,4 +1,4 @@
-"""The double-convolution CNN on handwritten letters a..j, a course's network for EMNIST.
+"""The double-convolution CNN on handwritten letters a to j, a course's network for EMNIST.
 
 python -m crnn_jax.main --config=configs/letters.py
 python -m crnn_jax.main --config=configs/letters.py:all     # all 26 letters
@@ -9,18 +9,16 @@ the first ten letters.
 """
 
 from ml_collections import ConfigDict
-from sum8 import get_config as sum8
 
-from crnn_jax.config.variants import variant
+from crnn_jax.config import default, variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    c = sum8()
+    c = default()
     c.task.name = "classify"
     c.task.max_length = 1
 
     c.data.corpus = "emnist/letters-a-j"
-    c.data.augment = ConfigDict({"shift": 0.0, "turn": 0.0, "scale": 0.0, "elastic": 0.0})
 
     c.model.convs = (
         (16, 2, False, "same"),
@@ -34,12 +32,14 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.aggregator = "none"
     c.model.gru_units = ()
     c.model.encoder_dropout = 0.5
-    c.model.state_dropout = 0.0
 
     c.train.batch_size = 128
     c.train.micro_batch_size = 64
     c.train.steps = 3440  # 8 epochs of 55,000 images
+    c.train.learning_rate = 3e-3
+    c.train.schedule = "one_cycle"
     c.train.weight_decay = 0.1
+    c.train.clip_norm = 1.0
 
     c.eval.every = 860
     c.eval.validation_sequences = 5000

@@ -1,4 +1,4 @@
-"""The product of two MNIST digits 0..9, learned from products alone.
+"""The product of two MNIST digits 0 to 9, learned from products alone.
 
 python -m crnn_jax.main --config=configs/product2.py
 python -m crnn_jax.main --config=configs/product2.py:mse   # squared error, as in 2016
@@ -7,17 +7,32 @@ In 2016 products took far longer than sums, and large ones failed: "1×9 always 
 """
 
 from ml_collections import ConfigDict
-from sum8 import get_config as sum8
 
-from crnn_jax.config.variants import variant
+from crnn_jax.config import default, variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    c = sum8()
+    c = default()
     c.task.name = "product"
     c.task.min_length = 2
     c.task.max_length = 2
+
+    c.data.augment.shift = 1.0
+    c.data.augment.turn = 0.12
+    c.data.augment.scale = 0.08
+    c.data.augment.elastic = 0.6
+
+    c.model.convs = ((24, 5, True), (48, 3, True), (96, 3, False))
+    c.model.dense = (192,)
+    c.model.gru_units = (128,)
+    c.model.encoder_dropout = 0.3
+    c.model.state_dropout = 0.1
+
     c.train.steps = 4000
+    c.train.learning_rate = 3e-3
+    c.train.schedule = "one_cycle"
+    c.train.weight_decay = 0.4
+    c.train.clip_norm = 1.0
     return variant(c, arg, mse=mse)
 
 

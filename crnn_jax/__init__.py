@@ -12,6 +12,8 @@ The packages, in the order in which the data passes them: `data`, `model`, `trai
 knows of several devices and processes.
 """
 
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -31,22 +33,47 @@ class UserError(Exception):
 
 
 def exit_status(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
-    """Run a command with its arguments; print a `UserError` as one line on stderr.
+    """Run a command with its arguments; end mistakes and failing output in one line on stderr.
 
     Returns:
-      The exit status: 0, or 2 after such a line.
+      The exit status: 0, or that of `explain` after such a line.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may know nothing but ASCII
+            stream.reconfigure(errors="replace")
     try:
         command(argv)
-    except UserError as error:
-        print_mistake(error)
-        return 2
+        sys.stdout.flush()
+    except (UserError, OSError) as error:
+        return explain(error)
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:  # Python would try once more, and end in a status of its own
+            with contextlib.suppress(OSError):  # a stream without a file
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def print_mistake(error: UserError) -> None:
-    """Print a user's mistake as one line on stderr."""
-    print("error:", " ".join(str(error).splitlines()), file=sys.stderr, flush=True)
+def explain(error: UserError | OSError) -> int:
+    """Print what ended a command as one line on stderr.
+
+    Returns:
+      The exit status: 2 for a mistake of the user, 141 where nobody reads the output any more (as
+      if SIGPIPE had ended it), 1 for what else the system refused.
+    """
+    if isinstance(error, UserError):
+        say(f"error: {error}")
+        return 2
+    what = error.filename or "the output"
+    say(f"error: {what} cannot be read or written ({error.strerror or error})")
+    return 141 if isinstance(error, BrokenPipeError) else 1
+
+
+def say(line: str) -> None:
+    """Print one line for people on stderr; whether anyone reads it does not matter."""
+    with contextlib.suppress(OSError):
+        print(" ".join(line.splitlines()), file=sys.stderr, flush=True)
 
 
 def did_you_mean(wrong: str, right: Iterable[str]) -> str:
@@ -56,13 +83,16 @@ def did_you_mean(wrong: str, right: Iterable[str]) -> str:
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """A path in which ~ stands for a home folder.
+    """A path in which ~ stands for a home folder, and ~/.cache for XDG_CACHE_HOME if that is set.
 
     Raises:
       UserError: no home folder is known for it.
     """
+    path, cache = Path(path), os.environ.get("XDG_CACHE_HOME", "")
+    if path.parts[:2] == ("~", ".cache") and os.path.isabs(cache):
+        return Path(cache, *path.parts[2:])
     try:
-        return Path(path).expanduser()
+        return path.expanduser()
     except RuntimeError as error:
         raise UserError(
             f"{path}: no such home folder: expected a path without ~, or HOME set for ~ alone"

@@ -21,7 +21,7 @@ from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
 from crnn_jax.model.crnn import CRNN
 from crnn_jax.model.heads import Answers
-from crnn_jax.runs.load import config_of, corpus_of, parse_step, restore
+from crnn_jax.runs.load import config_of, dataset_of, parse_step, restore
 from crnn_jax.runs.progress import print_table
 from crnn_jax.tasks.task import Answered, Task
 
@@ -216,7 +216,7 @@ def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bo
     devices.use_cores(devices.core_count())
     restored = restore(workdir, which)
     config = config_of(restored, config, workdir)
-    dataset = corpus_of(restored, config, workdir)
+    dataset = dataset_of(restored, config, workdir)
     results = {
         "corpus": dataset.identity,
         "step": restored.step,

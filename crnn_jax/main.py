@@ -1,21 +1,27 @@
 """The command line: `python -m crnn_jax.main --help`."""
 
-import argparse
+import functools
 import gc
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from absl import flags
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError, did_you_mean, exit_status, user_path
-from crnn_jax.command_line import Parser
-from crnn_jax.config.files import load_config
+from crnn_jax.config import load_config
 
+USAGE = """\
+Train, evaluate and use networks that read a sequence of images and answer a question about it.
+
+python -m crnn_jax.main --config=FILE [--config.FIELD=VALUE ...] [FLAG ...] [PICTURE ...]
+"""
 EXAMPLES = """\
 examples:
   python -m crnn_jax.main --config=configs/sum8.py
@@ -25,8 +31,38 @@ examples:
   python -m crnn_jax.main --mode=predict --workdir=runs/sum8 three.png four.jpg
   python -m crnn_jax.main --mode=figures --workdir=runs/sum8 --beside=runs/lenet
 
-The same train command again resumes the run. A config's fields are explained in its file.
+Run the same train command again to resume. crnn_jax/config/fields.py explains every field.
 """
+MODES = ("train", "evaluate", "predict", "figures")
+
+
+class Flag(NamedTuple):
+    """A flag of the command line."""
+
+    define: Callable[..., Any]
+    modes: str  # those it is for; "" for all
+    about: str
+    default: Any = None
+
+
+mode = functools.partial(flags.DEFINE_enum, enum_values=MODES)
+string, switch, number = flags.DEFINE_string, flags.DEFINE_boolean, flags.DEFINE_integer
+
+FLAGS = {
+    "config": Flag(string, "train evaluate figures", "file of the experiment; FILE:smoke is short"),
+    "workdir": Flag(string, "", "folder of the run (default: runs/<config name>)"),
+    "mode": Flag(mode, "", f"{', '.join(MODES)} (default: train)", "train"),
+    "profile": Flag(switch, "train", "write a trace of some steps into the workdir", False),
+    "step": Flag(string, "evaluate predict figures", "number, best or latest (default)", "latest"),
+    "json": Flag(switch, "evaluate predict", "print one JSON object", False),
+    "split": Flag(switch, "predict", "cut one picture of a row of glyphs apart", False),
+    "beside": Flag(string, "figures", "folder of another run, whose kernels to compare"),
+    "distributed": Flag(switch, "train", "join the other processes of this cluster job", False),
+    "coordinator": Flag(string, "train", "without a cluster: HOST:PORT of process 0"),
+    "num_processes": Flag(number, "train", "how many processes meet there"),
+    "process_id": Flag(number, "train", "which of them this one is, from 0"),
+    "help": Flag(switch, "", "print this", False),
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -39,140 +75,108 @@ def main(argv: Sequence[str]) -> int:
       The exit status: 0, or 2 after one line on stderr about a mistake of the user.
 
     Raises:
-      SystemExit: after --help (0); where training diverged or the folder can be written no more
-        (1); 128 + the signal's number where one came while it trained.
+      SystemExit: where training diverged or the folder can be written no more (1); 128 + the
+        signal's number where one came while it trained.
     """
     return exit_status(_run, argv)
 
 
 def _run(argv: Sequence[str]) -> None:
-    arguments, overrides = _parse(argv)
-    config = load_config(arguments.config, overrides)
-    workdir = _workdir(arguments)
-    with _with_others(arguments):
-        _do(arguments, config, workdir)
+    given, rest = _parse(argv)
+    if given.help:
+        print(_help())
+        return
+    _check(given, rest)
+    config = load_config(given.config, [] if given.mode == "predict" else rest)
+    workdir = _workdir(given)
+    with _with_others(given):
+        _do(given, config, workdir, rest)
 
 
-def _with_others(arguments: argparse.Namespace) -> AbstractContextManager[None]:
+def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
+    """The flags, and all other arguments: what sets fields of the config, and pictures."""
+    given = flags.FlagValues()  # absl's own FLAGS has those of every library
+    given.set_gnu_getopt()
+    for name, flag in FLAGS.items():
+        flag.define(name=name, default=flag.default, help=flag.about, flag_values=given)
+    try:
+        _, *rest = given(["", *argv], known_only=True)
+    except (flags.Error, ValueError) as error:
+        raise UserError(f"{str(error).removeprefix('flag ')} (see --help)") from error
+    return given, rest
+
+
+def _help() -> str:
+    lines = [USAGE, "flags:"]
+    for name, flag in FLAGS.items():
+        modes = f"{', '.join(flag.modes.split())}: " if flag.modes else ""
+        lines.append(f"  --{name:15}{modes}{flag.about}")
+    return "\n".join([*lines, "", EXAMPLES.rstrip()])
+
+
+def _check(given: flags.FlagValues, rest: Sequence[str]) -> None:
+    """Checks that the flags are known and fit the mode, and that what the mode needs is given."""
+    for argument in rest:
+        name = argument.partition("=")[0]
+        if name.startswith("--") and not name.startswith(("--config.", "--noconfig.")):
+            hint = did_you_mean(name, [f"--{flag}" for flag in FLAGS])
+            raise UserError(f"unknown flag {name}{hint}: see --help")
+        if given.mode == "predict" and argument.startswith("-"):
+            raise UserError(f"{argument} is not expected with --mode=predict: see --help")
+    for name, flag in FLAGS.items():
+        modes = flag.modes.split() or MODES
+        if given[name].value != flag.default and given.mode not in modes:
+            expected = " or ".join(f"--mode={mode}" for mode in modes)
+            raise UserError(f"--{name} is only for {expected}, not for {given.mode}")
+    if given.mode == "train" and given.config is None:
+        raise UserError("--config is not given: expected, for example, --config=configs/sum8.py")
+    if given.mode == "predict" and not rest:
+        raise UserError("no picture is given: expected, for example, three.png four.jpg")
+    if given.distributed and given.coordinator is not None:
+        raise UserError("--distributed finds its coordinator: leave it or --coordinator out")
+
+
+def _workdir(given: flags.FlagValues) -> Path:
+    if given.workdir:
+        return user_path(given.workdir)
+    if given.workdir is not None or given.config is None:
+        raise UserError("--workdir is not given: expected, for example, --workdir=runs/sum8")
+    path, _, name = given.config.partition(":")
+    return Path("runs") / "-".join(filter(None, (Path(path).stem, name)))
+
+
+def _with_others(given: flags.FlagValues) -> AbstractContextManager[None]:
     """What joins the processes that the flags speak of; nothing where they speak of none."""
-    meeting = (arguments.coordinator, arguments.num_processes, arguments.process_id)
-    if not arguments.distributed and meeting == (None, None, None):
+    meeting = (given.coordinator, given.num_processes, given.process_id)
+    if not given.distributed and meeting == (None, None, None):
         return nullcontext()
-    from crnn_jax.distributed.processes import together
+    from crnn_jax.distributed.processes import distributed_session
 
-    return together(*meeting)
+    return distributed_session(*meeting)
 
 
-def _do(arguments: argparse.Namespace, config: ConfigDict | None, workdir: Path) -> None:
-    from crnn_jax.train import run  # brings in JAX: not for --help or a mistyped flag
-
-    if arguments.mode == "evaluate":
+def _do(
+    given: flags.FlagValues, config: ConfigDict | None, workdir: Path, pictures: Sequence[str]
+) -> None:
+    """Runs a mode, whose modules import JAX: not for --help or a mistyped flag."""
+    if given.mode == "evaluate":
         from crnn_jax import evaluate
 
-        evaluate.evaluate(workdir, config, step=arguments.step, as_json=arguments.json)
-    elif arguments.mode == "predict":
+        evaluate.evaluate(workdir, config, step=given.step, as_json=given.json)
+    elif given.mode == "predict":
         from crnn_jax import predict
 
-        predict.predict(
-            workdir,
-            [user_path(picture) for picture in arguments.pictures],
-            split=arguments.split,
-            step=arguments.step,
-            as_json=arguments.json,
-        )
-    elif arguments.mode == "figures":
-        beside = None if arguments.beside is None else user_path(arguments.beside)
+        paths = [user_path(picture) for picture in pictures]
+        predict.predict(workdir, paths, split=given.split, step=given.step, as_json=given.json)
+    elif given.mode == "figures":
         from crnn_jax import figures
 
-        figures.draw(workdir, config, step=arguments.step, beside=beside)
+        beside = None if given.beside is None else user_path(given.beside)
+        figures.draw(workdir, config, step=given.step, beside=beside)
     else:
         from crnn_jax.train import run
 
-        run.train(workdir, config, profile=arguments.profile)
-
-
-def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Returns the flags, and the arguments --config.field=value apart from them."""
-    parser = Parser(
-        prog="python -m crnn_jax.main",
-        usage="%(prog)s --config=FILE [--config.FIELD=VALUE ...] [FLAG ...] [PICTURE ...]",
-        description="Train, evaluate and use networks that read a sequence of images and answer "
-        "a question about it.",
-        epilog=EXAMPLES,
-    )
-    add = parser.add_argument_group("flags").add_argument
-    add(
-        "--config",
-        metavar="FILE",
-        help="the experiment, any field of which --config.FIELD=VALUE sets; "
-        "FILE:smoke shrinks it to a run of seconds",
-    )
-    add("--workdir", metavar="DIR", help="folder of the run (default: runs/<config name>)")
-    modes = ("train", "evaluate", "predict", "figures")
-    add("--mode", choices=modes, default="train", help="default: train")
-    add("--profile", action="store_true", help="train: write a trace of some steps into DIR")
-    add(
-        "--step",
-        metavar="N",
-        default="latest",
-        help="evaluate, predict, figures: the checkpoint of step N, best or latest (default)",
-    )
-    add("--json", action="store_true", help="evaluate, predict: print one JSON object")
-    add("--split", action="store_true", help="predict: cut one picture of a row of glyphs apart")
-    add("--beside", metavar="DIR", help="figures: another run, whose kernels to compare")
-    add(
-        "--distributed",
-        action="store_true",
-        help="train: join the others of this Slurm, MPI, … job",
-    )
-    add("--coordinator", metavar="HOST:PORT", help="train: or those that meet at process 0, there")
-    add("--num_processes", metavar="N", type=int, help="how many they are")
-    add("--process_id", metavar="I", type=int, help="which of them this one is, from 0")
-    add("pictures", metavar="PICTURE", nargs="*", help="predict: pictures in order, or a folder")
-    add("--help", action="help", help="print this")
-
-    overrides = [argument for argument in argv if argument.startswith("--config.")]
-    arguments, unknown = parser.parse_known_intermixed_args([a for a in argv if a not in overrides])
-    if unknown:
-        name = unknown[0].partition("=")[0]
-        flag_names = [f"--{flag}" for flag in vars(arguments)]
-        raise UserError(f"{name} is no flag{did_you_mean(name, flag_names)}: see --help")
-    if arguments.pictures and arguments.mode != "predict":
-        raise UserError(
-            f"{arguments.pictures[0]!r} is not expected: every argument is a --flag=value, and "
-            "pictures are for --mode=predict"
-        )
-    for flag, modes in (
-        ("profile", ("train",)),
-        ("step", ("evaluate", "predict", "figures")),
-        ("json", ("evaluate", "predict")),
-        ("split", ("predict",)),
-        ("beside", ("figures",)),
-        ("config", ("train", "evaluate", "figures")),
-        ("distributed", ("train",)),
-        ("coordinator", ("train",)),
-        ("num_processes", ("train",)),
-        ("process_id", ("train",)),
-    ):
-        if getattr(arguments, flag) != parser.get_default(flag) and arguments.mode not in modes:
-            expected = " or ".join(f"--mode={mode}" for mode in modes)
-            raise UserError(f"--{flag} is only for {expected}, not for {arguments.mode}")
-    if arguments.mode == "train" and arguments.config is None:
-        raise UserError("--config is not given: expected, for example, --config=configs/sum8.py")
-    if arguments.distributed and arguments.coordinator is not None:
-        raise UserError("--distributed finds its coordinator: leave it or --coordinator out")
-    if arguments.mode == "predict" and not arguments.pictures:
-        raise UserError("no picture is given: expected, for example, three.png four.jpg")
-    return arguments, overrides
-
-
-def _workdir(arguments: argparse.Namespace) -> Path:
-    if arguments.workdir:
-        return user_path(arguments.workdir)
-    if arguments.workdir is not None or arguments.config is None:
-        raise UserError("--workdir is not given: expected, for example, --workdir=runs/sum8")
-    path, _, name = arguments.config.partition(":")
-    return Path("runs") / "-".join(filter(None, (Path(path).stem, name)))
+        run.train(workdir, config, profile=given.profile)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,15 @@
-"""Trains all variants of a config that its `sweep()` names, one run after another.
+"""Train all variants of a config that its `sweep()` names, one run after another.
 
+python launch/sweep.py FILE [--seeds=N] [--runs=DIR] [--config.FIELD=VALUE ...]
 python launch/sweep.py configs/depth.py --seeds=3
+
+Prints a table of all results and draws their validation curves. Start the same command again to
+go on: a complete run is not trained again, and one that was interrupted resumes.
+
+  --seeds  runs of each variant (default: 1)
+  --runs   folder of the runs (default: runs)
 """
 
-import argparse
 import json
 import signal
 import statistics
@@ -14,19 +20,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from absl import flags
 from matplotlib.figure import Figure
 
 from crnn_jax import UserError, exit_status, user_path
-from crnn_jax.command_line import Parser
-from crnn_jax.config.files import load_sweep
+from crnn_jax.config import load_config, load_sweep
+from crnn_jax.figures.curves import read_metrics
+from crnn_jax.runs.folder import RunFolder
 from crnn_jax.runs.progress import print_table
-
-DESCRIPTION = """\
-Train all variants of a config, one run after another.
-
-Prints a table of all results and draws their validation curves. A complete run is not trained
-again, and one that was interrupted goes on: start the same command again.
-"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,24 +46,48 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str]) -> None:
-    arguments, overrides = _parse(argv)
-    runs, stem = user_path(arguments.runs), Path(arguments.config).stem
+    given = flags.FlagValues()
+    given.set_gnu_getopt()
+    flags.DEFINE_integer("seeds", 1, "", lower_bound=1, flag_values=given)
+    flags.DEFINE_string("runs", "runs", "", flag_values=given)
+    flags.DEFINE_boolean("help", False, "", flag_values=given)
+    try:
+        _, *rest = given(["", *argv], known_only=True)
+    except (flags.Error, ValueError) as error:
+        raise UserError(f"{str(error).removeprefix('flag ')} (see --help)") from error
+    if given.help:
+        print(__doc__)
+        return
+    if not rest or rest[0].startswith("-"):
+        raise UserError("no config is given: expected FILE first, for example configs/depth.py")
+    file, *overrides = rest
+    if any(override.startswith("--config.seed") for override in overrides):
+        raise UserError("--config.seed: the seeds are 0, 1, …; expected --seeds=N, how many")
+    configs = [f"{file}:{variant}" if variant else file for variant in load_sweep(file)]
+    for config in configs:  # a mistake shows before the first run
+        load_config(config, overrides)
+    _train_all(Path(file).stem, configs, overrides, user_path(given.runs), given.seeds)
+
+
+def _train_all(
+    stem: str, configs: Sequence[str], overrides: Sequence[str], runs: Path, seeds: int
+) -> None:
+    """Train every seed of every config, then print and draw what came of it."""
     folders: dict[str, list[Path]] = {}
-    for variant in load_sweep(arguments.config):
-        name = f"{stem}-{variant}" if variant else stem
-        folders[name] = [runs / f"{name}-seed{seed}" for seed in range(arguments.seeds)]
+    for config in configs:
+        name = "-".join(filter(None, (stem, config.partition(":")[2])))
+        folders[name] = [runs / f"{name}-seed{seed}" for seed in range(seeds)]
         for seed, folder in enumerate(folders[name]):
-            config = f"{arguments.config}:{variant}" if variant else arguments.config
             command = [sys.executable, "-m", "crnn_jax.main", f"--config={config}", *overrides]
             command += [f"--config.seed={seed}", f"--workdir={folder}"]
             print(" ".join(command[1:]), file=sys.stderr, flush=True)
             if status := _status(command):
                 sys.exit(status)
     results = {
-        name: [json.loads((folder / "results.json").read_text()) for folder in of_seeds]
+        name: [json.loads(RunFolder(folder).results.read_text()) for folder in of_seeds]
         for name, of_seeds in folders.items()
     }
-    print_table(f"{stem}, {arguments.seeds} seed(s)", [(n, row(r)) for n, r in results.items()])
+    print_table(f"{stem}, {seeds} seed(s)", [(n, row(r)) for n, r in results.items()])
     picture = runs / f"{stem}-sweep.png"
     draw_curves({name: curve(of_seeds[0]) for name, of_seeds in folders.items()}, picture)
     print(f"curves: {picture}")
@@ -83,28 +108,6 @@ def _status(command: Sequence[str]) -> int:
     return status
 
 
-def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = Parser(
-        prog="python launch/sweep.py",
-        usage="%(prog)s FILE [--seeds=N] [--runs=DIR] [--config.FIELD=VALUE ...]",
-        description=DESCRIPTION,
-    )
-    add = parser.add_argument_group("arguments").add_argument
-    add("config", metavar="FILE", help="a config file")
-    add("--seeds", metavar="N", type=int, default=1, help="runs of each variant (default: 1)")
-    add("--runs", metavar="DIR", default="runs", help="folder of the runs")
-    add("--help", action="help", help="print this")
-    arguments, overrides = parser.parse_known_args(argv)
-    if arguments.seeds < 1:
-        raise UserError(f"--seeds={arguments.seeds}: expected 1 or more")
-    for override in overrides:
-        if not override.startswith("--config."):
-            raise UserError(f"{override} is no flag: see --help")
-        if override.startswith("--config.seed="):
-            raise UserError(f"{override}: the seeds are 0, 1, …; expected --seeds=N, how many")
-    return arguments, overrides
-
-
 def row(results: Sequence[dict[str, Any]]) -> str:
     """Scores of the runs of one variant: their mean, ± the standard deviation of several."""
 
@@ -118,14 +121,14 @@ def row(results: Sequence[dict[str, Any]]) -> str:
     return " · ".join([*parts, f"{spread('training_seconds', 0)} s"])
 
 
-def curve(folder: Path) -> tuple[list[int], list[float]]:
+def curve(folder: Path) -> tuple[list[float], list[float]]:
     """Steps and exactness on the validation images, as the run in `folder` logged them."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    points = [point for point in map(json.loads, lines) if "validation_exact" in point]
+    lines = read_metrics(RunFolder(folder).metrics)
+    points = [line for line in lines if "validation_exact" in line]
     return [p["step"] for p in points], [p["validation_exact"] for p in points]
 
 
-def draw_curves(curves: dict[str, tuple[list[int], list[float]]], path: Path) -> None:
+def draw_curves(curves: dict[str, tuple[list[float], list[float]]], path: Path) -> None:
     """Draws exactness over steps, a line for each variant, into a PNG file."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()

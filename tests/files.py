@@ -1,6 +1,7 @@
 """Files that tests write, serve, and compare."""
 
 import contextlib
+import gzip
 import http.server
 import json
 import struct
@@ -81,3 +82,10 @@ def served(folder: Path) -> Iterator[str]:
         threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_port}/"
         httpd.shutdown()
+
+
+def write_idx_pair(folder: Path, prefix: str, *, images=(12, 28, 28), labels=(1,) * 12) -> None:
+    """Writes gzipped IDX files of images, all of different pixels, and of labels."""
+    pixels = np.arange(np.prod(images)).astype(np.uint8).reshape(images)
+    for name, array in [("images-idx3", pixels), ("labels-idx1", np.array(labels, np.uint8))]:
+        (folder / f"{prefix}-{name}-ubyte.gz").write_bytes(gzip.compress(idx_bytes(array), mtime=0))

@@ -5,16 +5,13 @@ from crnn_jax.data.sources import optdigits
 
 
 def test_splits_keep_the_original_order():
-    splits = optdigits.read_splits()
+    splits = optdigits.read()
     assert [len(split.labels_N) for split in splits.values()] == [1_297, 200, 300]
-    labels_N = np.concatenate([split.labels_N for split in splits.values()])
-    np.testing.assert_array_equal(labels_N, load_digits().target.astype(np.int32), strict=True)
-    images = [split.images_NxHxWxC[..., 0] for split in splits.values()]
-    np.testing.assert_array_equal(
-        np.concatenate(images),
-        optdigits.enlarge(load_digits().images.astype(np.int32)),
-        strict=True,
-    )
+    images, labels = map(np.concatenate, zip(*splits.values(), strict=True))
+    stored = load_digits()
+    np.testing.assert_array_equal(labels, stored.target.astype(np.int32), strict=True)
+    enlarged = optdigits.enlarge(stored.images.astype(np.int32))
+    np.testing.assert_array_equal(images[..., 0], enlarged, strict=True)
 
 
 def test_black_frame_around_the_whole_range():

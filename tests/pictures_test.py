@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from crnn_jax import UserError, pictures
 from crnn_jax.data.sources.idx import read_idx
-from crnn_jax.data.sources.optdigits import read_splits
+from crnn_jax.data.sources.optdigits import read as read_optdigits
 from tests.files import png_bytes
 
 # Strokes of glyphs, as polygonal lines in a box of 100×100: none is like itself turned.
@@ -63,7 +63,7 @@ FRAME = pictures.frame_of(INK)
 
 @pytest.fixture(scope="module")
 def digits():
-    return read_splits()["test"].images_NxHxWxC[..., 0]
+    return read_optdigits()["test"].images_NxHxWxC[..., 0]
 
 
 @pytest.fixture(scope="module")

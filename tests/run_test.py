@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from crnn_jax import UserError, evaluate
-from crnn_jax.config.files import load_config
+from crnn_jax.config import load_config
 from crnn_jax.data.dataset import known_info
 from crnn_jax.distributed import devices
 from crnn_jax.runs.checkpoint import Checkpoints

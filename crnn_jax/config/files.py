@@ -1,12 +1,12 @@
-"""Config files: running them, and setting fields as the command line says."""
+"""Config files: running them, their variants, and setting fields on the command line."""
 
 import contextlib
 import os
+import re
+import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from glob import escape, glob
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -15,68 +15,131 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from crnn_jax import UserError, did_you_mean
+from crnn_jax.config.fields import FIELDS, RENAMED, refusal
+from crnn_jax.config.stored import complete
 
 
-def load_config(given: str | None, overrides: Sequence[str]) -> ConfigDict | None:
-    """The config of `FILE` or `FILE:name`, with fields set as the overrides say.
+def load_config(given: str | None, arguments: Sequence[str]) -> ConfigDict | None:
+    """The config of `FILE` or `FILE:name`, with fields set as on the command line.
 
     Args:
-      given: as behind --config=; None gives None.
-      overrides: arguments --config.FIELD=VALUE.
+      given: value of --config; None gives None.
+      arguments: what sets fields, in absl's dialect: --config.FIELD=VALUE, --config.FIELD VALUE,
+        --config.SWITCH or --noconfig.SWITCH.
+
+    Returns:
+      The config, locked. Its values are not checked (`config.check`).
 
     Raises:
-      UserError: no such file, or it cannot be run, or a field or value that is not expected.
+      UserError: no such file, or it fails, or an argument that sets no field.
     """
-    if given is None:
-        if overrides:
-            raise UserError(f"{overrides[0]} needs a config: give --config=FILE too")
-        return None
+    for argument in arguments:
+        if match := re.match(r"--?(?:no)?config\.([^=]*)", argument):
+            _check_name(match[1])
+    config = None if given is None else _read(given)
+    values, command = flags.FlagValues(), ["", *arguments]
+    values.set_gnu_getopt()
+    if config is not None:
+        config_flags.DEFINE_config_dict(
+            "config", config, flag_values=values, lock_config=True, sys_argv=command
+        )
+    elif arguments:
+        raise UserError(
+            f"{arguments[0]!r} is not expected: a field needs --config=FILE too, a picture "
+            "--mode=predict"
+        )
+    try:
+        _, *unused = values(command)
+    except flags.IllegalFlagValueError as error:
+        field, _, value = str(error).removeprefix("flag --config.").partition("=")
+        raise refusal(field, value.partition(": ")[0]) from error
+    except (flags.Error, ValueError) as error:
+        raise UserError(f"{error} (see --help)") from error
+    if unused:
+        raise UserError(
+            f"{unused[0]!r} is not expected: every argument is a --flag=value, and pictures are "
+            "for --mode=predict"
+        )
+    return config
+
+
+def _read(given: str) -> ConfigDict:
     path, colon, name = given.partition(":")
-    config = _run(path, lambda module: module.get_config(*([name] if colon else [])))
+    config = _run(path, lambda module: module["get_config"](*([name] if colon else [])))
     if not isinstance(config, ConfigDict):
         raise UserError(
             f"--config={path}: get_config returns {type(config).__name__}, expected a ConfigDict"
         )
-    from crnn_jax.config.checks import FIELDS, check_names  # brings in JAX: not for a mistyped name
+    return complete(config.to_dict(), f"--config={path}")
 
-    check_names(config, f"--config={path}")
-    for override in overrides:
-        field, equals, _ = override.removeprefix("--config.").partition("=")
-        if field not in FIELDS:
-            raise UserError(
-                f"--config.{field} is no field of the config{did_you_mean(field, FIELDS)}: "
-                f"expected one of the fields in {path}"
-            )
-        if not equals:
-            raise UserError(f"--config.{field} has no value: expected --config.{field}=VALUE")
-        _set(config, override, FIELDS[field].expected)
-    return config
+
+def _check_name(field: str) -> None:
+    if field in RENAMED:
+        raise UserError(f"--config.{field} is --config.{RENAMED[field]} now")
+    if field not in FIELDS:
+        raise UserError(
+            f"--config.{field} is not a field{did_you_mean(field, FIELDS)}: expected one of those "
+            "in crnn_jax/config/fields.py"
+        )
 
 
 def load_sweep(path: str) -> list[str]:
     """The variants that a config file's `sweep()` names; one without a name where it has none.
 
     Raises:
-      UserError: no such file, or it cannot be run.
+      UserError: no such file, or it fails.
     """
-    return _run(path, lambda module: module.sweep() if hasattr(module, "sweep") else [""])
+    return _run(path, lambda module: module["sweep"]() if "sweep" in module else [""])
 
 
-def _run(path: str, use: Callable[[Any], Any]) -> Any:
-    """What `use` makes of the file, run as a module."""
+def variant(
+    config: ConfigDict, names: str | None, **changes: Callable[[ConfigDict], Any]
+) -> ConfigDict:
+    """The config of `--config=FILE:NAMES`.
+
+    Args:
+      config: that of FILE alone; is changed.
+      names: names of variants, separated by commas; None for no change. Every config has the
+        variant `smoke`, which is applied last.
+      changes: the config's own variants: what each changes.
+
+    Raises:
+      UserError: a name that is none of these.
+    """
+    chosen = names.split(",") if names is not None else []
+    for name in sorted(chosen, key="smoke".__eq__):  # last, so that nothing grows again
+        if name == "smoke":
+            _smoke(config)
+        elif name in changes:
+            changes[name](config)
+        else:
+            own = "".join(f"FILE:{own}, " for own in changes)
+            raise UserError(
+                f"--config=FILE:{name}: expected FILE, {own}or FILE:smoke for a run of seconds"
+            )
+    return config
+
+
+def _smoke(config: ConfigDict) -> None:
+    """Shrink a config to a run of seconds that goes through all the motions."""
+    lengths = tuple(length for length in config.eval.lengths if length <= 10)
+    config.train.update(steps=4, steps_per_dispatch=2)
+    config.eval.update(every=2, validation_sequences=80, test_sequences=800, lengths=lengths)
+    config.checkpoint.every = 2
+
+
+def _run(path: str, use: Callable[[dict[str, Any]], Any]) -> Any:
+    """What `use` makes of the names that a config file defines."""
     if not os.path.isfile(path):  # not `Path.is_file`, which raises for names too long
         files = glob(os.path.join(escape(os.path.dirname(path)), "*.py"))
         raise UserError(
-            f"--config={path} is no file{did_you_mean(path, files)}: expected a config file, "
+            f"--config={path} is not a file{did_you_mean(path, files)}: expected a config file, "
             "such as configs/sum8.py"
         )
     file = str(Path(path).absolute())
-    loader = SourceFileLoader("config", file)
-    module = module_from_spec(spec_from_loader("config", loader))
     try:
         with _importable(Path(file).parent):
-            loader.exec_module(module)
-            return use(module)
+            return use(runpy.run_path(file))
     except UserError:
         raise
     except Exception as error:
@@ -89,7 +152,7 @@ def _run(path: str, use: Callable[[Any], Any]) -> Any:
 
 @contextlib.contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Lets a config import its neighbours, as a script could, and forgets them afterwards."""
+    """Lets a config import its neighbours, as a script can, and forgets them afterwards."""
     known = set(sys.modules)
     sys.path.insert(0, str(folder))
     try:
@@ -99,13 +162,3 @@ def _importable(folder: Path) -> Iterator[None]:
         for name in set(sys.modules) - known:
             if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == folder:
                 del sys.modules[name]
-
-
-def _set(config: ConfigDict, override: str, expected: str) -> None:
-    values = flags.FlagValues()
-    command = ["", override]
-    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=command)
-    try:
-        values(command)
-    except (flags.Error, TypeError, ValueError) as error:
-        raise UserError(f"{override}: expected {expected}") from error

@@ -1,113 +1,200 @@
-"""Corpora on disk: prepared once by TFDS, by one process at a time, and checked when read."""
+"""Data sets on disk: prepared once by TFDS, by one process at a time, and checked when read.
+
+TFDS's own `mnist` unpacks its files and encodes its images by TensorFlow. Here raw bytes are kept
+in ArrayRecord files, which needs none. A record holds a block of 1,000 images: a record for each
+image would take seven times as long to read, at every start of the program.
+"""
 
 import contextlib
-import fcntl
 import io
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
 from crnn_jax import UserError, user_path
 from crnn_jax.data.sources import SOURCES
-from crnn_jax.data.sources.source import Published
-from crnn_jax.data.split import Split, identity
-from crnn_jax.data.store_builder import Glyphs, config_name
+from crnn_jax.data.sources.source import Source
+from crnn_jax.data.split import Split, drop_grey_axis, identity
+from crnn_jax.distributed.files import locked
 
+_BLOCK = 1_000  # images in a record
 _SCRATCH = "glyphs-scratch-"  # begins the name of the folder for downloads in a data folder
+_PARTS = ("train", "validation", "test")
+
+
+class LabelledImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Labelled images of any height and width, grey or RGB.
+
+    The records of a split come back shuffled: `read` restores the original order. The data set's
+    identity stands in the metadata.
+    """
+
+    name = "glyphs"  # of the folder: what was prepared before images could be in colour stays valid
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(
+        self, name: str, source: Source, data_dir: Path, splits: dict[str, Split] | None = None
+    ) -> None:
+        """Opens what was prepared in `data_dir`; `splits` are needed to prepare it."""
+        self.source_name, self.source, self.given = name, source, splits
+        super().__init__(data_dir=data_dir, config=name.replace("/", "_"))  # TFDS allows no '/'
+
+    @classmethod
+    def get_builder_config(
+        cls, name: str, version: tfds.core.Version | str | None = None
+    ) -> tfds.core.BuilderConfig:
+        """Takes the name of every source for a config."""
+        del version
+        return tfds.core.BuilderConfig(name=name)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        *size, channels = self.source.frame_shape
+        shape = (None, *size) if channels == 1 else (None, *size, channels)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(
+                {
+                    "images": tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding="bytes"),
+                    "labels": tfds.features.Tensor(shape=(None,), dtype=np.int32, encoding="bytes"),
+                    "first_index": tfds.features.Scalar(np.int32),
+                }
+            ),
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+        del dl_manager
+        self.info.metadata["identity"] = identity(self.source_name, self.given)
+        return {part: self._generate_examples(split) for part, split in self.given.items()}
+
+    def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, Any]]]:
+        images = drop_grey_axis(split.images_NxHxWxC)
+        for first in range(0, len(images), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            record = {"images": images[block], "labels": split.labels_N[block]}
+            yield first, {**record, "first_index": first}
+
+    def read(self) -> dict[str, Split]:
+        """Reads all splits that were prepared, in original order.
+
+        Raises:
+          Exception: whatever TFDS and ArrayRecord raise on files that are missing or damaged.
+        """
+        return {part: self._read_part(part) for part in _PARTS}
+
+    def _read_part(self, part: str) -> Split:
+        stored = self.as_data_source(part)
+        # One by one: as many as dataset_info.json says would take memory before any is found.
+        blocks = [stored[index] for index in range(len(stored))]
+        blocks.sort(key=lambda block: block["first_index"])
+        images = np.concatenate([block["images"] for block in blocks])
+        labels_N = np.concatenate([block["labels"] for block in blocks])
+        return Split(images.reshape(-1, *self.source.frame_shape), labels_N)
 
 
 def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str, Split], str]:
-    """Reads a corpus from `data_dir`, where it is prepared first if it is not yet there.
+    """Reads a data set from `data_dir`, where it is prepared first if it is not yet there.
 
     Args:
-      name: 'mnist', 'optdigits' or 'emnist/letters'.
-      data_dir: the folder for prepared corpora; is made.
-      manual_dir: the folder with the official files of MNIST or EMNIST, or '' to download them.
+      name: one of `SOURCES`, no subset of another.
+      data_dir: the folder for prepared data; is made.
+      manual_dir: the folder with the published files, or '' to download them.
 
     Returns:
-      'train', 'validation' and 'test', in original order; and the corpus's identity.
+      'train', 'validation' and 'test', in original order; and the data set's identity.
 
     Raises:
-      DownloadError: the official files were to be downloaded and cannot be had.
-      UserError: `data_dir` cannot be written, `manual_dir` lacks a file or has a damaged one,
-        or the prepared corpus is damaged.
+      DownloadError: the published files are not in `manual_dir` and cannot be downloaded.
+      UserError: `data_dir` cannot be written or is full, `manual_dir` lacks a file or has a
+        damaged one, or the prepared data is damaged.
     """
-    folder = data_dir / Glyphs.name / config_name(name) / str(Glyphs.VERSION)
-    try:
-        published = SOURCES[name].published
-        if not folder.exists() and published and manual_dir:
-            # Read here too, before anything is made: a damaged file leaves no folder behind.
-            SOURCES[name].read(_manual_folder(published, manual_dir))
-        if not folder.exists():
-            data_dir.mkdir(parents=True, exist_ok=True)
-            with _locked(data_dir / "glyphs.lock"):
-                if not folder.exists():  # another process may have prepared it in the meantime
-                    _prepare(name, data_dir, manual_dir, folder)
-    except OSError as error:
-        raise UserError(
-            f"{data_dir}: cannot be used ({error}), expected a folder to keep the prepared data "
-            "in; give another by --config.data.data_dir=FOLDER"
-        ) from error
+    folder = data_dir / LabelledImages.name / name.replace("/", "_") / str(LabelledImages.VERSION)
+    if not folder.exists():
+        # Before anything is made: a damaged file leaves no folder behind.
+        splits = _read_given(SOURCES[name], manual_dir)
+        try:
+            _prepare(name, splits, data_dir, folder)
+        except OSError as error:
+            raise UserError(
+                f"{data_dir}: cannot be used ({error}), expected a folder to keep the prepared "
+                "data in; give another by --config.data.data_dir=FOLDER"
+            ) from error
     return _read(name, data_dir, folder)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:  # closing it, or dying, frees the lock
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _read_given(source: Source, manual_dir: str) -> dict[str, Split] | None:
+    """Reads what is on this machine; None where it has to be downloaded."""
+    if not source.published:
+        return source.read(Path())
+    if not manual_dir:
+        return None
+    source.published.check(user_path(manual_dir))
+    return source.read(user_path(manual_dir))
 
 
-def _prepare(name: str, data_dir: Path, manual_dir: str, folder: Path) -> None:
-    """TFDS writes into a folder of another name and renames it when all is done."""
-    killed = [*folder.parent.glob("incomplete.*"), *data_dir.glob(f"{_SCRATCH}*")]
-    for leftover in killed:  # of a process that was killed: the lock is ours
-        shutil.rmtree(leftover)
-    logging.info("Preparing %s in %s, once.", name, folder)
+def _prepare(name: str, splits: dict[str, Split] | None, data_dir: Path, folder: Path) -> None:
+    source = SOURCES[name]
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with locked(data_dir / "glyphs.lock", wait=True):
+        if folder.exists():  # another process has prepared it in the meantime
+            return
+        killed = [*folder.parent.glob("incomplete.*"), *data_dir.glob(f"{_SCRATCH}*")]
+        for leftover in killed:  # of a process that was killed: the lock is ours
+            shutil.rmtree(leftover)
+        logging.info("Preparing %s in %s, once.", name, folder)
+        with tempfile.TemporaryDirectory(dir=data_dir, prefix=_SCRATCH) as scratch:
+            if splits is None:
+                source.published.download(Path(scratch))
+                splits = source.read(Path(scratch))
+            _check(name, source, splits)
+            _write(LabelledImages(name, source, data_dir, splits), Path(scratch))
+
+
+def _check(name: str, source: Source, splits: dict[str, Split]) -> None:
+    """Checks that a source reads what it says, which mistakes in a new one contradict.
+
+    Raises:
+      UserError: names the source, what it reads and what it says.
+    """
+    expected = f"uint8 {source.frame_shape}, labels 0..{len(source.classes) - 1}"
+    for part in _PARTS:
+        images, labels_N = splits[part]
+        if not len(images):
+            raise UserError(f"the source {name} reads no images for {part}, expected some")
+        found = f"{images.dtype} {images.shape[1:]}, labels {labels_N.min()}..{labels_N.max()}"
+        right = images.dtype == np.uint8 and images.shape[1:] == source.frame_shape
+        if not (right and np.isin(labels_N, range(len(source.classes))).all()):
+            raise UserError(f"the source {name} reads {part} as {found}, expected {expected}")
+
+
+def _write(builder: LabelledImages, scratch: Path) -> None:
+    """Writes into a folder of another name, which TFDS renames when all is done."""
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    with tempfile.TemporaryDirectory(dir=data_dir, prefix=_SCRATCH) as scratch:
-        published = SOURCES[name].published
-        source = _find_files(published, manual_dir, Path(scratch)) if published else None
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where our answers belong
-            Glyphs(data_dir=data_dir, config=config_name(name)).download_and_prepare(
-                file_format="array_record",
-                download_dir=scratch,
-                download_config=tfds.download.DownloadConfig(manual_dir=source),
-            )
-
-
-def _find_files(published: Published, manual_dir: str, scratch: Path) -> Path:
-    if not manual_dir:
-        published.download(scratch)
-        return scratch
-    return _manual_folder(published, manual_dir)
-
-
-def _manual_folder(published: Published, manual_dir: str) -> Path:
-    folder = user_path(manual_dir)
-    published.check(folder)
-    return folder
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where our answers belong
+        try:
+            builder.download_and_prepare(file_format="array_record", download_dir=scratch)
+        except RuntimeError as error:  # so ArrayRecord says that the disk is full
+            raise OSError(str(error).partition(";")[0]) from error
 
 
 def _read(name: str, data_dir: Path, folder: Path) -> tuple[dict[str, Split], str]:
     try:
-        builder = Glyphs(data_dir=data_dir, config=config_name(name))
+        builder = LabelledImages(name, SOURCES[name], data_dir)
         splits = builder.read()
-        expected = builder.info.metadata["identity"]
+        found, expected = identity(name, splits), builder.info.metadata["identity"]
+        if found != expected:
+            raise ValueError(f"its content is {found}, expected {expected}")
     except Exception as error:  # TFDS, protobuf and ArrayRecord raise nearly all there are
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-        raise UserError(_damaged(folder, reason)) from error
-    found = identity(name, splits)
-    if found != expected:
-        raise UserError(_damaged(folder, f"its content is {found}, expected {expected}"))
+        raise UserError(
+            f"{folder}: the prepared data is damaged ({reason}); delete this folder and start again"
+        ) from error
     return splits, found
-
-
-def _damaged(folder: Path, reason: str) -> str:
-    return f"{folder}: the prepared data is damaged ({reason}); delete this folder and start again"

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array, lax
+from jax.extend.backend import clear_backends
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -63,6 +64,28 @@ def compile_quickly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
 def all_devices() -> list[jax.Device]:
     """The devices of all processes."""
     return jax.devices()
+
+
+def check_platform() -> None:
+    """Check that JAX finds the platform it is told to use.
+
+    Raises:
+      UserError: it does not; says what is available.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX asserts that there is a GPU
+        wanted, reason = jax.config.jax_platforms, " ".join(str(error).split()) or "none is found"
+        if not wanted:
+            raise UserError(f"JAX cannot use its devices ({reason})") from error
+        jax.config.update("jax_platforms", None)
+        available = " or ".join(sorted({device.platform for device in jax.devices()}))
+        clear_backends()
+        jax.config.update("jax_platforms", wanted)
+        raise UserError(
+            f"JAX_PLATFORMS={wanted} is not available here ({reason}): expected {available}, or "
+            "JAX_PLATFORMS unset"
+        ) from error
 
 
 def check_devices() -> None:

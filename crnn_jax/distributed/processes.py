@@ -1,4 +1,4 @@
-"""Several processes as one run: how they find each other, agree, and do not wait for the dead."""
+"""Several processes as one run: how they find each other, agree, and leave when one has failed."""
 
 import json
 import os
@@ -8,38 +8,46 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn, TypeVar, cast
 
 import jax
 import numpy as np
-from jax._src.distributed import global_state  # the one place that counts without computing
 from jax.experimental import multihost_utils
 
-from crnn_jax import UserError, print_mistake
+from crnn_jax import UserError, explain, say
+
+T = TypeVar("T")
 
 SECONDS_TO_MEET = 50
 SECONDS_TO_MISS = 20  # how long a process may be silent before the others take it for dead
 
+LAUNCHERS = (
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+)
+"""Where launchers say how many processes there are, and which one this is."""
+
+_numbers: tuple[int, int] | None = (1, 0)  # of processes, and of this one; None: JAX knows
+
 
 @contextmanager
-def together(
+def distributed_session(
     coordinator: str | None, num_processes: int | None, process_id: int | None
 ) -> Iterator[None]:
-    """Joins the others for the length of the block; one that fails in it leaves at once.
+    """Initialize, and exit at once if the block fails.
 
-    At its regular end a process waits for the others, and would hold them up. Arguments and
-    errors are those of `join`.
+    Normal shutdown waits for the other processes, which would wait for this one. Arguments and
+    errors are those of `initialize`.
     """
-    join(coordinator, num_processes, process_id)
+    initialize(coordinator, num_processes, process_id)
     try:
         yield
-    except UserError as error:
-        print_mistake(error)
-        _leave(2)
+    except (UserError, OSError) as error:
+        _leave(explain(error))
     except SystemExit as leaving:
         if leaving.code:
-            _leave(leaving.code)
+            _leave(leaving.code if isinstance(leaving.code, int) else 1)
         raise
     except BaseException:
         traceback.print_exc()
@@ -47,13 +55,14 @@ def together(
 
 
 def _leave(status: int) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(status)
 
 
-def join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
-    """Makes this process one of several that work on one run; before JAX computes anything.
+def initialize(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    """Make this process one of several that work on one run; before JAX computes anything.
 
     With nothing given, Slurm, Open MPI, Kubernetes or Cloud TPU says who takes part.
 
@@ -79,8 +88,13 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
             f"{' and '.join(missing)} not given: expected --coordinator=HOST:PORT "
             "--num_processes=N --process_id=I together, or --distributed alone in a cluster"
         )
-    if not missing:
+    global _numbers
+    if coordinator is not None and num_processes is not None and process_id is not None:
         _check(coordinator, num_processes, process_id)
+        _numbers = (num_processes, process_id)
+    else:
+        found = [(os.environ.get(size), os.environ.get(rank)) for size, rank in LAUNCHERS]
+        _numbers = next(((int(n), int(i)) for n, i in found if n and i), None)
     # Its handler would swallow SIGTERM, which `stop` notes, and SIGINT.
     jax.config.update("jax_enable_preemption_service", False)
     place = f"at --coordinator={coordinator} as process {process_id}" if not missing else "here"
@@ -130,23 +144,25 @@ def _check(coordinator: str, num_processes: int, process_id: int) -> None:
 
 def _give_up(place: str, num_processes: int | None) -> NoReturn:
     who = "all" if num_processes is None else f"{num_processes}"
-    print(
+    say(
         f"error: {who} processes have not met within {SECONDS_TO_MEET} s {place}: expected all "
-        "of them to be started, each once, with the same host and port, which they can reach",
-        file=sys.stderr,
-        flush=True,
+        "of them to be started, each once, with the same host and port, which they can reach"
     )
     os._exit(2)  # the main thread is held up in C++
 
 
 def count() -> int:
-    """Processes of this run; known before JAX computes anything."""
-    return global_state.num_processes or 1
+    """Processes of this run.
+
+    Of those that were given no numbers and whose launcher is not in `LAUNCHERS`, JAX is asked,
+    which starts its backend.
+    """
+    return _numbers[0] if _numbers else jax.process_count()
 
 
 def index() -> int:
     """Number of this process, from 0."""
-    return global_state.process_id
+    return _numbers[1] if _numbers else jax.process_index()
 
 
 def is_main() -> bool:
@@ -154,54 +170,78 @@ def is_main() -> bool:
     return index() == 0
 
 
-def on_main(function: Callable[[], Any]) -> Any:
-    """Calls a function in the main process, and returns what JSON keeps of its result in all.
+def run_on_main(function: Callable[[], Any]) -> Any:
+    """Call a function in the main process, and return what JSON keeps of its result in all.
 
     Raises:
-      UserError: in the main process, what the function raises.
-      SystemExit: in the others then, status 2.
+      UserError, OSError: in the main process, what the function raises.
+      SystemExit: in the others then, with the same status.
     """
     if count() == 1:
         return function()
-    told = [None, False]
+    told = [None, 0]
     if is_main():
         try:
-            told = [function(), False]
-        except UserError:
-            _from_main(json.dumps([None, True]))
+            told = [function(), 0]
+        except (UserError, OSError) as error:
+            _broadcast_text(json.dumps([None, 2 if isinstance(error, UserError) else 1]))
             time.sleep(1)  # the others may lose what they have not read when this one leaves
             raise
-    result, failed = json.loads(_from_main(json.dumps(told)))
-    if failed:
-        sys.exit(2)
+    result, status = json.loads(_broadcast_text(json.dumps(told)))
+    if status:
+        sys.exit(status)
     return result
 
 
+class _Silent:
+    """Stands in for what only the main process has: every call does nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+    def __enter__(self) -> "_Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def main_only(make: Callable[[], T]) -> T:
+    """Make an object in the main process; in the others, one whose every method does nothing.
+
+    Raises:
+      UserError, SystemExit: as in `run_on_main`.
+    """
+    made: list[T] = []
+    run_on_main(lambda: made.append(make()))
+    return made[0] if made else cast(T, _Silent())
+
+
 def wait_for_others() -> None:
-    """Returns when all processes have come to this point."""
-    on_main(lambda: None)
+    """Return when all processes have come to this point."""
+    run_on_main(lambda: None)
 
 
-def from_main(tree: Any) -> Any:
+def broadcast(tree: Any) -> Any:
     """The main process's arrays in all processes, bit for bit; elsewhere `tree` says the shapes."""
     if count() == 1:
         return tree
     leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, tree))
     # As bytes: numbers would be added up over the processes, which makes 0 of -0.
-    told = _broadcast(b"".join(leaf.tobytes() for leaf in leaves))
+    told = _broadcast_bytes(b"".join(leaf.tobytes() for leaf in leaves))
     ends = np.cumsum([leaf.nbytes for leaf in leaves])
     parts = zip(leaves, np.split(told, ends[:-1]), strict=True)
     return structure.unflatten([part.view(x.dtype).reshape(x.shape) for x, part in parts])
 
 
-def _from_main(text: str) -> str:
+def _broadcast_text(text: str) -> str:
     """The main process's text."""
     content = text.encode()
-    length = int(_broadcast(np.int32(len(content)).tobytes()).view(np.int32)[0])
-    return _broadcast(content[:length].ljust(length)).tobytes().decode()
+    length = int(_broadcast_bytes(np.int32(len(content)).tobytes()).view(np.int32)[0])
+    return _broadcast_bytes(content[:length].ljust(length)).tobytes().decode()
 
 
-def _broadcast(content: bytes) -> np.ndarray:
+def _broadcast_bytes(content: bytes) -> np.ndarray:
     """The main process's bytes in all processes, which give as many."""
     array = np.frombuffer(content, np.uint8)
     return np.array(multihost_utils.broadcast_one_to_all(array))

@@ -21,7 +21,8 @@ from crnn_jax.figures.curves import draw_curves, read_metrics
 from crnn_jax.figures.kernels import draw_kernels, first_kernels
 from crnn_jax.figures.saving import save
 from crnn_jax.figures.strips import Gallery, draw_hardest, draw_sheet
-from crnn_jax.runs.load import Restored, config_of, corpus_of, parse_step, restore
+from crnn_jax.runs.folder import RunFolder
+from crnn_jax.runs.load import Restored, config_of, dataset_of, parse_step, restore
 
 SEQUENCES = 2000
 
@@ -53,7 +54,7 @@ def draw_figures(
     """
     if beside is not None and (first_kernels(restored) is None or first_kernels(beside) is None):
         raise UserError("--beside: expected two runs with convolutions or dense layers")
-    figures = {"curves": draw_curves(read_metrics(workdir / "metrics.jsonl"))}
+    figures = {"curves": draw_curves(read_metrics(RunFolder(workdir).metrics))}
     if first_kernels(restored) is not None:
         figures["kernels"] = draw_kernels(restored, beside)
     task, config, split = restored.task, restored.config, dataset.test
@@ -89,6 +90,6 @@ def draw(workdir: Path, config: ConfigDict | None, *, step: str, beside: Path | 
     devices.keep_compiled_programs()
     restored = restore(workdir, which)
     other = restore(beside) if beside is not None else None
-    dataset = corpus_of(restored, config_of(restored, config, workdir), workdir)
+    dataset = dataset_of(restored, config_of(restored, config, workdir), workdir)
     for path in draw_figures(restored, dataset, workdir, beside=other):
         print(path)

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from crnn_jax import UserError
-from crnn_jax.runs.atomic_write import write_whole
+from crnn_jax.distributed.files import write_whole
+from crnn_jax.runs.folder import RunFolder
 
 MOST_BYTES = 200_000
 """Of a file; a larger one gets a palette, which makes it a third to a half as large."""
@@ -39,15 +40,15 @@ def save(figures: Mapping[str, Figure], workdir: Path, step: int) -> list[Path]:
     """
     from tensorboardX import SummaryWriter  # half a second
 
+    folder = RunFolder(workdir)
     images = {name: pixels(figure) for name, figure in figures.items()}
     paths = []
     try:
-        (workdir / "figures").mkdir(parents=True, exist_ok=True)
+        folder.figures.mkdir(parents=True, exist_ok=True)
         for name, image_HxWx3 in images.items():
-            paths.append(workdir / "figures" / f"{name}.png")
+            paths.append(folder.figures / f"{name}.png")
             _write_png(paths[-1], image_HxWx3)
-        logdir = str(workdir / "tensorboard")
-        with SummaryWriter(logdir=logdir, filename_suffix=".figures") as events:
+        with SummaryWriter(logdir=str(folder.tensorboard), filename_suffix=".figures") as events:
             for name, image_HxWx3 in images.items():
                 events.add_image(f"figures/{name}", image_HxWx3, step, dataformats="HWC")
     except OSError as error:

@@ -46,6 +46,8 @@ SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
     "constant": constant,
     "one_cycle": one_cycle,
 }
+OPEN_ENDED = ("constant",)
+"""Schedules that do not depend on the number of steps: a run of one can be trained longer."""
 
 
 def build(config: ConfigDict) -> optax.GradientTransformation:

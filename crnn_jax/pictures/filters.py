@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 from uuid import uuid4
 
 import jax
@@ -21,7 +22,6 @@ from jax import Array
 from PIL import Image, ImageOps
 
 from crnn_jax import UserError, did_you_mean, exit_status
-from crnn_jax.command_line import Parser
 from crnn_jax.model.conv import conv, max_pool
 
 _SEPIA_ROWS = [[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]]
@@ -211,12 +211,22 @@ def _run(argv: Sequence[str]) -> None:
     print(f"wrote {arguments.output}: {size}, after {', '.join(names)}")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises `UserError` where argparse would print its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(
+    parser = _Parser(
         prog="python -m crnn_jax.pictures.filters",
         usage="%(prog)s IMAGE --filters=NAME[,NAME...] -o FILE",
         description="Filter an image by convolutions with fixed kernels.",
         epilog=NOTES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
     )
     add = parser.add_argument_group("arguments").add_argument
     add("image", metavar="IMAGE", type=Path, help=f"a file of {', '.join(_READABLE)}")

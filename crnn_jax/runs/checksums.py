@@ -1,7 +1,7 @@
 """The checksums of a folder's files, by which any damage to them is found.
 
 They stand in `SHA256SUMS`, in the form of coreutils' `sha256sum`: `sha256sum -c SHA256SUMS` checks
-them too.
+them too. Files that are not listed there are nobody's concern: file managers leave some.
 """
 
 import hashlib
@@ -11,44 +11,45 @@ NAME = "SHA256SUMS"
 
 
 def write(folder: Path) -> None:
-    """Writes the checksums of all files in a folder, which must not change from then on.
+    """Write the checksums of all files in a folder, which must not change from then on.
 
     Raises:
       OSError: a file cannot be read, or the checksums not be written.
     """
-    (folder / NAME).write_text(_sums(folder))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
+    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / NAME).write_text("".join([_header(len(lines)), *lines]))
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a folder since its checksums were written; None if nothing is."""
+    """What is wrong with the listed files since their checksums were written; None if nothing is.
+
+    Raises:
+      OSError: a file is there and cannot be read; that says nothing of its content.
+    """
     try:
-        stored = (folder / NAME).read_bytes()
-        found = _sums(folder)
-    except OSError as error:
-        name = Path(error.filename or folder).name
-        return f"{name} cannot be read ({error.strerror or error})"
-    if stored == found.encode():
-        return None
-    written, present = _by_name(stored.decode(errors="replace")), _by_name(found)
-    for name in sorted(written.keys() | present.keys()):
-        if name not in present:
-            return f"{name} is missing"
-        if name not in written:
-            return f"{name} is not in {NAME}"
-        if written[name] != present[name]:
-            return f"{name} is not as it was written: its SHA-256 differs"
-    return f"{NAME} is not as it was written"
+        listed = (folder / NAME).read_bytes().decode(errors="replace").splitlines(keepends=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{NAME} is missing"
+    if listed and listed[0].startswith("#"):  # revision 63bc817 wrote no such line
+        header, *listed = listed
+        if header != _header(len(listed)):
+            return f"{NAME} is not as it was written"
+    if not listed or not listed[-1].endswith("\n"):
+        return f"{NAME} is not as it was written"
+    for line in listed:
+        checksum, _, name = line.removesuffix("\n").partition("  ")
+        try:
+            if _sha256(folder / name) != checksum:
+                return f"{name} is not as it was written: its SHA-256 differs"
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
+            return f"{name!r} is missing"
+    return None
 
 
-def _by_name(sums: str) -> dict[str, str]:
-    """The checksum of each file."""
-    lines = (line.partition("  ") for line in sums.splitlines())
-    return {name: checksum for checksum, _, name in lines}
-
-
-def _sums(folder: Path) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
-    return "".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+def _header(files: int) -> str:
+    """Tells a list that was cut short from a whole one; a comment to `sha256sum`."""
+    return f"# {files} files\n"
 
 
 def _sha256(path: Path) -> str:

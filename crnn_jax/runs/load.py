@@ -1,4 +1,4 @@
-"""A trained network, read back from a run's folder."""
+"""Reading runs back: a trained network, its data, and parameters to start another one from."""
 
 import dataclasses
 import os
@@ -7,13 +7,15 @@ from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
-from crnn_jax.runs.checkpoint import Checkpoints
-from crnn_jax.config.checks import check_fields, differences, read_config
+from crnn_jax import UserError, tasks, user_path
+from crnn_jax.config import check, differences, read_config
 from crnn_jax.data.dataset import Dataset, DatasetInfo, known_info, load_dataset
-from crnn_jax import UserError, tasks
-from crnn_jax.runs.warm_start import shapes
+from crnn_jax.distributed import devices
 from crnn_jax.model import crnn
 from crnn_jax.model.crnn import CRNN
+from crnn_jax.runs import trees
+from crnn_jax.runs.folder import RunFolder
+from crnn_jax.runs.steps import StoredSteps, Which
 from crnn_jax.tasks.task import Task
 
 
@@ -23,7 +25,7 @@ class Restored:
 
     Attributes:
       config: the run's.
-      corpus: identity of the corpus it was trained on.
+      dataset: what it was trained on.
       step: updates made.
       task: what is asked.
       network: the Flax module.
@@ -31,20 +33,15 @@ class Restored:
     """
 
     config: ConfigDict
-    corpus: str
+    dataset: DatasetInfo
     step: int
     task: Task
     network: CRNN
     params: Any
 
-    @property
-    def dataset(self) -> DatasetInfo:
-        """What is known of the corpus."""
-        return known_info(self.corpus)
 
-
-def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") -> Restored:
-    """Reads one checkpoint of a run, with the config stored in it.
+def restore(workdir: Path, which: Which = "latest") -> Restored:
+    """Read one checkpoint of a run, with the config stored in it.
 
     Args:
       workdir: folder of a run.
@@ -54,34 +51,95 @@ def restore(workdir: Path, which: Literal["latest", "best"] | int = "latest") ->
       UserError: the folder holds no run, or not this checkpoint, or its config is of another
         version of this program.
     """
-    folder = workdir / "checkpoints"
-    if not os.path.isdir(folder):  # False too where the name is too long, which Path raises
+    devices.check_platform()
+    steps = _stored_steps(workdir)
+    if steps is None:
         raise UserError(f"no run in {workdir}: expected the --workdir of a run")
-    with Checkpoints.open_to_read(folder) as checkpoints:
-        step, state, notes = checkpoints.restore(which, like=None)
-    match state, notes:
-        case {"params": params}, {"config": dict(fields), "corpus": str(corpus)}:
-            config = read_config(fields, f"the config of the run in {workdir}")
-        case _:
-            raise UserError(f"step {step} in {folder} is no checkpoint of this program")
-    try:
-        info = known_info(corpus)
-    except UserError as error:
-        raise UserError(f"the run in {workdir}: {error}") from error
+    step, state, metadata = steps.restore(which, part="params")
+    where = f"the run in {workdir}"
+    config, info = read_metadata(metadata, where)
     task = tasks.build(config, info)
     network = crnn.build(config.model, task.question)
-    if shapes(params) != shapes(crnn.parameter_shapes(network, task.question)):
+    params = state["params"]
+    if different := trees.difference(params, crnn.parameter_shapes(network, task.question)):
         raise UserError(
-            f"the parameters of step {step} in {folder} are not those of its config: expected a "
-            "run of this version"
+            f"{where}: the parameters of step {step} are not those of its config ({different}): "
+            "expected a run of this version"
         )
-    return Restored(config, corpus, step, task, network, params)
+    return Restored(config, info, step, task, network, params)
+
+
+def read_metadata(metadata: dict[str, Any], where: str) -> tuple[ConfigDict, DatasetInfo]:
+    """The config and the data set that a checkpoint's metadata speaks of.
+
+    Args:
+      metadata: as it was read from JSON, of any content.
+      where: what errors call the run.
+
+    Raises:
+      UserError: one of them is missing or unknown to this version.
+    """
+    match metadata:
+        case {"config": dict(fields), "dataset": dict(info)}:
+            try:
+                dataset = DatasetInfo.from_json(info)
+            except (TypeError, KeyError) as error:
+                raise UserError(f"{where} says too little of its data set ({error})") from error
+        case {"config": dict(fields), "corpus": str(identity)}:  # revision 63bc817
+            try:
+                dataset = known_info(identity)
+            except UserError as error:
+                raise UserError(f"{where}: {error}") from error
+        case _:
+            raise UserError(f"{where} has no checkpoint of this program: its config is missing")
+    return read_config(fields, f"the config of {where}"), dataset
+
+
+def start_from(init: ConfigDict, params: Any) -> Any:
+    """Parameters of which a part is another run's.
+
+    Args:
+      init: a config's `init` section: workdir, where "" leaves all as it is, and part.
+      params: freshly initialized.
+
+    Raises:
+      UserError: the folder holds no checkpoint, or its part has other shapes.
+    """
+    if not init.workdir:
+        return params
+    flag = f"--config.init.workdir={init.workdir}"
+    steps = _stored_steps(user_path(init.workdir))
+    if steps is None:
+        raise UserError(f"{flag} holds no run: expected the folder of one")
+    _, state, _ = steps.restore("latest", part="params")
+    fresh, trained = params["params"], state["params"]["params"]
+    names = {*fresh, *trained} if init.part == "all" else {init.part}
+    taken = {name: trained[name] for name in names if name in trained}
+    replaced = {name: fresh[name] for name in names if name in fresh}
+    if different := trees.difference(taken, replaced):
+        raise UserError(
+            f"{flag}: its {init.part} is of another form ({different}): expected a run with the "
+            "same model section"
+        )
+    return {"params": {**fresh, **taken}}
+
+
+def _stored_steps(workdir: Path) -> StoredSteps | None:
+    """The checkpoints of a run; None where there is no run."""
+    folder = RunFolder(workdir).checkpoints
+    # False too where the name is too long, which Path raises.
+    return StoredSteps(folder) if os.path.isdir(folder) else None
 
 
 def parse_step(step: str) -> Literal["latest", "best"] | int:
-    if step in ("latest", "best"):
+    """A --step of the command line.
+
+    Raises:
+      UserError: it is none.
+    """
+    if step == "latest" or step == "best":
         return step
-    if not step.isdecimal():
+    if not (step.isascii() and step.isdecimal()):
         raise UserError(f"--step={step}: expected latest, best or a number")
     return int(step)
 
@@ -95,11 +153,12 @@ def config_of(restored: Restored, config: ConfigDict | None, workdir: Path) -> C
             f"--config differs from that of the run in {workdir} ({'; '.join(different)}): "
             "leave --config out to go by the run's own"
         )
-    check_fields(config)
+    check(config)
     return config
 
 
 def load_configured(config: ConfigDict, name: str, *, fallback: bool) -> Dataset:
+    """The data set of this name, from where a config says that it lies; see `load_dataset`."""
     return load_dataset(
         name,
         data_dir=config.data.data_dir,
@@ -108,21 +167,21 @@ def load_configured(config: ConfigDict, name: str, *, fallback: bool) -> Dataset
     )
 
 
-def corpus_of(restored: Restored, config: ConfigDict, workdir: Path) -> Dataset:
-    """The corpus that a network was trained on.
+def dataset_of(restored: Restored, config: ConfigDict, workdir: Path) -> Dataset:
+    """The data set that a network was trained on.
 
     Args:
       restored: the network.
-      config: its `data` section says where the corpus lies.
+      config: its `data` section says where the data lies.
       workdir: what errors call the run.
 
     Raises:
-      UserError: what lies there is another corpus, or see `load_corpus`.
+      UserError: what lies there is another one, or see `load_dataset`.
     """
-    corpus = load_configured(config, restored.dataset.name, fallback=False)
-    if corpus.identity != restored.corpus:
+    dataset = load_configured(config, restored.dataset.name, fallback=False)
+    if dataset.identity != restored.dataset.identity:
         raise UserError(
-            f"the checkpoint in {workdir} is of the corpus {restored.corpus}, not "
-            f"{corpus.identity}: say where that lies (--config=FILE --config.data.data_dir=FOLDER)"
+            f"the run in {workdir} was trained on {restored.dataset.identity}, not "
+            f"{dataset.identity}: say where that lies (--config=FILE --config.data.data_dir=FOLDER)"
         )
-    return corpus
+    return dataset

@@ -28,11 +28,11 @@ def device_count(config: ConfigDict, cores: int, processes: int) -> int:
     return 1 if rest else max(n for n in range(1, cores + 1) if shares % n == 0)
 
 
-def check_division(config: ConfigDict, devices: int, backend: str) -> None:
+def check_batching(config: ConfigDict, devices: int, backend: str) -> None:
     """Checks that steps divide into dispatches, and a batch among devices and micro-batches.
 
     Args:
-      config: each of its fields can be used (`config.check_fields`).
+      config: each of its fields can be used (`config.check`).
       devices: devices of all processes.
       backend: JAX's name of the platform.
 
@@ -41,6 +41,29 @@ def check_division(config: ConfigDict, devices: int, backend: str) -> None:
     """
     _check_batch(config, devices, backend)
     _check_steps(config)
+
+
+def check_resumed(config: ConfigDict, step: int) -> None:
+    """Checks that dispatches lead from a checkpoint to the last step.
+
+    Args:
+      config: has passed `check_batching`.
+      step: of the checkpoint.
+
+    Raises:
+      UserError: they do not.
+    """
+    train = config.train
+    if train.steps < step:
+        raise UserError(
+            f"--config.train.steps={train.steps}: expected {step} or more, the step that this run "
+            "has reached"
+        )
+    if step % train.steps_per_dispatch:
+        raise UserError(
+            f"--config.train.steps_per_dispatch={train.steps_per_dispatch}: expected a divisor of "
+            f"{step}, the step from which this run resumes"
+        )
 
 
 def _check_batch(config: ConfigDict, devices: int, backend: str) -> None:

@@ -1,32 +1,35 @@
 """A training run, from a checked config to the table of results."""
 
+import contextlib
+import json
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, evaluate, tasks
-from crnn_jax.config.checks import check_fields, check_names
-from crnn_jax.data.dataset import Dataset
+from crnn_jax import UserError, evaluate, say, tasks
+from crnn_jax.config import check, differences
+from crnn_jax.data.dataset import STAND_INS, Dataset
 from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
-from crnn_jax.runs import folder
+from crnn_jax.runs import record, trees
 from crnn_jax.runs.checkpoint import NotSaved
-from crnn_jax.runs.load import load_configured
+from crnn_jax.runs.folder import RunFolder, read_json, write_json
+from crnn_jax.runs.load import load_configured, start_from
 from crnn_jax.runs.progress import print_table
+from crnn_jax.runs.recorder import Diverged
+from crnn_jax.runs.steps import StoredSteps
 from crnn_jax.runs.stop import Stopped
-from crnn_jax.runs.warm_start import start_from
-from crnn_jax.train.batching import check_division, device_count
-from crnn_jax.train.loop import Diverged, sequences_per_second
+from crnn_jax.train.batching import check_batching, device_count
+from crnn_jax.train.loop import sequences_per_second
 from crnn_jax.train.loop import train as train_loop
 
 
 def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
-    """Trains to the end, tests, and prints the results; or prints those of a complete run.
+    """Train to the end, test, and print the results; or print those of a complete run.
 
     Of several processes, the main one alone reads and writes the folder.
 
@@ -36,95 +39,127 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
       profile: whether to write a trace of a few steps to `workdir`/profile.
 
     Raises:
-      UserError: the config, the corpus or the folder cannot be used; what was saved stays.
+      UserError: the config, the data or the folder cannot be used; what was saved stays.
       SystemExit: status 1 where the loss is not finite, or the folder can be written no more; 128 +
         the signal's number where one came. What was saved before stays.
     """
     devices.keep_compiled_programs()
-    check_names(config)
-    check_fields(config)
-    cores = devices.core_count()
-    devices.use_cores(device_count(config, cores, processes.count()))
-    check_division(config, devices.device_count(), jax.default_backend())
+    check(config)
+    devices.use_cores(device_count(config, devices.core_count(), processes.count()))
+    devices.check_platform()
+    check_batching(config, devices.device_count(), jax.default_backend())
     devices.check_devices()
-    with ExitStack() as stack:
-        corpus = _training_corpus(workdir, config)
-        crnn.build(config.model, tasks.build(config, corpus.info).question)
-        if processes.on_main(lambda: _enter(workdir, config, corpus, profile, stack)):
-            _print_network(config, corpus)
-            evaluate.print_results(_train(workdir, config, corpus, profile=profile), config)
+    folder = RunFolder(workdir)
+    begun_on = processes.run_on_main(lambda: stored_corpus(folder, config))
+    dataset = _dataset(workdir, config, begun_on)
+    if processes.run_on_main(lambda: _is_complete(folder, config, dataset, profile=profile)):
+        return
+    with processes.main_only(folder.locked):
+        stored = json.loads(config.to_json()), record.describe(dataset.identity)
+        processes.run_on_main(lambda: folder.claim(*stored))
+        processes.run_on_main(lambda: _print_network(config, dataset))
+        results = _train(folder, config, dataset, profile=profile)
+    evaluate.print_results(results, config)
 
 
-def _training_corpus(workdir: Path, config: ConfigDict) -> Dataset:
-    """The corpus of a config; its stand-in for a run that is new, and only if it cannot be had.
+def stored_corpus(folder: RunFolder, config: ConfigDict) -> str | None:
+    """Identity of the data that the run in a folder is of; None where there is no run yet.
 
-    A run goes on with what it began with.
+    Raises:
+      UserError: the folder cannot be written, or holds a run of another or an unknown config.
     """
-    name = config.data.corpus
-
-    def recorded_corpus() -> str | None:
-        folder.check_config(workdir, config)
-        return folder.recorded_corpus(workdir)
-
-    recorded = processes.on_main(recorded_corpus)
-    begun_with = recorded.partition(":")[0] if recorded else None
-    if (begun_with, name, config.data.fallback) == ("optdigits", "mnist", True):
-        _say(f"the run in {workdir} began with optdigits in the place of mnist, and keeps to it")
-        name = begun_with
-    corpus = load_configured(config, name, fallback=config.data.fallback and begun_with is None)
-    identity = processes.on_main(lambda: corpus.identity)
-    if corpus.identity != identity:
+    stored = folder.read()
+    if stored is None:
+        return None
+    stored_config, stored_record = stored
+    if different := differences(stored_config, config):
         raise UserError(
-            f"process {processes.index()} finds the corpus {corpus.identity}, process 0 "
-            f"{identity}: have data_dir and manual_dir lead to the same one on all machines"
+            f"--workdir={folder.path} holds a run of another config ({'; '.join(different)}): "
+            "name another folder, or give that run's config"
+        )
+    record.check_numerics(stored_record, folder.path)
+    corpus = stored_record.get("corpus")
+    if not isinstance(corpus, str):
+        raise UserError(
+            f"{folder.record} is damaged (it names no corpus): name another folder, or delete all "
+            f"of {folder.path}"
         )
     return corpus
 
 
-def _enter(
-    workdir: Path, config: ConfigDict, corpus: Dataset, profile: bool, stack: ExitStack
-) -> bool:
-    """Makes the folder this run's own until `stack` ends; of a complete run, prints the results.
+def _dataset(workdir: Path, config: ConfigDict, begun_on: str | None) -> Dataset:
+    """The data of a config; its stand-in for a run that is new, and only if it is not available.
 
-    Returns:
-      Whether there is anything to train.
+    A run goes on with what it began with, in all processes.
     """
-    folder.check_corpus(workdir, corpus)
-    results = folder.read_results(workdir)
-    if results is not None:
-        _say(f"the run in {workdir} is complete")
-        if profile:
-            _say("--profile traces training, and nothing is left to train: name another --workdir")
-        try:
+    name = config.data.corpus
+    begun_with = begun_on.partition(":")[0] if begun_on else None
+    if name == "mnist" and config.data.fallback and begun_with in STAND_INS:
+        _say(f"the run in {workdir} began on {begun_with} in place of mnist, and goes on with it")
+        name = begun_with
+    dataset = load_configured(config, name, fallback=config.data.fallback and begun_with is None)
+    identity = processes.run_on_main(lambda: dataset.identity)
+    if dataset.identity != identity:
+        raise UserError(
+            f"process {processes.index()} finds the data {dataset.identity}, process 0 "
+            f"{identity}: have data_dir and manual_dir lead to the same on all machines"
+        )
+    if begun_on not in (None, identity):
+        raise UserError(
+            f"--workdir={workdir} holds a run on the data {begun_on}, not {identity}: name another "
+            "folder, or have data_dir and manual_dir lead to that"
+        )
+    return dataset
+
+
+def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, profile: bool) -> bool:
+    """Whether nothing is left to train; then the run's results are printed again.
+
+    Else what a new run starts from is checked, before anything is written.
+    """
+    steps = config.train.steps
+    results = read_json(folder.results) if folder.results.exists() else {"step": 0}
+    saved = StoredSteps(folder.checkpoints).latest_step or 0
+    try:
+        if max(saved, results["step"]) > steps:
+            raise UserError(
+                f"--config.train.steps={steps}: the run in {folder.path} has trained "
+                f"{max(saved, results['step'])} steps already, expected no fewer"
+            )
+        if results["step"] == steps:
+            _say(f"the run in {folder.path} is complete")
+            if profile:
+                _say("--profile traces training: nothing is left to train, name another --workdir")
             if [row["length"] for row in results["lengths"]] != [*config.eval.lengths]:
                 _say("it was tested at other eval.lengths: add --mode=evaluate to test at these")
             evaluate.print_results(results, config)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(
-                f"{workdir / 'results.json'} is damaged ({type(error).__name__}: {error}): delete "
-                "it, and the same command tests the network again"
-            ) from error
-        return False
-    if not (workdir / "checkpoints").is_dir():
-        _check_start(config, corpus)
-    stack.enter_context(folder.locked(workdir))
-    folder.claim(workdir, config, corpus)
-    return True
+            return True
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{folder.results} is damaged ({type(error).__name__}: {error}): delete it, and the "
+            "same command tests the network again"
+        ) from error
+    if not folder.checkpoints.is_dir():
+        question = tasks.build(config, dataset.info).question
+        network = crnn.build(config.model, question)
+        start_from(config.init, crnn.parameter_shapes(network, question))
+    return False
 
 
-def _train(workdir: Path, config: ConfigDict, corpus: Dataset, *, profile: bool) -> dict[str, Any]:
-    """Trains to the end and tests; returns the results, which it writes down."""
+def _train(
+    folder: RunFolder, config: ConfigDict, dataset: Dataset, *, profile: bool
+) -> dict[str, Any]:
+    """Train to the end and test; returns the results, which it writes down."""
     try:
-        params, clock = train_loop(config, corpus, workdir, profile=profile)
+        params, clock = train_loop(config, dataset, folder.path, profile=profile)
         results = {
-            "corpus": corpus.identity,
+            "corpus": dataset.identity,
             "step": config.train.steps,
-            **evaluate.evaluate_test(config, corpus, params),
+            **evaluate.evaluate_test(config, dataset, params),
             "sequences_per_second": sequences_per_second(config, clock),
             "training_seconds": clock.seconds,
         }
-        if processes.is_main():
-            folder.write_results(workdir, results)
+        processes.run_on_main(lambda: write_json(folder.results, results))
     except Stopped as stopped:
         processes.wait_for_others()  # who leaves before the main one has saved may end it
         _say(str(stopped))
@@ -137,35 +172,24 @@ def _train(workdir: Path, config: ConfigDict, corpus: Dataset, *, profile: bool)
 
 def _say(line: str) -> None:
     if processes.is_main():
-        print(line, file=sys.stderr)
+        say(line)
 
 
-def _check_start(config: ConfigDict, corpus: Dataset) -> None:
-    """Checks that the run a new one starts from is there and fits, before anything is written."""
-    question = tasks.build(config, corpus.info).question
+def _print_network(config: ConfigDict, dataset: Dataset) -> None:
+    question = tasks.build(config, dataset.info).question
     network = crnn.build(config.model, question)
-    start_from(config.init, crnn.parameter_shapes(network, question))
-
-
-def _print_network(config: ConfigDict, corpus: Dataset) -> None:
-    if not processes.is_main():
-        return
-    question = tasks.build(config, corpus.info).question
-    network = crnn.build(config.model, question)
-    shapes = crnn.parameter_shapes(network, question)
-    leaves = jax.tree_util.tree_leaves_with_path(shapes["params"])
-    rows = [
-        (jax.tree_util.keystr(path, simple=True, separator="/"), f"{leaf.shape} = {leaf.size:,}")
-        for path, leaf in leaves
-    ]
-    print_table("parameters", [*rows, ("total", f"{sum(leaf.size for _, leaf in leaves):,}")])
+    shapes = trees.leaves(crnn.parameter_shapes(network, question)["params"])
+    rows = [(name, f"{leaf.shape} = {leaf.size:,}") for name, leaf in shapes.items()]
+    total = sum(leaf.size for leaf in shapes.values())
     mean_length = (config.task.min_length + config.task.max_length) / 2
     mean_frames = mean_length * question.steps / config.task.max_length
     flops = frame_flops(config.model, question.frame_shape) * mean_frames
-    print_table(
-        "one sequence",
-        [
-            ("frames", f"{mean_frames:g} on average, {corpus.info.name}"),
-            ("forward", f"{flops / 1e6:.2f} MFLOP; a training step costs about three times this"),
-        ],
-    )
+    with contextlib.suppress(OSError):  # to be told when the results are printed
+        print_table("parameters", [*rows, ("total", f"{total:,}")])
+        print_table(
+            "one sequence",
+            [
+                ("frames", f"{mean_frames:g} on average, {dataset.info.name}"),
+                ("forward", f"{flops / 1e6:.2f} MFLOP; a training step costs about three times it"),
+            ],
+        )

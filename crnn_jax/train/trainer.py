@@ -16,7 +16,7 @@ from crnn_jax.data.draw import AUGMENTATION, DROPOUT, SCENE, Draw
 from crnn_jax.data.feed import FEEDS, Feed, Plan
 from crnn_jax.distributed import devices
 from crnn_jax.model import crnn, optimizer
-from crnn_jax.runs.warm_start import start_from
+from crnn_jax.runs.load import start_from
 from crnn_jax.train.batching import micro_batch_size
 
 

@@ -2,11 +2,13 @@
 
 from crnn_jax.data.sources.emnist import LETTERS, LETTERS_A_J
 from crnn_jax.data.sources.mnist import MNIST
+from crnn_jax.data.sources.mnist_5k import MNIST_5K
 from crnn_jax.data.sources.optdigits import OPTDIGITS
 from crnn_jax.data.sources.source import Source
 
 SOURCES: dict[str, Source] = {
     "mnist": MNIST,
+    "mnist-5k": MNIST_5K,
     "optdigits": OPTDIGITS,
     "emnist/letters": LETTERS,
     "emnist/letters-a-j": LETTERS_A_J,

@@ -1,37 +1,35 @@
 """The 1,797 handwritten digits that come with scikit-learn, brought into MNIST's form."""
 
+from pathlib import Path
+
 import numpy as np
 
 from crnn_jax.data.sources.source import DIGITS, Source
-from crnn_jax.data.split import Split
+from crnn_jax.data.split import Split, cut
 
-_SPLIT_SIZES = {"train": 1_297, "validation": 200, "test": 300}  # by original index
 _SMALL, _BOX, _FRAME = 8, 20, 28  # side in pixels: original, enlarged, with its black margin
 _BRIGHTEST = 16  # of the original; 0 is black
 
 
-def read_splits() -> dict[str, Split]:
+def read(folder: Path | None = None) -> dict[str, Split]:
     """Reads the digits that are bundled with scikit-learn (UCI Optdigits, test part).
 
     Returns:
-      'train' (1,297 images), 'validation' (200) and 'test' (300), in original order; the images
-      are 28×28.
+      The splits in original order; the images are 28×28.
     """
+    del folder
     from sklearn.datasets import load_digits  # 1 s, needed once per data folder
 
     digits = load_digits()
-    images_NxHxWxC = enlarge(digits.images.astype(np.int32))[..., None]
-    labels_N = digits.target.astype(np.int32)
-    borders = np.cumsum(list(_SPLIT_SIZES.values()))[:-1]
-    parts = zip(np.split(images_NxHxWxC, borders), np.split(labels_N, borders), strict=True)
-    return {name: Split(*part) for name, part in zip(_SPLIT_SIZES, parts, strict=True)}
+    images_NxHxW = enlarge(digits.images.astype(np.int32))
+    return cut(images_NxHxW, digits.target, {"train": 1_297, "validation": 200, "test": 300})
 
 
 def enlarge(images_Nx8x8: np.ndarray) -> np.ndarray:
     """Enlarges 8×8 images to 20×20 bilinearly and centres them in a black 28×28 frame.
 
     The arithmetic is of integers throughout: a rounding that fell differently on another machine
-    would change the corpus's identity, and a checkpoint would be refused there.
+    would change the data set's identity, and a checkpoint would be refused there.
 
     Args:
       images_Nx8x8: int32, 0..16.
@@ -57,6 +55,4 @@ def _bilinear_weights() -> np.ndarray:
     return weights[:, :_SMALL]
 
 
-OPTDIGITS = Source(
-    classes=DIGITS, frame_shape=(28, 28, 1), glyphs=True, read=lambda folder: read_splits()
-)
+OPTDIGITS = Source(DIGITS, frame_shape=(28, 28, 1), glyphs=True, read=read)

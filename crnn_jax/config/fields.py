@@ -1,0 +1,249 @@
+"""Every field of a config: its default, what values it takes, and what it means.
+
+Names that a field can hold (of tasks, heads, optimizers, …) are looked up in the tables of what
+they name when a value is checked, so this module imports none of them.
+"""
+
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from crnn_jax import UserError
+
+
+class Kind(NamedTuple):
+    """What values a field takes, as a test and in words."""
+
+    accepts: Callable[[Any], bool]
+    expected: Callable[[], str]
+
+
+class Field(NamedTuple):
+    """A field of a config."""
+
+    default: Any
+    kind: Kind
+    about: str  # its meaning or unit
+
+
+def whole(least: int, most: int = 2**31 - 1) -> Kind:
+    """Whole numbers of a range; no bool, though that is an int too."""
+    return Kind(
+        lambda value: type(value) is int and least <= value <= most,
+        lambda: f"a whole number from {least} to {most:,}",
+    )
+
+
+def number(accepts: Callable[[float], bool], expected: str) -> Kind:
+    """Finite numbers; compared, because `math.isfinite` fails on those of hundreds of digits."""
+    return Kind(
+        lambda value: (
+            type(value) in (int, float) and abs(value) <= sys.float_info.max and accepts(value)
+        ),
+        lambda: expected,
+    )
+
+
+def tuple_of(accepts: Callable[[Any], bool], items: str) -> Kind:
+    """Tuples of not too many items, all of which are accepted."""
+    return Kind(
+        lambda value: isinstance(value, tuple) and len(value) <= 100 and all(map(accepts, value)),
+        lambda: f"up to 100 {items}",
+    )
+
+
+def one_of(names: str | tuple[str, ...]) -> Kind:
+    """Some names, or those in a table, which is given by its own name."""
+
+    def known() -> Iterable[str]:
+        return _look_up(names) if isinstance(names, str) else names
+
+    return Kind(
+        lambda value: isinstance(value, str) and value in known(), lambda: " or ".join(known())
+    )
+
+
+def _look_up(name: str) -> Any:
+    return pkgutil.resolve_name(f"crnn_jax.{name}")
+
+
+def _is_conv(layer: Any) -> bool:
+    match layer:
+        case (features, size, bool()) | (features, size, bool(), "same"):
+            return whole(1).accepts(features) and whole(1, 100).accepts(size)
+    return False
+
+
+# The limits are more than anyone needs: far larger values would take hours, or all memory.
+count, seed, frames = whole(1), whole(0, 2**32 - 1), whole(1, 1000)
+amount = number(lambda value: value >= 0, "a number, 0 or more")
+share = number(lambda value: 0 <= value < 1, "a number, 0 or more and less than 1")
+rate = number(lambda value: value > 0, "a finite number above 0")
+switch = Kind(lambda value: isinstance(value, bool), lambda: "true or false")
+folder = Kind(lambda value: isinstance(value, str) and value != "", lambda: "a folder")
+folder_or_none = Kind(lambda value: isinstance(value, str), lambda: 'a folder, or ""')
+attended = Kind(
+    lambda value: whole(0).accepts(value) and value % _look_up("model.decoder.ATTENTIONS") == 0,
+    lambda: f"a multiple of {_look_up('model.decoder.ATTENTIONS')}",
+)
+convs = tuple_of(_is_conv, '(features, kernel size up to 100, pool), as in "((16, 5, True),)"')
+units = tuple_of(count.accepts, 'whole numbers above 0, as in "(100, 50)" or "(128,)"')
+lengths = tuple_of(whole(1, 10_000).accepts, 'numbers of 1 to 10,000, as in "(1, 10, 100)"')
+
+FIELDS: dict[str, Field] = {
+    "seed": Field(0, seed, "of parameters, draw, dropout and augmentation"),
+    #
+    "task.name": Field("sum", one_of("tasks.TASKS"), "what is asked of a sequence"),
+    "task.min_length": Field(1, frames, "frames of the shortest sequence"),
+    "task.max_length": Field(8, frames, "frames of the longest sequence"),
+    "task.every_step": Field(False, switch, "ask for the answer after every frame, not the last"),
+    #
+    "data.corpus": Field("mnist", one_of("data.sources.SOURCES"), "the data set"),
+    "data.data_dir": Field("~/.cache/crnn_jax", folder, "where prepared data sets are kept"),
+    "data.manual_dir": Field("", folder_or_none, "folder of the published files of a data set"),
+    "data.fallback": Field(True, switch, "train on mnist-5k where mnist is not available"),
+    "data.feed": Field("resident", one_of("data.feed.FEEDS"), "images on the device, or streamed"),
+    "data.augment.shift": Field(0.0, amount, "largest shift of a training frame, in pixels"),
+    "data.augment.turn": Field(0.0, amount, "largest rotation of a training frame, in radians"),
+    "data.augment.scale": Field(0.0, share, "largest change of its size, as a share"),
+    "data.augment.elastic": Field(0.0, amount, "elastic bending: standard deviation in pixels"),
+    #
+    "model.convs": Field(
+        ((16, 5, True), (32, 3, True)),
+        convs,
+        'features, kernel size and 2x2 max pooling of each convolution; a fourth item "same" pads',
+    ),
+    "model.dense": Field((), units, "features of each dense layer after the convolutions"),
+    "model.activation": Field("relu", one_of("model.encoder.ACTIVATIONS"), "after these layers"),
+    "model.class_bottleneck": Field(False, switch, "pass on the classes' probabilities alone"),
+    "model.aggregator": Field(
+        "gru",
+        one_of("model.recurrent.AGGREGATORS"),
+        "a GRU, the mean of the features so far, or each frame by itself",
+    ),
+    "model.gru_units": Field((64,), units, "units of each GRU layer"),
+    "model.encoder_dropout": Field(0.0, share, "share of the encoder's features to drop"),
+    "model.state_dropout": Field(0.0, share, "share of the aggregator's units to drop"),
+    "model.head": Field("marginal", one_of("model.crnn.HEADS"), "what reads the states"),
+    "model.decoder_units": Field(0, attended, "units of the head decoder"),
+    "model.dtype": Field("float32", one_of(("float32", "bfloat16")), "of the activations"),
+    #
+    "init.workdir": Field("", folder_or_none, "run whose latest parameters this one starts from"),
+    "init.part": Field("encoder", one_of(("encoder", "all")), "which of its parameters"),
+    "init.frozen": Field(False, switch, "keep the encoder as it is"),
+    #
+    "train.batch_size": Field(64, count, "sequences a step, over all devices"),
+    "train.micro_batch_size": Field(
+        0, whole(0), "sequences encoded at once; 0: up to 32 on a CPU, elsewhere all of a device"
+    ),
+    "train.steps": Field(1000, count, "parameter updates"),
+    "train.steps_per_dispatch": Field(20, count, "updates in one call of the compiled function"),
+    "train.optimizer": Field("adam", one_of("model.optimizer.OPTIMIZERS"), "what makes an update"),
+    "train.learning_rate": Field(1e-3, rate, "the largest of the schedule"),
+    "train.schedule": Field(
+        "constant",
+        one_of("model.optimizer.SCHEDULES"),
+        "of the learning rate; one_cycle rises for 20 % of the steps, then falls to 0",
+    ),
+    "train.weight_decay": Field(
+        0.0, amount, "share of the kernels to take off each step, times the learning rate"
+    ),
+    "train.clip_norm": Field(0.0, amount, "largest norm of the gradient; 0: no limit"),
+    "train.on_labels": Field(False, switch, "train on true classes instead of the encoder's"),
+    #
+    "eval.every": Field(1000, count, "steps between evaluations on the validation images"),
+    "eval.validation_sequences": Field(8000, count, "sequences of such an evaluation"),
+    "eval.test_sequences": Field(60_000, count, "sequences of the test at the end"),
+    "eval.lengths": Field((), lengths, "more lengths to test, in frames"),
+    "eval.seed": Field(1, seed, "of the draw of validation and test sequences"),
+    #
+    "checkpoint.every": Field(1000, count, "steps between checkpoints"),
+    "checkpoint.keep_latest": Field(2, count, "latest checkpoints to keep"),
+    "checkpoint.keep_best": Field(1, whole(0), "best ones, by validation rmse or else exact"),
+}
+
+RENAMED = {
+    "model.recurrent": "model.gru_units",
+    "model.decoder": "model.decoder_units",
+    "model.feature_dropout": "model.encoder_dropout",
+    "model.dropout": "model.state_dropout",
+    "model.classify": "model.class_bottleneck",
+    "task.name=glyph": "task.name=classify",
+}
+"""Old names of fields, and of values, with their names of today."""
+
+
+def default() -> ConfigDict:
+    """A config that holds every field's default, locked: it takes no other fields.
+
+    data.manual_dir is that of the environment variable CRNN_JAX_MANUAL_DIR, where it is set.
+    """
+    return make({})
+
+
+def make(values: Mapping[str, Any]) -> ConfigDict:
+    """A locked config of values by field; the other fields have their defaults."""
+    defaults = {name: field.default for name, field in FIELDS.items()}
+    defaults["data.manual_dir"] = os.environ.get("CRNN_JAX_MANUAL_DIR", "")
+    tree: dict[str, Any] = {}
+    for name, value in {**defaults, **values}.items():
+        *sections, last = name.split(".")
+        holder = tree
+        for section in sections:
+            holder = holder.setdefault(section, {})
+        holder[last] = value
+    return ConfigDict(tree).lock()
+
+
+def check(config: ConfigDict) -> None:
+    """Checks each field by itself, then that they fit each other.
+
+    Args:
+      config: holds every field, as those built on `default()` do.
+
+    Raises:
+      UserError: a value that cannot be used; says what would do.
+    """
+    for name, field in FIELDS.items():
+        value = config
+        for part in name.split("."):
+            value = value[part]
+        if not field.kind.accepts(value):
+            raise refusal(name, shown(value))
+    shortest, longest, init = config.task.min_length, config.task.max_length, config.init
+    if longest < shortest:
+        raise UserError(
+            f"--config.task.max_length={longest}: expected task.min_length={shortest} or more"
+        )
+    if init.frozen and (not init.workdir or init.part == "all"):
+        raise UserError(
+            f"--config.init.frozen=True with init.workdir={init.workdir!r} and init.part="
+            f"{init.part}: expected a run's folder, and the part encoder"
+        )
+    on_classes = config.model.class_bottleneck and config.model.aggregator != "none"
+    if config.train.on_labels and not (on_classes and init.frozen):
+        raise UserError(
+            "--config.train.on_labels=True trains no encoder: expected model.class_bottleneck=True "
+            "with an aggregator, and init.frozen=True with the folder of a run that classifies"
+        )
+
+
+def refusal(name: str, value: str) -> UserError:
+    """What to say of a value that a field does not take."""
+    field, setting = FIELDS[name], f"{name}={value}"
+    hint = f" ({RENAMED[setting]} is its name now)" if setting in RENAMED else ""
+    return UserError(f"--config.{setting}{hint}: expected {field.kind.expected()} ({field.about})")
+
+
+def shown(value: Any) -> str:
+    """A value in a message: whatever it is, one short line."""
+    try:
+        text = str(value)
+    except (RecursionError, ValueError):  # lists in lists without end; thousands of digits
+        return f"a huge {type(value).__name__}"
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 100 else f"{text[:100]}…"
