@@ -168,7 +168,7 @@ def test_damage_is_seen_and_can_be_mended(tmp_path, copy, optdigits, file, damag
 
 
 def test_a_read_only_folder_that_is_prepared_is_only_read(tmp_path, copy, monkeypatch, optdigits):
-    monkeypatch.setattr(store, "FileLock", None)  # what writing would begin with
+    monkeypatch.setattr(store, "locked", None)  # what writing would begin with
     _, identity = load_splits("optdigits", data_dir=tmp_path, manual_dir="")
     assert identity == optdigits.identity
     assert [path.name for path in tmp_path.iterdir()] == ["glyphs"]
@@ -178,11 +178,11 @@ def test_what_another_process_prepared_meanwhile_is_taken(
     tmp_path, data_dir, monkeypatch, optdigits
 ):
     @contextlib.contextmanager
-    def locked_after_a_while(path):
+    def locked_after_a_while(path, *, wait):
         shutil.copytree(Path(data_dir) / "glyphs", tmp_path / "glyphs")
         yield
 
-    monkeypatch.setattr(store, "FileLock", locked_after_a_while)
+    monkeypatch.setattr(store, "locked", locked_after_a_while)
     monkeypatch.setattr(store, "_write", None)  # must not be called
     _, identity = load_splits("optdigits", data_dir=tmp_path, manual_dir="")
     assert identity == optdigits.identity
