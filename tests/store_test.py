@@ -83,6 +83,13 @@ def test_a_source_that_reads_other_than_it_says(tmp_path, use, change, message):
     assert [path.name for path in tmp_path.iterdir()] == ["glyphs.lock"]
 
 
+def test_a_source_whose_splits_are_others_or_in_another_order(tmp_path, use):
+    splits = made_splits((5, 4, 3), classes=2)
+    use((5, 4, 3), lambda folder: dict(reversed(splits.items())), classes=2)
+    with pytest.raises(UserError, match="reads test, validation, train, expected train, valid"):
+        load_splits("made/set_1", data_dir=tmp_path, manual_dir="")
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError])
 def test_a_failed_preparation_leaves_nothing(tmp_path, use, monkeypatch, failure):
     generate = LabelledImages._generate_examples
