@@ -172,7 +172,7 @@ def _do(
 
         beside = None if given.beside is None else user_path(given.beside)
         figures.draw(workdir, config, step=given.step, beside=beside)
-    else:
+    elif config is not None:  # as `_check` demands
         from crnn_jax.train import run
 
         run.train(workdir, config, profile=given.profile)
