@@ -153,7 +153,7 @@ def test_a_checkpoint_without_metadata(save, metadata, missing):
 @pytest.mark.parametrize(
     ("known", "message"),
     [
-        ({"corpus": "svhn:0123"}, "the run in .* svhn:0123 is unknown to this version, expected"),
+        ({"corpus": "svhn:0123"}, "the run in .* svhn:0123 is unknown, expected"),
         ({"dataset": {"name": "svhn"}}, "^the run in .* says too little of its data set"),
     ],
 )

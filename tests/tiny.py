@@ -16,25 +16,27 @@ def config_text(*changes: str, variants: str = "") -> str:
 
     Args:
       changes: statements about the config `c`.
-      variants: further arguments of `crnn_jax.variants.variant`.
+      variants: further arguments of `crnn_jax.config.variant`.
     """
     lines = "\n".join(f"    {change}" for change in changes)
     return f"""
-from configs.sum8 import get_config as whole
-from crnn_jax.config.variants import variant
+from crnn_jax.config import default, variant
 
 
 def get_config(arg=None):
-    c = whole()
+    c = default()
     c.data.corpus = "optdigits"
     c.data.data_dir = "data"
     c.data.manual_dir = ""
     c.task.max_length = 2
-    for change in c.data.augment:
-        c.data.augment[change] = 0.0
     c.model.convs = ()
-    c.model.dense = ()
     c.model.gru_units = (8,)
+    c.model.encoder_dropout = 0.3
+    c.model.state_dropout = 0.1
+    c.train.learning_rate = 3e-3
+    c.train.schedule = "one_cycle"
+    c.train.weight_decay = 0.4
+    c.train.clip_norm = 1.0
     c.train.batch_size = 16
     c.train.steps = 8
     c.train.steps_per_dispatch = 4

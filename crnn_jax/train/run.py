@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError, evaluate, say, tasks
 from crnn_jax.config import check, differences
-from crnn_jax.data.dataset import Dataset
+from crnn_jax.data.dataset import STAND_INS, Dataset
 from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
@@ -94,8 +94,8 @@ def _dataset(workdir: Path, config: ConfigDict, begun_on: str | None) -> Dataset
     """
     name = config.data.corpus
     begun_with = begun_on.partition(":")[0] if begun_on else None
-    if (begun_with, name, config.data.fallback) == ("optdigits", "mnist", True):
-        _say(f"the run in {workdir} began with optdigits in the place of mnist, and keeps to it")
+    if begun_with in STAND_INS and name == "mnist" and config.data.fallback:
+        _say(f"the run in {workdir} began with {begun_with} in the place of mnist and keeps to it")
         name = begun_with
     dataset = load_configured(config, name, fallback=config.data.fallback and begun_with is None)
     identity = processes.run_on_main(lambda: dataset.identity)
