@@ -1,7 +1,7 @@
 import pytest
+from crnn_jax.command_line import Parser
 
 from crnn_jax import UserError, exit_status
-from crnn_jax.command_line import Parser
 
 
 def parser():

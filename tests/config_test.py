@@ -5,9 +5,6 @@ import math
 
 import jax
 import pytest
-from ml_collections import ConfigDict
-
-from crnn_jax import UserError
 from crnn_jax.config.checks import (
     FIELDS,
     NOT_OF_TRAINING,
@@ -16,6 +13,9 @@ from crnn_jax.config.checks import (
     differences,
     read_config,
 )
+from ml_collections import ConfigDict
+
+from crnn_jax import UserError
 
 
 def put(config, field, value):

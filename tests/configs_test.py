@@ -8,9 +8,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from crnn_jax.config.checks import check_fields
 
 from crnn_jax import UserError
-from crnn_jax.config.checks import check_fields
 from crnn_jax.config.files import load_config
 from crnn_jax.data.dataset import known_info
 from crnn_jax.distributed import devices

@@ -12,13 +12,13 @@ import zlib
 
 import numpy as np
 import pytest
+from crnn_jax.config.checks import FIELDS, NOT_OF_TRAINING, read_config
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, PngImagePlugin
 
 from configs.sum8 import get_config
 from crnn_jax import UserError
-from crnn_jax.config.checks import FIELDS, NOT_OF_TRAINING, read_config
 from crnn_jax.data.dataset import load_dataset
 from crnn_jax.data.sources.idx import read_idx, read_pair
 from crnn_jax.model import crnn

@@ -5,8 +5,10 @@ import errno
 import json
 import math
 import shutil
+import signal
 
 import jax
+import numpy as np
 import pytest
 
 from crnn_jax import UserError, evaluate
@@ -15,10 +17,14 @@ from crnn_jax.data.dataset import known_info
 from crnn_jax.distributed import devices
 from crnn_jax.runs import load
 from crnn_jax.runs.checkpoint import Checkpoints
-from crnn_jax.train import run
+from crnn_jax.runs.progress import Progress
 from crnn_jax.runs.recorder import Diverged
+from crnn_jax.runs.steps import StoredSteps
+from crnn_jax.train import run
+from crnn_jax.train.trainer import Trainer
 from tests.files import content
 from tests.tiny import config_text
+from tests.torture import left_by
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +190,9 @@ def test_which_glyph_it_is_has_no_rmse_and_the_best_is_the_most_exact(
     config.task.name, config.task.every_step = "classify", True
     exact = iter([0.9, 0.3])
     monkeypatch.setattr(
-        evaluate, "validation_evaluator", lambda *args: lambda params: {"exact": next(exact), "n": 40}
+        evaluate,
+        "validation_evaluator",
+        lambda *args: lambda params: {"exact": next(exact), "n": 40},
     )
     run.train(tmp_path, config, profile=False)
     printed = capsys.readouterr()
@@ -366,3 +374,90 @@ def test_compiled_programs_are_kept_in_the_users_cache(tmp_path, monkeypatch):
     finally:
         jax.config.update("jax_compilation_cache_dir", chosen)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
+
+
+@pytest.fixture
+def constant(config):
+    """A config whose schedule does not depend on the number of steps."""
+    config.train.schedule = "constant"
+    return config
+
+
+def test_a_run_that_trains_longer_is_one_that_had_the_steps_from_the_start(
+    tmp_path, constant, capsys
+):
+    run.train(tmp_path / "longer", constant, profile=False)
+    constant.train.steps = 16
+    run.train(tmp_path / "longer", constant, profile=False)
+    assert f"resuming the run in {tmp_path / 'longer'} from step 8" in capsys.readouterr().err
+    run.train(tmp_path / "straight", constant, profile=False)
+    assert left_by(tmp_path / "longer") == left_by(tmp_path / "straight")
+    assert json.loads((tmp_path / "longer" / "config.json").read_text())["train"]["steps"] == 16
+
+    before = content(tmp_path / "longer")
+    constant.train.steps = 8
+    with pytest.raises(UserError, match=r"train\.steps=8: the run in .* trained 16 steps already"):
+        run.train(tmp_path / "longer", constant, profile=False)
+    assert content(tmp_path / "longer") == before
+
+
+def test_a_schedule_with_an_end_begins_a_new_cycle_from_the_parameters(
+    workdir, config, tmp_path, monkeypatch
+):
+    config.train.steps = 16
+    before = content(workdir)
+    with pytest.raises(UserError, match=r"train\.steps: 8, not 16.*--config\.init\.part=all"):
+        run.train(workdir, config, profile=False)
+    assert content(workdir) == before
+
+    config.init.workdir, config.init.part = str(workdir), "all"
+    begun_with = []
+    save = Checkpoints.save
+
+    def initial_state(self):
+        begun_with.append(of_trainer(self).params)
+        return of_trainer(self)
+
+    of_trainer = Trainer.initial_state
+    monkeypatch.setattr(Trainer, "initial_state", initial_state)
+    run.train(tmp_path / "new", config, profile=False)
+    assert Checkpoints.save is save
+    with StoredSteps(workdir / "checkpoints") as steps:
+        _, state, _ = steps.restore("latest", part="params")
+    jax.tree.map(np.testing.assert_array_equal, begun_with[0], state["params"])
+    assert json.loads((tmp_path / "new" / "results.json").read_text())["step"] == 16
+
+
+def test_steps_of_a_dispatch_that_do_not_meet_the_last_checkpoint_are_refused(tmp_path, constant):
+    run.train(tmp_path, constant, profile=False)
+    constant.train.steps, constant.train.steps_per_dispatch = 24, 6
+    constant.eval.every = constant.checkpoint.every = 12
+    with pytest.raises(UserError, match="steps_per_dispatch=6: expected a divisor of 8"):
+        run.train(tmp_path, constant, profile=False)
+
+
+def test_settings_that_change_the_numbers_are_refused_on_resume(workdir, config):
+    (workdir / "results.json").unlink()
+    before = content(workdir)
+    jax.config.update("jax_default_matmul_precision", "highest")
+    try:
+        with pytest.raises(UserError, match="began with jax_default_matmul_precision=None"):
+            run.train(workdir, config, profile=False)
+    finally:
+        jax.config.update("jax_default_matmul_precision", None)
+    assert content(workdir) == before
+
+
+def test_a_log_that_nobody_reads_any_more_costs_no_checkpoint(tmp_path, config, monkeypatch):
+    def nobody_reads(*_, **__):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "update", nobody_reads)
+        with pytest.raises(SystemExit) as leaving:
+            run.train(tmp_path, config, profile=False)
+    assert leaving.value.code == 128 + signal.SIGPIPE
+    with StoredSteps(tmp_path / "checkpoints") as steps:
+        assert steps.restore("latest")[0] == 8
+    run.train(tmp_path, config, profile=False)
+    assert (tmp_path / "results.json").exists()

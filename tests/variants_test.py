@@ -1,9 +1,9 @@
 """Variants of a config, alone, together and mistyped."""
 
 import pytest
+from crnn_jax.config.variants import variant
 
 from crnn_jax import UserError
-from crnn_jax.config.variants import variant
 
 
 def test_variants(tiny_config):
