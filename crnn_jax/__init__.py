@@ -83,13 +83,16 @@ def did_you_mean(wrong: str, right: Iterable[str]) -> str:
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """A path in which ~ stands for a home folder.
+    """A path in which ~ stands for a home folder, and ~/.cache for XDG_CACHE_HOME if that is set.
 
     Raises:
       UserError: no home folder is known for it.
     """
+    path, cache = Path(path), os.environ.get("XDG_CACHE_HOME", "")
+    if path.parts[:2] == ("~", ".cache") and os.path.isabs(cache):
+        return Path(cache, *path.parts[2:])
     try:
-        return Path(path).expanduser()
+        return path.expanduser()
     except RuntimeError as error:
         raise UserError(
             f"{path}: no such home folder: expected a path without ~, or HOME set for ~ alone"

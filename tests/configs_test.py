@@ -1,5 +1,6 @@
 """Every experiment in configs/: it can be built, and its smoke run goes through the motions."""
 
+import ast
 import dataclasses
 import math
 import re
@@ -8,13 +9,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from crnn_jax.config.checks import check_fields
 
 from crnn_jax import UserError
-from crnn_jax.config.files import load_config
+from crnn_jax.config import check, load_config
 from crnn_jax.data.dataset import known_info
 from crnn_jax.distributed import devices
-from crnn_jax.train.batching import check_division
+from crnn_jax.train.batching import check_batching
 from crnn_jax.train.trainer import Trainer
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
@@ -61,11 +61,23 @@ def test_there_are_configs_and_variants():
     assert {"depth.py:sigmoid3", "depth.py:relu1", "letters.py:all"} <= names
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_config_takes_nothing_from_another_so_that_tuning_one_changes_one(file):
+    imported = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            imported.add(node.module)
+        elif isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+    assert "crnn_jax.config" in imported
+    assert not {name.rpartition(".")[2] for name in imported} & {other.stem for other in FILES}
+
+
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 def test_can_be_trained_as_it_is_on_one_device(experiment, backend):
     for config in (load_config(experiment, []), smoke(experiment)):
-        check_fields(config)
-        check_division(config, 1, backend)
+        check(config)
+        check_batching(config, 1, backend)
 
 
 def test_every_variant_changes_something():

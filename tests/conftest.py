@@ -13,8 +13,7 @@ import jax
 import pytest
 from absl import flags
 
-from configs.sum8 import get_config
-from crnn_jax.config import files
+from crnn_jax import config
 from crnn_jax.data.dataset import load_dataset
 
 PROJECT = Path(__file__).parents[1]
@@ -49,7 +48,7 @@ def load_config():
 
     def load(name):
         stem, colon, variant = name.partition(":")
-        return files.load_config(f"{PROJECT / 'configs' / stem}.py{colon}{variant}", [])
+        return config.load_config(f"{PROJECT / 'configs' / stem}.py{colon}{variant}", [])
 
     return load
 
@@ -79,19 +78,23 @@ def optdigits(data_dir):
 @pytest.fixture
 def tiny_config():
     """A config like configs/sum8.py of a network small enough to compile in seconds."""
-    config = get_config()
-    config.task.max_length = 4
-    config.data.corpus = "optdigits"
-    config.model.convs = ((4, 5, True), (8, 3, True))
-    config.model.dense = ()
-    config.model.gru_units = (16,)
-    config.model.encoder_dropout = config.model.state_dropout = 0.1
-    config.data.augment.turn = config.data.augment.elastic = 0.0
-    config.train.batch_size = 32
-    config.train.steps = 4
-    config.train.steps_per_dispatch = 2
-    config.eval.every = 4
-    config.eval.validation_sequences = 400
-    config.eval.test_sequences = 400
-    config.checkpoint.every = 4
-    return config
+    c = config.default()
+    c.task.max_length = 4
+    c.data.corpus = "optdigits"
+    c.data.augment.shift = 1.0
+    c.data.augment.scale = 0.08
+    c.model.convs = ((4, 5, True), (8, 3, True))
+    c.model.gru_units = (16,)
+    c.model.encoder_dropout = c.model.state_dropout = 0.1
+    c.train.batch_size = 32
+    c.train.steps = 4
+    c.train.steps_per_dispatch = 2
+    c.train.learning_rate = 3e-3
+    c.train.schedule = "one_cycle"
+    c.train.weight_decay = 0.4
+    c.train.clip_norm = 1.0
+    c.eval.every = 4
+    c.eval.validation_sequences = 400
+    c.eval.test_sequences = 400
+    c.checkpoint.every = 4
+    return c

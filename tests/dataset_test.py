@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from configs.sum8 import get_config
 from crnn_jax import UserError
 from crnn_jax.data import dataset
 from crnn_jax.data.dataset import DatasetInfo, known_info, load_dataset
@@ -126,3 +127,15 @@ def test_home_folder_is_expanded(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=f"^{home / 'manual'}: no such folder"):
         load_dataset("mnist", data_dir="~/data", manual_dir="~/manual", fallback=True)
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("cache", "expected"), [("{tmp}/cache", "cache"), ("", "home/.cache"), ("here", "home/.cache")]
+)
+def test_the_default_folder_is_in_the_users_cache(tmp_path, monkeypatch, cache, expected):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache.format(tmp=tmp_path))  # a relative one is ignored
+    default = get_config().data.data_dir
+    load_dataset("mnist-5k", data_dir=default, manual_dir="", fallback=False)
+    assert (tmp_path / expected / "crnn_jax" / "glyphs" / "mnist-5k").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == [expected.partition("/")[0]]

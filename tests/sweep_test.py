@@ -69,15 +69,16 @@ def content(folder):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["tiny.py", "--seeds=0"], ["--seeds=0", "1 or more"]),
-        (["tiny.py", "--seeds=x"], ["--seeds", "x"]),
-        (["tiny.py", "--sedes=2"], ["--sedes=2 is no flag"]),
-        (["tiny.py", "--seed=2"], ["--seed=2 is no flag"]),
-        (["tiny.py", "--config.seed=7"], ["--config.seed=7", "expected --seeds=N"]),
+        (["tiny.py", "--seeds=0"], ["--seeds=0", "positive"]),
+        (["tiny.py", "--seeds=x"], ["--seeds=x"]),
+        (["tiny.py", "--sedes=2"], ["flag 'sedes'"]),
+        (["tiny.py", "--config.seed=7"], ["--config.seed", "expected --seeds=N"]),
+        (["tiny.py", "--config.train.stesp", "7"], ["train.stesp", "did you mean train.steps?"]),
+        (["tiny.py", "more.py"], ["'more.py' is not expected"]),
         ([], ["FILE"]),
-        (["tiny.py", "--workdir=runs"], ["--workdir=runs is no flag"]),
-        (["tin.py"], ["tin.py is no file", "did you mean tiny.py?"]),
-        (["tiny.py:last"], ["tiny.py:last is no file"]),
+        (["--config.train.steps", "8", "tiny.py"], ["expected FILE first"]),
+        (["tin.py"], ["tin.py is not a file", "did you mean tiny.py?"]),
+        (["tiny.py:last"], ["tiny.py:last is not a file"]),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_leaves_nothing(sweep, here, arguments, words, capfd):

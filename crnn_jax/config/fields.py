@@ -105,7 +105,7 @@ FIELDS: dict[str, Field] = {
     "data.corpus": Field("mnist", one_of("data.sources.SOURCES"), "the data set"),
     "data.data_dir": Field("~/.cache/crnn_jax", folder, "where prepared data sets are kept"),
     "data.manual_dir": Field("", folder_or_none, "folder of the published files of a data set"),
-    "data.fallback": Field(True, switch, "train on optdigits where mnist is not available"),
+    "data.fallback": Field(True, switch, "train on mnist-5k where mnist is not available"),
     "data.feed": Field("resident", one_of("data.feed.FEEDS"), "images on the device, or streamed"),
     "data.augment.shift": Field(0.0, amount, "largest shift of a training frame, in pixels"),
     "data.augment.turn": Field(0.0, amount, "largest rotation of a training frame, in radians"),

@@ -1,12 +1,15 @@
 """A batch: what everything behind the feed sees; and how drawn images become its frames."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import flax.struct
 import numpy as np
 from jax import Array
 
 from crnn_jax.data.draw import Lanes
+
+Encode = Callable[[Array], Array]
 
 
 @flax.struct.dataclass
@@ -28,20 +31,20 @@ class Batch:
     targets: Any
 
 
-class Composition(Protocol):
-    """How the images that are drawn for a sequence become its frames."""
+class Composition:
+    """How the images that are drawn for a sequence become its frames: here each image is one."""
 
     def frame_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Height, width and channels of a frame."""
-        ...
+        return image_shape
 
     def steps(self, images: int) -> int:
         """Frames of a sequence of so many images."""
-        ...
+        return images
 
     def lanes(self, lanes: Lanes) -> Lanes:
         """The layout of the frames, from that of the images."""
-        ...
+        return lanes
 
     def render(
         self, images_TxNxHxWxC: Array, labels_TxN: Array, keys_N: Array
@@ -49,61 +52,21 @@ class Composition(Protocol):
         """The frames of images in lanes, and what they show.
 
         Args:
-          images_TxNxHxWxC: uint8.
+          images_TxNxHxWxC: uint8; or what `encode_images` has made of them.
           labels_TxN: the images' labels.
           keys_N: one random key a lane.
 
         Returns:
           frames in lanes; and labels, in the form that the task's targets are made of.
         """
-        ...
-
-    def encode_images(self, encode: Any, images_NxHxWxC: Array) -> Array:
-        """What `render` is given in evaluation: all images encoded, if that is enough.
-
-        Args:
-          encode: maps images NxHxWxC to encodings NxD.
-          images_NxHxWxC: of a split.
-        """
-        ...
-
-    def encode_frames(self, encode: Any, frames: Array) -> Array:
-        """Encodings TxNxD of what `render` has made of `encode_images`' result.
-
-        Args:
-          encode: maps frames TxNxHxWxC to encodings.
-          frames: in lanes.
-        """
-        ...
-
-
-class Sequences:
-    """Each image is a frame. In evaluation it is encoded once, whatever sequences it is in."""
-
-    def frame_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """See `Composition`."""
-        return image_shape
-
-    def steps(self, images: int) -> int:
-        """See `Composition`."""
-        return images
-
-    def lanes(self, lanes: Lanes) -> Lanes:
-        """See `Composition`."""
-        return lanes
-
-    def render(
-        self, images_TxNxHxWxC: Array, labels_TxN: Array, keys_N: Array
-    ) -> tuple[Array, Array]:
-        """See `Composition`."""
         del keys_N
         return images_TxNxHxWxC, labels_TxN
 
-    def encode_images(self, encode: Any, images_NxHxWxC: Array) -> Array:
-        """See `Composition`."""
+    def encode_images(self, encode: Encode, images_NxHxWxC: Array) -> Array:
+        """What `render` is given in evaluation: here every image of a split encoded once, NxD."""
         return encode(images_NxHxWxC)
 
-    def encode_frames(self, encode: Any, frames: Array) -> Array:
-        """See `Composition`."""
+    def encode_frames(self, encode: Encode, frames: Array) -> Array:
+        """Encodings TxNxD of the frames that `render` has made of that: here they are them."""
         del encode
         return frames

@@ -1,16 +1,12 @@
 """The head that names a class: one softmax over classes."""
 
-from typing import ClassVar, Self
-
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
 import optax
 from jax import Array
-from ml_collections import ConfigDict
 
 from crnn_jax.model.heads import Answers
-from crnn_jax.model.question import Question
 
 
 @flax.struct.dataclass
@@ -38,15 +34,7 @@ class Classes(nn.Module):
       classes: number of classes K.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("class",)
-
     classes: int
-
-    @classmethod
-    def from_config(cls, model: ConfigDict, question: Question) -> Self:
-        """Build the head."""
-        del model
-        return cls(question.classes)
 
     @nn.compact
     def __call__(

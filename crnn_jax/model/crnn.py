@@ -1,6 +1,7 @@
 """The network: frames → features → states → what the head reads."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -19,12 +20,36 @@ from crnn_jax.model.marginal import Marginal
 from crnn_jax.model.question import Question
 from crnn_jax.model.recurrent import AGGREGATORS
 
+
+class Head(NamedTuple):
+    """A head that a config can name.
+
+    Attributes:
+      kinds: of questions that it can answer.
+      build: makes it, from a config's `model` section and the question.
+    """
+
+    kinds: tuple[str, ...]
+    build: Callable[[ConfigDict, Question], nn.Module]
+
+
 HEADS = {
-    "last": Last,
-    "cumulative": Cumulative,
-    "marginal": Marginal,
-    "decoder": Decoder,
-    "class": Classes,
+    "last": Head(("number",), lambda model, question: Last()),
+    "cumulative": Head(("number",), lambda model, question: Cumulative()),
+    "marginal": Head(
+        ("number", "class"),
+        lambda model, question: Marginal(
+            question.recurrence,
+            question.classes,
+            question.steps,
+            given=model.class_bottleneck and model.aggregator == "none",
+        ),
+    ),
+    "class": Head(("class",), lambda model, question: Classes(question.classes)),
+    "decoder": Head(
+        ("symbols",),
+        lambda model, question: Decoder(model.decoder_units, question.vocabulary, question.symbols),
+    ),
 }
 """The head of a config, by its `model.head`."""
 
@@ -130,10 +155,10 @@ def build(model: ConfigDict, question: Question) -> CRNN:
             f"--config.model.head={model.head} gives no {question.kind}, which the task asks for: "
             f"expected {fitting}"
         )
-    if model.decoder_units and question.kind != "symbols":
+    if (model.decoder_units > 0) != (question.kind == "symbols"):
         raise UserError(
             f"--config.model.decoder_units={model.decoder_units} with the head {model.head}: "
-            "expected 0"
+            "expected units, as in 128, to write symbols, and 0 with other heads"
         )
     encoder = Encoder(
         tuple(tuple(layer) for layer in model.convs),
@@ -146,7 +171,7 @@ def build(model: ConfigDict, question: Question) -> CRNN:
     return CRNN(
         encoder,
         AGGREGATORS[model.aggregator](model),
-        head.from_config(model, question),
+        head.build(model, question),
         model.state_dropout,
     )
 

@@ -1,16 +1,11 @@
 """The decoder: a recurrent head that writes an answer, symbol by symbol."""
 
-from typing import ClassVar, Self
-
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
 from jax import Array
-from ml_collections import ConfigDict
 
-from crnn_jax import UserError
 from crnn_jax.model.heads import Answers
-from crnn_jax.model.question import Question
 from crnn_jax.model.recurrent import GRUStep
 
 OWN = -1
@@ -132,24 +127,9 @@ class Decoder(nn.Module):
       symbols: symbols S of an answer.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("symbols",)
-
     hidden: int
     vocabulary: int
     symbols: int
-
-    @classmethod
-    def from_config(cls, model: ConfigDict, question: Question) -> Self:
-        """Build the head.
-
-        Raises:
-          UserError: `model.decoder_units` is 0.
-        """
-        if not model.decoder_units:
-            raise UserError(
-                "--config.model.decoder_units=0 with the head decoder: expected units, as in 128"
-            )
-        return cls(model.decoder_units, question.vocabulary, question.symbols)
 
     @nn.compact
     def __call__(

@@ -1,18 +1,15 @@
 """Outputs of the network, and the heads that read one number off each hidden state.
 
-A head is a module called with hidden states, starts and, in training, targets; its `kinds` are the
-kinds of question it can answer, its `from_config` builds it. All heads stand in `crnn.HEADS`.
+A head is a module called with hidden states, starts and, in training, targets. All heads stand in
+`crnn.HEADS`.
 """
 
-from typing import ClassVar, Protocol, Self
+from typing import Protocol
 
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
 from jax import Array, lax
-from ml_collections import ConfigDict
-
-from crnn_jax.model.question import Question
 
 
 @flax.struct.dataclass
@@ -62,14 +59,6 @@ class Value:
 class Last(nn.Module):
     """A dense unit on the hidden state, as in mnistCRNN (2016)."""
 
-    kinds: ClassVar[tuple[str, ...]] = ("number",)
-
-    @classmethod
-    def from_config(cls, model: ConfigDict, question: Question) -> Self:
-        """Build the head."""
-        del model, question
-        return cls()
-
     @nn.compact
     def __call__(
         self, hidden_TxNxH: Array, starts_TxN: Array, targets: Array | None = None
@@ -81,14 +70,6 @@ class Last(nn.Module):
 
 class Cumulative(nn.Module):
     """The sum over the steps so far of a dense unit: a value that grows frame by frame."""
-
-    kinds: ClassVar[tuple[str, ...]] = ("number",)
-
-    @classmethod
-    def from_config(cls, model: ConfigDict, question: Question) -> Self:
-        """Build the head."""
-        del model, question
-        return cls()
 
     @nn.compact
     def __call__(

@@ -1,17 +1,14 @@
 """The head that is exact: from what each frame may show to what the sequence may add up to."""
 
-from typing import ClassVar, Self
-
 import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from ml_collections import ConfigDict
 
 from crnn_jax.model.heads import Answers
-from crnn_jax.model.question import Question, Recurrence
+from crnn_jax.model.question import Recurrence
 
 IMPOSSIBLE = -1e30
 """Log-probability of what cannot be: finite, so that no gradient becomes NaN."""
@@ -57,19 +54,10 @@ class Marginal(nn.Module):
       given: whether the hidden states are the classes' log-probabilities already.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("number", "class")
-
     recurrence: Recurrence
     classes: int
     max_length: int
     given: bool = False
-
-    @classmethod
-    def from_config(cls, model: ConfigDict, question: Question) -> Self:
-        """Build the head; without an aggregator it takes an encoder's classes as they are."""
-        assert question.recurrence is not None, question
-        given = model.class_bottleneck and model.aggregator == "none"
-        return cls(question.recurrence, question.classes, question.steps, given)
 
     @nn.compact
     def __call__(

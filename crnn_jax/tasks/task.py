@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from crnn_jax import UserError
-from crnn_jax.data.batch import Batch, Composition, Sequences
+from crnn_jax.data.batch import Batch, Composition
 from crnn_jax.data.dataset import DatasetInfo
 from crnn_jax.data.draw import Draw, Lanes
 from crnn_jax.model.heads import Answers, Output
@@ -79,7 +79,7 @@ class Task(abc.ABC):
     every_step: bool
     dataset: DatasetInfo
 
-    composition: ClassVar[Composition] = Sequences()
+    composition: ClassVar[Composition] = Composition()
 
     @property
     @abc.abstractmethod

@@ -94,8 +94,8 @@ def _dataset(workdir: Path, config: ConfigDict, begun_on: str | None) -> Dataset
     """
     name = config.data.corpus
     begun_with = begun_on.partition(":")[0] if begun_on else None
-    if begun_with in STAND_INS and name == "mnist" and config.data.fallback:
-        _say(f"the run in {workdir} began with {begun_with} in the place of mnist and keeps to it")
+    if name == "mnist" and config.data.fallback and begun_with in STAND_INS:
+        _say(f"the run in {workdir} began on {begun_with} in place of mnist, and goes on with it")
         name = begun_with
     dataset = load_configured(config, name, fallback=config.data.fallback and begun_with is None)
     identity = processes.run_on_main(lambda: dataset.identity)

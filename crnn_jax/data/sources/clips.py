@@ -5,13 +5,13 @@ clips that was designed beside the 2016 experiments, and not built there.)
 """
 
 import itertools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from crnn_jax.data.batch import Composition, Encode
 from crnn_jax.data.draw import Lanes, padded_lanes
 
 FRAMES = 8
@@ -70,8 +70,8 @@ CAPTIONS = _symbols()
 """The captions: row `label * len(SCENES) + scene` has `WORDS` indices into `VOCABULARY`."""
 
 
-class Clips:
-    """Films one image a lane, doing something at random (see `data.batch.Composition`)."""
+class Clips(Composition):
+    """Films one image a lane, doing something at random."""
 
     def frame_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """`SIZE` by `SIZE`, with the image's channels."""
@@ -118,12 +118,12 @@ class Clips:
         frames_NxTxHxWxC, scene_N = jax.vmap(film)(images_TxNxHxWxC[0], keys_N)
         return frames_NxTxHxWxC.swapaxes(0, 1), labels_TxN[0] * len(SCENES) + scene_N
 
-    def encode_images(self, encode: Any, images_NxHxWxC: Array) -> Array:
+    def encode_images(self, encode: Encode, images_NxHxWxC: Array) -> Array:
         """The images as they are: frames differ from clip to clip."""
         del encode
         return images_NxHxWxC
 
-    def encode_frames(self, encode: Any, frames: Array) -> Array:
+    def encode_frames(self, encode: Encode, frames: Array) -> Array:
         """The frames' encodings."""
         return encode(frames)
 

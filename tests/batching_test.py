@@ -3,21 +3,21 @@
 import pytest
 
 from crnn_jax import UserError
-from crnn_jax.train.batching import check_division, device_count, micro_batch_size
+from crnn_jax.train.batching import check_batching, check_resumed, device_count, micro_batch_size
 
 
 def test_batch_size_must_fit_devices_and_lengths(tiny_config):
     tiny_config.train.batch_size = 24  # 4 lengths
-    check_division(tiny_config, 1, "cpu")
-    check_division(tiny_config, 2, "cpu")
+    check_batching(tiny_config, 1, "cpu")
+    check_batching(tiny_config, 2, "cpu")
     with pytest.raises(
         UserError, match=r"batch_size=24: expected a multiple of 16, .* 4 device\(s\) x 4 seq"
     ):
-        check_division(tiny_config, 4, "cpu")
+        check_batching(tiny_config, 4, "cpu")
     tiny_config.task.max_length = 3  # lanes of whole sequences need each of 3 lengths twice
-    check_division(tiny_config, 4, "cpu")
+    check_batching(tiny_config, 4, "cpu")
     with pytest.raises(UserError, match=r"batch_size=24: expected a multiple of 18"):
-        check_division(tiny_config, 3, "cpu")
+        check_batching(tiny_config, 3, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,10 @@ def test_micro_batch_size_must_fit_lengths_and_divide_a_devices_share(tiny_confi
     tiny_config.train.batch_size = 48
     tiny_config.train.micro_batch_size = micro
     if fits:
-        check_division(tiny_config, 2, "cpu")
+        check_batching(tiny_config, 2, "cpu")
         return
     with pytest.raises(UserError, match=f"micro_batch_size={micro}: expected a multiple of 4 that"):
-        check_division(tiny_config, 2, "cpu")
+        check_batching(tiny_config, 2, "cpu")
 
 
 @pytest.mark.parametrize("field", ["train.steps", "eval.every", "checkpoint.every"])
@@ -38,7 +38,17 @@ def test_steps_must_be_whole_dispatches(tiny_config, field):
     section, name = field.split(".")
     tiny_config[section][name] = 7
     with pytest.raises(UserError, match=rf"^--config\.{field}=7: .*steps_per_dispatch=2$"):
-        check_division(tiny_config, 1, "cpu")
+        check_batching(tiny_config, 1, "cpu")
+
+
+@pytest.mark.parametrize("name", ["steps", "steps_per_dispatch"])
+def test_a_run_resumes_where_whole_dispatches_lead_to_its_end(tiny_config, name):
+    tiny_config.train.steps = 20
+    for step in (0, 6, 20):
+        check_resumed(tiny_config, step)
+    tiny_config.train[name] = 4
+    with pytest.raises(UserError, match=rf"^--config\.train\.{name}=4: expected .*6"):
+        check_resumed(tiny_config, 6)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +65,7 @@ def test_steps_must_be_whole_dispatches(tiny_config, field):
 def test_micro_batch_size_chosen_by_itself(tiny_config, batch, devices, backend, expected):
     tiny_config.train.batch_size = batch
     assert micro_batch_size(tiny_config, devices, backend) == expected
-    check_division(tiny_config, devices, backend)
+    check_batching(tiny_config, devices, backend)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,98 @@
+"""What of a config does not fit together: the task or the network that is built of it refuses."""
+
+import pytest
+
+from crnn_jax import UserError, tasks
+from crnn_jax.data.dataset import known_info
+from crnn_jax.model import crnn
+
+
+def build(config):
+    return crnn.build(config.model, tasks.build(config, known_info(config.data.corpus)).question)
+
+
+@pytest.mark.parametrize("lengths", [(9, ()), (2, (1, 9))])
+def test_products_must_fit_into_32_bits(tiny_config, lengths):
+    tiny_config.task.name = "product"
+    tiny_config.task.max_length, tiny_config.eval.lengths = lengths
+    build(tiny_config)
+    tiny_config.task.max_length += 1
+    tiny_config.eval.lengths = tuple(length + 1 for length in tiny_config.eval.lengths)
+    with pytest.raises(UserError, match=r"a product over 10 frames .* expected 9 frames or fewer$"):
+        build(tiny_config)
+
+
+@pytest.mark.parametrize(
+    ("task", "head", "expected"),
+    [
+        ("sum", "decoder", "last or cumulative or marginal"),
+        ("sum", "class", "last or cumulative or marginal"),
+        ("classify", "last", "marginal or class"),
+        ("classify", "cumulative", "marginal or class"),
+        ("caption", "marginal", "decoder"),
+    ],
+)
+def test_the_head_must_be_able_to_answer(tiny_config, task, head, expected):
+    tiny_config.task.name, tiny_config.model.head = task, head
+    if task == "caption":
+        tiny_config.task.max_length = 1
+    with pytest.raises(UserError, match=f"^--config.model.head={head} .* expected {expected}$"):
+        build(tiny_config)
+
+
+@pytest.mark.parametrize(("head", "units"), [("decoder", 0), ("marginal", 128)])
+def test_only_a_decoder_has_units(load_config, head, units):
+    config = load_config("addition3" if head == "decoder" else "sum8")
+    build(config)
+    config.model.decoder_units = units
+    with pytest.raises(UserError, match=f"^--config.model.decoder_units={units} with .*{head}"):
+        build(config)
+
+
+@pytest.mark.parametrize("experiment", ["captions", "addition3"])
+@pytest.mark.parametrize("corpus", ["emnist/letters", "emnist/letters-a-j"])
+def test_what_is_written_about_digits_is_not_asked_of_letters(load_config, experiment, corpus):
+    config = load_config(experiment)
+    build(config)
+    config.data.corpus = corpus
+    with pytest.raises(UserError, match=f"^--config.data.corpus={corpus} .* mnist"):
+        build(config)
+
+
+def test_convolutions_must_leave_something_of_a_frame(tiny_config):
+    tiny_config.model.convs = ((4, 15, True), (4, 7, True))  # 28 - 14 = 14, 7, 1, 0
+    with pytest.raises(UserError, match=r"^--config\.model\.convs=.* leaves nothing of a frame"):
+        build(tiny_config)
+    tiny_config.model.convs = ((4, 15, True), (4, 7, False))
+    build(tiny_config)
+
+
+def test_same_convolutions_leave_all_but_what_pools_take(tiny_config):
+    same = (4, 15, True, "same")
+    tiny_config.model.convs = (same,) * 4  # 28, 14, 7, 3, 1
+    build(tiny_config)
+    tiny_config.model.convs = (same,) * 5
+    with pytest.raises(UserError, match=r"^--config\.model\.convs=.* leaves nothing of a frame"):
+        build(tiny_config)
+
+
+@pytest.mark.parametrize(
+    ("aggregator", "units", "fits"),
+    [
+        ("gru", (8,), True),
+        ("gru", (), False),
+        ("mean", (), True),
+        ("mean", (8,), False),
+        ("none", (), True),
+        ("none", (8, 8), False),
+    ],
+)
+def test_gru_units_are_for_the_gru(tiny_config, aggregator, units, fits):
+    tiny_config.model.aggregator, tiny_config.model.gru_units = aggregator, units
+    if fits:
+        build(tiny_config)
+        return
+    with pytest.raises(UserError) as refusal:
+        build(tiny_config)
+    expected = f"--config.model.gru_units={units} with model.aggregator={aggregator}: expected "
+    assert str(refusal.value).startswith(expected)
