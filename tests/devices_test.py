@@ -86,7 +86,7 @@ def test_cores_become_devices_unless_the_user_has_said_otherwise(given, before, 
         f"import jax; from crnn_jax.distributed import devices; {before}; devices.use_cores(3)"
     )
     child = subprocess.run(
-        [sys.executable, "-c", f"{program}; print(jax.device_count())"],
+        [sys.executable, "-c", f"{program}\nprint(jax.device_count())"],
         capture_output=True,
         text=True,
         check=True,
