@@ -1,7 +1,7 @@
 import numpy as np
+from crnn_jax.scores import number_scores, text_scores
 
 from crnn_jax.data.draw import Draw
-from crnn_jax.scores import number_scores, text_scores
 
 DRAW = Draw(seed=0, min_length=1, max_length=2, images=5)
 LANES = DRAW.lanes(2)  # one lane of three frames: a sequence of 1, one of 2
