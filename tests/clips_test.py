@@ -1,14 +1,19 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from crnn_jax.data.draw import padded_lanes
 from crnn_jax.data.sources import clips
+
+CLIPS = clips.Clips()
 
 
 @jax.jit
-def make_clips(images_NxHxW, labels_N, keys_N):
-    frames_TxNxHxWxC, symbols_NxS = clips.make_clips(images_NxHxW[..., None], labels_N, keys_N)
-    return frames_TxNxHxWxC[..., 0], symbols_NxS
+def film(images_NxHxW, labels_N, keys_N):
+    """The clips' frames TxNxHxW, and the symbols of their captions NxS."""
+    frames, captions_N = CLIPS.render(images_NxHxW[None, ..., None], labels_N[None], keys_N)
+    return frames[..., 0], jnp.asarray(clips.CAPTIONS)[captions_N]
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +24,7 @@ def filmed():
     images[:, 10:18, 10:18] = 255
     labels = np.arange(count) % 10
     keys = jax.random.split(jax.random.key(0), count)
-    frames, symbols = make_clips(images, labels, keys)
+    frames, symbols = film(images, labels, keys)
     captions = [
         " ".join(clips.VOCABULARY[s] for s in row if clips.VOCABULARY[s] != clips.END)
         for row in np.asarray(symbols)
@@ -70,7 +75,7 @@ def test_the_digit_does_what_the_caption_says(filmed):
 def test_a_clip_is_a_pure_function_of_image_and_key(filmed):
     frames, captions, (images, labels, keys) = filmed
     some = np.array([3, 50, 7])
-    found, symbols = make_clips(images[some], labels[some], keys[some])
+    found, symbols = film(images[some], labels[some], keys[some])
     np.testing.assert_array_equal(found, frames[:, some])
     for row, i in zip(np.asarray(symbols), some, strict=True):
         assert " ".join(clips.VOCABULARY[s] for s in row).startswith(captions[i])
@@ -80,7 +85,26 @@ def test_the_ink_stays_in_the_frame():
     digit = np.zeros((1, 28, 28), np.uint8)
     digit[:, 4:24, 4:24] = 255  # as large as MNIST's digits are
     keys = jax.random.split(jax.random.key(1), 400)
-    found, _ = make_clips(np.repeat(digit, 400, axis=0), np.zeros(400, int), keys)
+    found, _ = film(np.repeat(digit, 400, axis=0), np.zeros(400, int), keys)
     border = np.asarray(found).copy()
     border[:, :, 1:-1, 1:-1] = 0
     assert (border.any(axis=(0, 2, 3))).mean() < 0.2  # quick ones may touch it
+
+
+def test_clips_have_the_channels_of_their_images():
+    images = np.random.default_rng(0).integers(0, 256, (1, 2, 17, 23, 3), dtype=np.uint8)
+    keys = jax.random.split(jax.random.key(0), 2)
+    render = jax.jit(CLIPS.render)
+    frames, _ = render(images, np.zeros((1, 2), int), keys)
+    assert frames.shape[2:] == CLIPS.frame_shape((17, 23, 3)) == (clips.SIZE, clips.SIZE, 3)
+    for channel in range(3):
+        of_one, _ = render(images[..., [channel]], np.zeros((1, 2), int), keys)
+        np.testing.assert_array_equal(frames[..., channel], of_one[..., 0])
+
+
+def test_a_lane_holds_one_clip():
+    lanes = CLIPS.lanes(padded_lanes(np.ones(3, int)))
+    assert lanes.sequence_TxN.shape == (clips.FRAMES, 3)
+    assert lanes.count == 3
+    assert lanes.real_TxN.all()
+    assert CLIPS.steps(1) == clips.FRAMES

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jax.extend.core import jaxprs_in_params
 
 from crnn_jax.model import conv as conv_module
 from crnn_jax.model.conv import (
@@ -22,6 +21,7 @@ from crnn_jax.model.conv import (
     row_conv,
     xla_conv,
 )
+from tests.jaxprs import products
 
 pytestmark = pytest.mark.usefixtures("optimized")  # as users compile it
 
@@ -217,17 +217,6 @@ def test_each_backend_gets_the_form_that_is_fast_there(monkeypatch):
     assert forms() == ["xla", "xla", "xla", "xla"]
 
 
-def dot_shapes(jaxpr):
-    """Shapes of the operands of every matrix product in a jaxpr, those within others too."""
-    found = []
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            found.append(tuple(x.aval.shape for x in equation.invars))
-        for inner in jaxprs_in_params(equation.params):
-            found += dot_shapes(inner)
-    return found
-
-
 @pytest.mark.parametrize("form", [row_conv, pooled_conv])
 def test_conv_of_many_frames_is_one_product_of_two_matrices_there_and_back(form):
     frames, kernel = frames_and_kernel((8, 8, 1), (3, 3))
@@ -238,7 +227,7 @@ def test_conv_of_many_frames_is_one_product_of_two_matrices_there_and_back(form)
 
     def of_frames(function):
         """Leaves out the kernel's own rearrangement, whose size has no part in the frames."""
-        dots = dot_shapes(jax.make_jaxpr(function)(kernel).jaxpr)
+        dots = [tuple(x.aval.shape for x in dot.invars) for dot in products(function, kernel)]
         return [shapes for shapes in dots if max(map(max, shapes)) >= len(frames)]
 
     ((patches, matrix),) = of_frames(loss)

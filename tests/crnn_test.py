@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from crnn_jax import UserError, tasks
 from crnn_jax.data.draw import Draw, lay_out, padded_lanes
 from crnn_jax.model import crnn
 from crnn_jax.model import encoder as encoder_module
+from crnn_jax.model.question import Question
+from crnn_jax.tasks.number import LAST, PRODUCT, SUM
+from tests.networks import digits, random_params
 
 DRAW = Draw(seed=0, min_length=1, max_length=3, images=20)
 SEQUENCES = 6
@@ -16,30 +20,35 @@ PACKED = DRAW.lanes(SEQUENCES)
 PADDED = padded_lanes(DRAW.lengths(SEQUENCES))
 
 
-def network(head="last", task="sum", max_length=3, **fields):
-    """A small network; `fields` of `model` are other than here."""
+def network_config(**fields):
+    """A small network's `model` section; `fields` are other than here."""
     model = {
         "convs": [[2, 3, True]],
         "dense": [5],
         "activation": "tanh",
-        "classify": False,
+        "class_bottleneck": False,
         "aggregator": "gru",
-        "recurrent": [4],
-        "feature_dropout": 0.0,
-        "dropout": 0.0,
-        "head": head,
-        "decoder": 8,
+        "gru_units": [4],
+        "encoder_dropout": 0.0,
+        "state_dropout": 0.0,
+        "head": "last",
+        "decoder_units": 0,
         "dtype": "float32",
     }
-    asked = {"name": task, "max_length": max_length}
-    return crnn.build(ConfigDict({"model": model | fields, "task": asked}), digits=4)
+    return ConfigDict(model | fields)
 
 
-def random_params(net):
-    """Parameters of `net`, its biases random too."""
-    params = jax.eval_shape(net.init, jax.random.key(0), frames_in(PADDED), PADDED.starts_TxN)
-    rng = np.random.default_rng(1)
-    return jax.tree.map(lambda x: rng.normal(0, 0.7, x.shape).astype(x.dtype), params)
+def network(head="last", recurrence=SUM, max_length=3, **fields):
+    """A small network that answers about classes 0..3."""
+    kind = "class" if head == "class" else "number"
+    question = Question(kind, (8, 8, 1), max_length, 4, recurrence)
+    return crnn.build(network_config(head=head, **fields), question)
+
+
+def randomly(net):
+    """Random parameters of `net`."""
+    shapes = jax.eval_shape(net.init, jax.random.key(0), frames_in(PADDED), PADDED.starts_TxN)
+    return random_params(shapes, scale=0.7)
 
 
 def frames_in(lanes):
@@ -50,16 +59,16 @@ def frames_in(lanes):
 
 
 AGGREGATORS = [
-    {"recurrent": [4, 3]},
-    *({"aggregator": a, "recurrent": []} for a in ("mean", "none")),
+    {"gru_units": [4, 3]},
+    *({"aggregator": a, "gru_units": []} for a in ("mean", "none")),
 ]
 
 
 @pytest.mark.parametrize("aggregator", AGGREGATORS, ids=["gru", "mean", "none"])
-@pytest.mark.parametrize("head", ["last", "cumulative", "marginal"])
+@pytest.mark.parametrize("head", ["last", "cumulative", "marginal", "class"])
 def test_packed_lanes_give_what_padded_lanes_give(head, aggregator):
     net = network(head, **aggregator)
-    params = random_params(net)
+    params = randomly(net)
 
     def last_outputs(lanes):
         output = jax.jit(net.apply)(params, frames_in(lanes), lanes.starts_TxN)
@@ -81,7 +90,7 @@ def test_gradient_flows_into_a_sequence_s_own_frames_and_nowhere_else(head, aggr
     asked_TxN = np.isin(lanes.sequence_TxN, [0, 3, 4])
     assert not lanes.real_TxN.all()
     net = network(head, **aggregator)
-    params = random_params(net)
+    params = randomly(net)
 
     @jax.jit
     @jax.grad
@@ -91,14 +100,14 @@ def test_gradient_flows_into_a_sequence_s_own_frames_and_nowhere_else(head, aggr
 
     pixels = np.asarray(gradient(frames_in(lanes).astype(np.float32)))
     # Without an aggregator the last frame stands for itself alone.
-    expected = asked_TxN & lanes.ends_TxN if net.aggregator == "none" else asked_TxN
+    expected = asked_TxN & lanes.ends_TxN if not net.layers else asked_TxN
     np.testing.assert_array_equal(pixels.any(axis=(2, 3, 4)), expected)
 
 
 @pytest.mark.parametrize("aggregator", AGGREGATORS, ids=["gru", "mean", "none"])
 def test_encode_and_aggregate_are_the_call(aggregator):
     net = network("cumulative", **aggregator)
-    params, frames = random_params(net), frames_in(PACKED)
+    params, frames = randomly(net), frames_in(PACKED)
     steps, lanes = PACKED.starts_TxN.shape
 
     @jax.jit
@@ -109,14 +118,14 @@ def test_encode_and_aggregate_are_the_call(aggregator):
 
     expected = jax.jit(net.apply)(params, frames, PACKED.starts_TxN)
     encoded, found = in_two(params)
-    assert encoded.shape[-1] == (3 * 4 if net.aggregator == "gru" else 5)
+    assert encoded.shape[-1] == (3 * 4 if aggregator == AGGREGATORS[0] else 5)
     np.testing.assert_allclose(found.value_TxN, expected.value_TxN, rtol=1e-6, atol=1e-6)
 
 
 def test_dropout_only_where_keys_are_given():
     rates = [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5)]
-    nets = [network(feature_dropout=f, dropout=d) for f, d in rates]
-    params, frames = random_params(nets[0]), frames_in(PACKED)
+    nets = [network(encoder_dropout=f, state_dropout=d) for f, d in rates]
+    params, frames = randomly(nets[0]), frames_in(PACKED)
 
     @jax.jit
     def run(params, key):
@@ -140,8 +149,8 @@ def test_dropout_only_where_keys_are_given():
 def test_each_layers_features_and_the_states_are_dropped_by_keys_of_their_own(
     aggregator, monkeypatch
 ):
-    net = network(dense=[5, 6], feature_dropout=0.1, dropout=0.2, **aggregator)
-    params, frames = random_params(net), frames_in(PACKED)
+    net = network(dense=[5, 6], encoder_dropout=0.1, state_dropout=0.2, **aggregator)
+    params, frames = randomly(net), frames_in(PACKED)
 
     @jax.jit
     def run(key):
@@ -158,7 +167,7 @@ def test_each_layers_features_and_the_states_are_dropped_by_keys_of_their_own(
         return dropped
 
     dropped = run(jax.random.key(0))
-    units = 3 if net.aggregator == "gru" else 6
+    units = 3 if aggregator == AGGREGATORS[0] else 6
     expected = [[5, 0.1], [6, 0.1], [units, 0.2]]
     np.testing.assert_allclose([sizes for sizes, _ in dropped], expected)
     keys = np.concatenate([keys for _, keys in dropped])
@@ -168,13 +177,14 @@ def test_each_layers_features_and_the_states_are_dropped_by_keys_of_their_own(
 @pytest.mark.parametrize("name", ["sum8", "lenet"])
 def test_a_config_read_back_from_json_builds_the_same_network(name, load_config):
     config = load_config(name)
-    again = ConfigDict(json.loads(config.to_json()))
-    assert crnn.build(again, digits=10) == crnn.build(config, digits=10)
+    question = tasks.build(config, digits()).question
+    again = ConfigDict(json.loads(config.to_json())).model
+    assert crnn.build(again, question) == crnn.build(config.model, question)
 
 
 def test_a_network_answers_its_configs_task_about_sequences_of_its_length():
-    net = network("marginal", task="product", max_length=2)
-    output = jax.eval_shape(net.apply, random_params(net), frames_in(PACKED), PACKED.starts_TxN)
+    net = network("marginal", PRODUCT, max_length=2)
+    output = jax.eval_shape(net.apply, randomly(net), frames_in(PACKED), PACKED.starts_TxN)
     assert output.numbers == (0, 1, 2, 3, 4, 6, 9)  # of up to two digits 0..3
 
 
@@ -197,15 +207,13 @@ def test_computes_in_bfloat16_between_float32_parameters_and_answers(head, aggre
     assert features.dtype == jnp.bfloat16
     assert encoded_TxNxD.dtype == jnp.bfloat16
     assert {x.dtype for x in jax.tree.leaves((output, params))} == {np.dtype(np.float32)}
-    assert jax.eval_shape(lambda x: x.estimate(), output).dtype == jnp.float32
+    assert jax.eval_shape(lambda x: x.answers(), output).estimate.dtype == jnp.float32
 
 
-def parameters(config, digits=10):
-    """Shapes of all parameters of a config's network."""
-    net = crnn.build(config, digits=digits)
-    frames = jax.ShapeDtypeStruct((1, 1, 28, 28, 1), jnp.uint8)
-    starts = jax.ShapeDtypeStruct((1, 1), bool)
-    return jax.eval_shape(net.init, jax.random.key(0), frames, starts)["params"]
+def parameters(config):
+    """Shapes of all parameters of a config's network, on digits of 28x28."""
+    question = tasks.build(config, digits()).question
+    return crnn.parameter_shapes(crnn.build(config.model, question), question)["params"]
 
 
 def count(tree):
@@ -243,16 +251,15 @@ def test_published_networks_have_their_number_of_parameters(name, published, loa
 
 
 def test_encoded_labels_are_encoded_frames_of_certain_classes():
-    net = network("marginal", classify=True)
-    params = random_params(net)
+    net = network("marginal", class_bottleneck=True)
+    params = randomly(net)
     frames = frames_in(PACKED)
     inner = {"params": params["params"]["encoder"]}
-    parts = (net.convs, net.dense, net.activation, 0.0, net.dtype)
-    features = encoder_module.Encoder(*parts).apply(inner, frames)
+    features = net.encoder.clone(classes=0).apply(inner, frames)
     classes = inner["params"]["classes"]
     classes["kernel"] *= 1e6  # so that every class is certain, and not always the same one
     classes["bias"] = -features.mean(axis=(0, 1)) @ classes["kernel"]
-    labels = np.argmax(encoder_module.Encoder(*parts, 4).apply(inner, frames), axis=-1)
+    labels = np.argmax(net.encoder.apply(inner, frames), axis=-1)
     assert len(np.unique(labels)) > 1
     np.testing.assert_allclose(
         net.apply(params, labels, method="encode_labels"),
@@ -262,11 +269,33 @@ def test_encoded_labels_are_encoded_frames_of_certain_classes():
     )
 
 
-def test_alone_the_classes_of_the_encoder_are_the_digits_of_the_head():
-    net = network("marginal", "classify", classify=True, aggregator="none", recurrent=[])
-    params = random_params(net)
+def test_alone_the_classes_of_the_encoder_are_the_classes_of_the_head():
+    net = network("marginal", LAST, class_bottleneck=True, aggregator="none", gru_units=[])
+    params = randomly(net)
     assert "answer_head" not in params["params"]
     frames = frames_in(PACKED)
     log_probs = net.apply(params, frames, method="encode")
     output = net.apply(params, frames, PACKED.starts_TxN)
     np.testing.assert_allclose(output.log_probs_TxNxK, log_probs, rtol=1e-5, atol=1e-5)
+
+
+NUMBER, SYMBOLS = Question("number", (8, 8, 1), 3, 4, SUM), Question("symbols", (8, 8, 1), 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("question", "changes", "message"),
+    [
+        (NUMBER, {"convs": [[2, 5, True], [2, 3, False]]}, "leaves nothing of a frame of 8x8"),
+        (NUMBER, {"head": "decoder"}, "head=decoder gives no number.*last or cumulative or marg"),
+        (NUMBER, {"head": "class"}, "head=class gives no number"),
+        (SYMBOLS, {"head": "last"}, "head=last gives no symbols.*expected decoder$"),
+        (SYMBOLS, {"head": "decoder"}, "decoder_units=0 with the head decoder"),
+        (NUMBER, {"decoder_units": 8}, "decoder_units=8 with the head last: expected units"),
+        (NUMBER, {"gru_units": []}, "gru_units=.* with model.aggregator=gru: expected the units"),
+        (NUMBER, {"aggregator": "mean"}, r"with model.aggregator=mean: expected \(\)"),
+    ],
+)
+def test_a_network_that_cannot_answer_is_refused(question, changes, message):
+    with pytest.raises(UserError, match=message) as error:
+        crnn.build(network_config(**changes), question)
+    assert "\n" not in str(error.value)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from crnn_jax.model.decoder import OWN, Decoder, Text, WriteSymbol
+from tests.networks import random_params
 
 T, N, H, V, S = 3, 4, 8, 6, 7
 DECODER = Decoder(hidden=H, vocabulary=V, symbols=S)
+STARTS = np.arange(T)[:, None] == np.zeros(N, int)
 
 
 def random_hidden():
@@ -15,19 +17,18 @@ def random_hidden():
 
 @pytest.fixture(scope="module")
 def params():
-    shapes = jax.eval_shape(DECODER.init, jax.random.key(0), random_hidden())
-    rng = np.random.default_rng(1)
-    return jax.tree.map(lambda x: rng.normal(0, 1, x.shape).astype(x.dtype), shapes)
+    shapes = jax.eval_shape(DECODER.init, jax.random.key(0), random_hidden(), STARTS)
+    return random_params(shapes, scale=1.0)
 
 
 @jax.jit
 def freely(params, hidden):
-    return DECODER.apply(params, hidden).logits_NxSxV
+    return DECODER.apply(params, hidden, STARTS).logits_NxSxV
 
 
 @jax.jit
 def given(params, hidden, right_NxS):
-    return DECODER.apply(params, hidden, right_NxS).logits_NxSxV
+    return DECODER.apply(params, hidden, STARTS, right_NxS).logits_NxSxV
 
 
 def test_the_scan_is_a_loop_over_symbols(params):
@@ -64,7 +65,7 @@ def test_every_frame_is_seen_and_lanes_are_apart(params):
     @jax.jit
     @jax.jacobian
     def influence(hidden):
-        return jnp.sum(DECODER.apply(params, hidden).logits_NxSxV, axis=(1, 2))
+        return jnp.sum(DECODER.apply(params, hidden, STARTS).logits_NxSxV, axis=(1, 2))
 
     found = np.abs(influence(random_hidden())).max(axis=-1)  # N x T x N
     for n in range(N):
@@ -75,8 +76,10 @@ def test_every_frame_is_seen_and_lanes_are_apart(params):
 def test_text():
     logits = np.log(np.array([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]], np.float32))
     text = Text(logits)
-    np.testing.assert_array_equal(text.answer(), [[0, 2]])
-    np.testing.assert_allclose(text.confidence(), [[0.5, 0.8]], rtol=1e-6)
+    answers = text.answers()
+    np.testing.assert_array_equal(answers.answer, [[0, 2]])
+    assert answers.estimate is None
+    np.testing.assert_allclose(answers.confidence, [[0.5, 0.8]], rtol=1e-6)
     np.testing.assert_allclose(
         text.loss(np.array([[1, 2]])), [-(np.log(0.25) + np.log(0.8)) / 2], rtol=1e-6
     )

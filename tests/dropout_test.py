@@ -33,9 +33,7 @@ def test_drops_the_same_however_lanes_are_split():
 
 
 def test_a_rate_of_0_draws_nothing():
-    keys = jax.random.split(jax.random.key(0), 10)
-    jaxpr = jax.make_jaxpr(lambda hidden: lane_dropout(hidden, keys, 0.0))(HIDDEN)
-    assert jaxpr.eqns == []
+    assert lane_dropout(HIDDEN, None, 0.0) is HIDDEN
 
 
 def test_folded_keys_are_others_for_every_number_and_the_same_in_any_split():

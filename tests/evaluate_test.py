@@ -7,63 +7,74 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax import evaluate
-from crnn_jax.data.draw import Draw, padded_lanes
-from crnn_jax.distributed import devices
-from crnn_jax.evaluate import Evaluation, training_mean
+from crnn_jax import evaluate, tasks
+from crnn_jax.data.draw import SCENE, Draw, padded_lanes
+from crnn_jax.data.sources import clips
+from crnn_jax.evaluate import Evaluation
 from crnn_jax.model import crnn
+from tests.networks import random_params
 
 SEQUENCES = 90
 RIGHT = {"sum": sum, "product": math.prod, "classify": lambda labels: labels[-1]}
+BASELINE = 11.25
 
 
 def draw_from(split, min_length=1, max_length=4):
     return Draw(1, min_length, max_length, len(split.labels_N))
 
 
-def build(config, split, sequences=SEQUENCES, mean=11.25):
-    """The evaluation of a config's network on a split."""
-    network = crnn.build(config, digits=10)
-    mean = mean if network.task.measures else None
-    return Evaluation(network, split, draw_from(split), sequences, training_mean=mean)
-
-
-def random_params(network):
-    """Parameters of which the answers are of many kinds."""
-    frames, starts = jnp.zeros((1, 1, 28, 28, 1), jnp.uint8), jnp.ones((1, 1), bool)
-    params = jax.eval_shape(network.init, jax.random.key(0), frames, starts)
-    rng = np.random.default_rng(3)
-    return jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(x.dtype), params)
-
-
-@pytest.fixture(params=["sum last", "sum marginal", "product marginal", "glyph marginal"])
-def evaluation(request, tiny_config, optdigits):
-    tiny_config.task.name, tiny_config.model.head = request.param.split()
-    return build(tiny_config, optdigits.test)
-
-
 @pytest.fixture
-def params(evaluation):
-    return random_params(evaluation.network)
+def config(tiny_config):
+    tiny_config.model.convs = ()  # which compiles sooner
+    return tiny_config
 
 
-def read_one_by_one(network, params, split, draw, sequences):
+def build(config, dataset, sequences=SEQUENCES, scale=0.3):
+    """The evaluation of a config's network on the test images, and random parameters."""
+    task = tasks.build(config, dataset.info)
+    network = crnn.build(config.model, task.question)
+    params = random_params(crnn.parameter_shapes(network, task.question), seed=3, scale=scale)
+    draw = draw_from(dataset.test, task.min_length, task.max_length)
+    baseline = None if task.name == "classify" else BASELINE
+    return Evaluation(network, task, dataset.test, draw, sequences, baseline=baseline), params
+
+
+def written(config, name):
+    """A config of a task with written answers."""
+    length = 4 if name == "addition" else 1
+    config.task.name, config.task.min_length, config.task.max_length = name, length, length
+    config.model.head, config.model.decoder_units = "decoder", 8
+    return config
+
+
+NUMBERS = ["sum last", "sum marginal", "product marginal", "classify marginal", "classify class"]
+
+
+@pytest.fixture(params=NUMBERS)
+def numbers(request, config, optdigits):
+    """An evaluation of a task of numbers, and random parameters."""
+    config.task.name, config.model.head = request.param.split()
+    return build(config, optdigits)
+
+
+def read_one_by_one(evaluation, params):
     """Lengths; and the right number, the estimate and the answer after every frame, BxL."""
+    draw, split, sequences = evaluation.draw, evaluation.split, evaluation.sequences
     lengths = draw.lengths(sequences)
     indices_BxL = np.asarray(draw.image_indices(0, jnp.arange(sequences)))
     frames = split.images_NxHxWxC[indices_BxL.T]
-    output = jax.jit(network.apply)(params, frames, padded_lanes(lengths).starts_TxN)
-    right = RIGHT[next(name for name, task in crnn.TASKS.items() if task == network.task)]
-    labels_BxL = split.labels_N[indices_BxL]
+    starts = padded_lanes(lengths).starts_TxN
+    answers = jax.jit(evaluation.network.apply)(params, frames, starts).answers()
+    right = RIGHT[evaluation.task.name]
     target_BxL = [
         [right(labels[: step + 1].tolist()) for step in range(draw.max_length)]
-        for labels in labels_BxL
+        for labels in split.labels_N[indices_BxL]
     ]
-    estimate_BxL, answer_BxL = (np.asarray(x).T for x in (output.estimate(), output.answer()))
-    return lengths, np.array(target_BxL), estimate_BxL, answer_BxL
+    estimate = answers.answer if answers.estimate is None else answers.estimate
+    return lengths, np.array(target_BxL), np.asarray(estimate).T, np.asarray(answers.answer).T
 
 
-def expected_scores(places, found, measures):
+def expected_scores(places, found, *, measures):
     """n, exact and rmse over the places (sequence, step) of what was read one by one."""
     _, target_BxL, estimate_BxL, answer_BxL = found
     errors = [float(estimate_BxL[place]) - target_BxL[place] for place in places]
@@ -76,75 +87,122 @@ def expected_scores(places, found, measures):
     return expected
 
 
-def test_agrees_with_reading_the_sequences_one_by_one(evaluation, params, optdigits):
-    report, measures = evaluation(params), evaluation.network.task.measures
-    found = read_one_by_one(
-        evaluation.network, params, optdigits.test, draw_from(optdigits.test), SEQUENCES
-    )
+def test_agrees_with_reading_the_sequences_one_by_one(numbers):
+    evaluation, params = numbers
+    report, measures = evaluation(params), evaluation.baseline is not None
+    found = read_one_by_one(evaluation, params)
     lengths, target_BxL, estimate_BxL, _ = found
     ends = [(i, n - 1) for i, n in enumerate(lengths)]
+
+    def scores(places):
+        return expected_scores(places, found, measures=measures)
+
+    steps = range(1, 5)
     expected = {
-        **expected_scores(ends, found, measures),
+        **scores(ends),
         "per_length": [
-            {
-                "length": length,
-                **expected_scores([(i, t) for i, t in ends if t == length - 1], found, measures),
-            }
-            for length in range(1, 5)
+            {"length": n, **scores([(i, t) for i, t in ends if t == n - 1])} for n in steps
         ],
         "per_step": [
-            {
-                "step": step,
-                **expected_scores(
-                    [(i, step - 1) for i, t in ends if step <= t + 1], found, measures
-                ),
-            }
-            for step in range(1, 5)
+            {"step": n, **scores([(i, n - 1) for i, t in ends if n <= t + 1])} for n in steps
         ],
     }
     if measures:
         target, estimate = (np.array([x[end] for end in ends]) for x in (target_BxL, estimate_BxL))
         expected["mae"] = np.mean(abs(estimate - target))
-        expected["baseline_rmse"] = np.sqrt(np.mean((target - 11.25) ** 2))
+        expected["baseline_rmse"] = np.sqrt(np.mean((target - BASELINE) ** 2))
     assert [row["n"] for row in expected["per_length"]] == [23, 23, 22, 22]
     assert [row["n"] for row in expected["per_step"]] == [90, 67, 44, 22]
     assert report.pop("seconds") > 0
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), report, expected)
+    check_rows(evaluation.answered(params), found)
 
 
-def test_encodes_every_image_once(evaluation, params, monkeypatch):
-    frames_encoded = []
-    encode = type(evaluation.network).encode
+def check_rows(rows, found):
+    """The same answers, one sequence a row: as far as it goes, it is what was read one by one."""
+    lengths, target_BxL, estimate_BxL, answer_BxL = found
+    np.testing.assert_array_equal(rows.lengths_B, lengths)
+    for i, length in enumerate(lengths):
+        np.testing.assert_array_equal(rows.targets[i, :length], target_BxL[i, :length])
+        np.testing.assert_array_equal(rows.answers[i, :length], answer_BxL[i, :length])
+        assert rows.wrong_B[i] == (rows.answers[i, length - 1] != rows.targets[i, length - 1])
+        if rows.estimates is not None:
+            estimate_L = estimate_BxL[i, :length]
+            np.testing.assert_allclose(rows.estimates[i, :length], estimate_L, rtol=1e-4)
 
-    def counted(self, frames):
-        frames_encoded.append(frames.shape)
+
+@pytest.mark.parametrize("name", ["addition", "caption"])
+def test_written_answers_agree_with_writing_them_one_by_one(name, config, optdigits):
+    """All symbols of every sequence; and of clips, each filmed by the key of its sequence."""
+    evaluation, params = build(written(config, name), optdigits, sequences=75, scale=1.0)
+    indices_TxB = evaluation.draw.image_indices(0, jnp.arange(75)).T
+    frames_TxBxHxWxC, labels_TxB = (x[indices_TxB] for x in optdigits.test)
+    if name == "addition":
+        right_BxS = (labels_TxB.T @ [10, 1, 10, 1])[:, None] // [1, 10, 100] % 10
+    else:
+        keys_B = jax.vmap(evaluation.draw.key, (None, 0, None))(0, jnp.arange(75), SCENE)
+        film = jax.jit(clips.Clips().render)
+        frames_TxBxHxWxC, captions_B = film(frames_TxBxHxWxC, labels_TxB, keys_B)
+        right_BxS = clips.CAPTIONS[captions_B]
+    write = jax.jit(evaluation.network.apply)
+    starts = np.arange(len(frames_TxBxHxWxC))[:, None] == 0
+    logits_BxSxV = np.concatenate(
+        [
+            write(params, frames_TxBxHxWxC[:, [i]], starts).logits_NxSxV
+            for i in range(frames_TxBxHxWxC.shape[1])
+        ]
+    )
+    answer_BxS = logits_BxSxV.argmax(axis=-1)
+    found = evaluation.answered(params)
+    np.testing.assert_array_equal(found.targets, right_BxS)
+    # A pixel of a clip may be rounded the other way where it is compiled otherwise.
+    assert np.mean(found.answers == answer_BxS) > (0.98 if name == "caption" else 0.999)
+    assert len(np.unique(found.answers)) > 2
+    confidence_BxS = jax.nn.softmax(logits_BxSxV).max(axis=-1)
+    np.testing.assert_allclose(found.confidence, confidence_BxS, rtol=1e-2)
+    right = found.answers == right_BxS
+    report = evaluation(params)
+    assert report["n"] == 75
+    assert report["exact"] == right.all(axis=1).mean()
+    assert report["per_symbol"] == pytest.approx(right.mean())
+    assert 0 < right.mean() < 1
+
+
+@pytest.mark.parametrize("name", ["sum", "caption"])
+def test_encodes_every_image_once_or_every_frame_that_is_filmed(
+    name, config, optdigits, monkeypatch
+):
+    if name == "caption":
+        written(config, name)
+    evaluation, params = build(config, optdigits)
+    shapes = []
+    encode = crnn.CRNN.encode
+
+    def noted(self, frames):
+        shapes.append(frames.shape)
         return encode(self, frames)
 
-    monkeypatch.setattr(type(evaluation.network), "encode", counted)
-    monkeypatch.setattr(devices, "gather", lambda share: jnp.tile(share, (8, 1)))
-    data = tuple(evaluation.split)
-    text = str(jax.make_jaxpr(evaluation._answer_share)(jnp.int32(0), params, data))
-    (shape,) = set(frames_encoded)  # traced once, under a map over groups of images
+    monkeypatch.setattr(crnn.CRNN, "encode", noted)
+    evaluation.answers(params)
+    (shape,) = set(shapes)  # traced once, under a map over groups
     share = -(-len(evaluation.split.labels_N) // 8)
-    assert shape == (share, 1, 28, 28, 1)
-    steps, lanes = evaluation.lanes.starts_TxN.shape
-    assert f"[{steps},{lanes}," in text
-    assert f"[{steps},{lanes},28,28" not in text
+    clip = (clips.FRAMES, evaluation.chunk, clips.SIZE, clips.SIZE, 1)
+    assert shape == ((share, 1, 28, 28, 1) if name == "sum" else clip)
 
 
-def test_is_the_same_every_time_and_compiles_once(evaluation, params):
+def test_is_the_same_every_time_and_compiles_once(config, optdigits):
+    evaluation, params = build(config, optdigits)
     first, compiled = evaluation(params), evaluation.compiled
     second = evaluation(params)
     assert evaluation.compiled is compiled
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
 
 
-def test_the_number_of_sequences_need_not_fill_the_chunks(tiny_config, optdigits, monkeypatch):
+def test_the_number_of_sequences_need_not_fill_the_chunks(config, optdigits, monkeypatch):
     monkeypatch.setattr(evaluate, "FRAMES_AT_ONCE", 1000)
-    at_once = build(tiny_config, optdigits.test, sequences=301)
-    params = random_params(at_once.network)
+    at_once, params = build(config, optdigits, sequences=301)
     monkeypatch.setattr(evaluate, "FRAMES_AT_ONCE", 100)
-    in_parts = build(tiny_config, optdigits.test, sequences=301)
+    in_parts, _ = build(config, optdigits, sequences=301)
     assert (at_once.chunk, in_parts.chunk) == (304, 40)
     expected, found = at_once(params), in_parts(params)
     assert found["n"] == 301
@@ -154,30 +212,22 @@ def test_the_number_of_sequences_need_not_fill_the_chunks(tiny_config, optdigits
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
 
 
-@pytest.mark.parametrize(
-    ("task", "mean_of_lengths"),
-    [("sum", lambda m: 2 * m), ("product", lambda m: (m + m**2 + m**3) / 3)],
-)
-def test_the_baseline_answers_the_mean_of_training(task, mean_of_lengths, tiny_config, optdigits):
-    tiny_config.task.name, tiny_config.task.max_length = task, 3
-    mean = training_mean(crnn.build(tiny_config, digits=10), tiny_config, optdigits)
-    assert mean == pytest.approx(mean_of_lengths(optdigits.train.labels_N.mean()))
-
-
-def test_validation_and_test_are_what_the_config_asks_for(tiny_config, optdigits):
-    tiny_config.eval.validation_sequences = 60
-    tiny_config.eval.test_sequences = SEQUENCES
-    tiny_config.eval.seed = 5
-    network = crnn.build(tiny_config, digits=10)
-    params, mean = random_params(network), training_mean(network, tiny_config, optdigits)
+def test_validation_and_test_are_what_the_config_asks_for(config, optdigits):
+    config.eval.validation_sequences = 60
+    config.eval.test_sequences = SEQUENCES
+    config.eval.seed = 5
+    evaluation, params = build(config, optdigits)
+    network, task = evaluation.network, evaluation.task
+    baseline = task.baseline(optdigits.train.labels_N)
+    validate = evaluate.validation_evaluator(network, task, config, optdigits)
     found = {
-        "validation": evaluate.validation(network, tiny_config, optdigits)(params),
-        "test": evaluate.test(network, tiny_config, optdigits, params),
+        "validation": validate(params),
+        "test": evaluate.evaluate_test(config, optdigits, params),
     }
     for name, sequences in {"validation": 60, "test": SEQUENCES}.items():
         split = getattr(optdigits, name)
         draw = Draw(5, 1, 4, len(split.labels_N))
-        expected = Evaluation(network, split, draw, sequences, training_mean=mean)(params)
+        expected = Evaluation(network, task, split, draw, sequences, baseline=baseline)(params)
         for score in ("n", "exact", "rmse", "mae", "baseline_rmse", "per_length", "per_step"):
             assert found[name][score] == expected[score], (name, score)
     assert found["test"]["lengths"] == []
@@ -186,27 +236,26 @@ def test_validation_and_test_are_what_the_config_asks_for(tiny_config, optdigits
 
 @pytest.mark.parametrize(
     ("task", "head"),
-    [("sum", "cumulative"), ("sum", "marginal"), ("product", "marginal"), ("classify", "marginal")],
+    [("sum", "cumulative"), ("sum", "marginal"), ("product", "marginal"), ("classify", "class")],
 )
-def test_lengths_longer_than_trained_are_read_as_well(task, head, tiny_config, optdigits):
-    tiny_config.task.name, tiny_config.model.head = task, head
-    tiny_config.task.min_length, tiny_config.task.max_length = 2, 3
-    tiny_config.eval.lengths = (6,)
-    tiny_config.eval.test_sequences = 720
-    network = crnn.build(tiny_config, digits=10)
-    params = random_params(network)
-    (row,) = evaluate.test(network, tiny_config, optdigits, params)["lengths"]
-    tiny_config.task.max_length = 6
-    longer = crnn.build(tiny_config, digits=10)
-    draw = draw_from(optdigits.test, 6, 6)
-    found = read_one_by_one(longer, params, optdigits.test, draw, 120)
-    expected = expected_scores([(i, 5) for i in range(120)], found, network.task.measures)
+def test_lengths_longer_than_trained_are_read_as_well(task, head, config, optdigits):
+    config.task.name, config.model.head = task, head
+    config.task.min_length, config.task.max_length = 2, 3
+    config.eval.lengths = (6,)
+    config.eval.test_sequences = 720
+    _, params = build(config, optdigits)
+    (row,) = evaluate.evaluate_test(config, optdigits, params)["lengths"]
+    config.task.min_length = config.task.max_length = 6
+    longer, _ = build(config, optdigits, sequences=120)
+    places = [(i, 5) for i in range(120)]
+    found = read_one_by_one(longer, params)
+    expected = expected_scores(places, found, measures=task != "classify")
     assert row == pytest.approx({"length": 6, **expected}, rel=1e-5)
 
 
-def test_of_a_length_too_long_for_many_sequences_there_are_some(tiny_config, optdigits):
-    tiny_config.eval.test_sequences = 40
-    tiny_config.eval.lengths = (2,)
-    network = crnn.build(tiny_config, digits=10)
-    results = evaluate.test(network, tiny_config, optdigits, random_params(network))
+def test_of_a_length_too_long_for_many_sequences_there_are_some(config, optdigits):
+    config.eval.test_sequences = 40
+    config.eval.lengths = (2,)
+    _, params = build(config, optdigits)
+    results = evaluate.evaluate_test(config, optdigits, params)
     assert [row["n"] for row in results["lengths"]] == [100]

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import http.server
+import json
 import struct
 import threading
 import zlib
@@ -38,6 +39,22 @@ def content(folder: Path) -> dict[Path, bytes | None]:
         for path in folder.rglob("*")
         if "__pycache__" not in str(path)
     }
+
+
+METRICS = [
+    {"step": 2, "gradient_norm": 1.0, "loss": 3.0},
+    {"step": 2, "validation_rmse": 5.0, "validation_exact": 0.25},
+    {"step": 4, "gradient_norm": "nan", "loss": 2.0},
+    {"step": 4, "validation_rmse": 4.5, "validation_exact": 0.5},
+]
+
+
+def write_metrics(workdir: Path, text: str | None = None) -> Path:
+    """A run's metrics.jsonl: `METRICS`, or a text."""
+    workdir.mkdir(exist_ok=True)
+    path = workdir / "metrics.jsonl"
+    path.write_text("".join(json.dumps(x) + "\n" for x in METRICS) if text is None else text)
+    return path
 
 
 def tensorboard_events(workdir: Path) -> Iterator[Event]:

@@ -3,8 +3,10 @@ import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
+from crnn_jax import tasks
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import conv_sizes, frame_flops
+from tests.networks import digits
 
 CONVS = ((2, 3, True), (3, 2, False))
 
@@ -25,30 +27,38 @@ def test_sizes_before_and_after_each_layer():
     ],
 )
 def test_counted_by_hand(dense, dense_multiply_adds, recurrent_multiply_adds):
-    model = ConfigDict({"convs": CONVS, "dense": dense, "recurrent": (4, 3)})
+    model = ConfigDict({"convs": CONVS, "dense": dense, "gru_units": (4, 3)})
     first_conv = (7 * 5) * (3 * 3 * 1) * 2
     second_conv = (2 * 1) * (2 * 2 * 2) * 3
     multiply_adds = first_conv + second_conv + dense_multiply_adds + recurrent_multiply_adds
-    assert frame_flops(model, 9, 7) == 2 * multiply_adds
+    assert frame_flops(model, (9, 7, 1)) == 2 * multiply_adds
 
 
 def test_same_layers_counted_by_hand():
     convs = ((2, 3, True, "same"), (3, 2, False, "same"))
-    model = ConfigDict({"convs": convs, "dense": (5,), "recurrent": ()})
+    model = ConfigDict({"convs": convs, "dense": (5,), "gru_units": ()})
     first_conv = (9 * 7) * (3 * 3 * 1) * 2
     second_conv = (4 * 3) * (2 * 2 * 2) * 3
-    assert frame_flops(model, 9, 7) == 2 * (first_conv + second_conv + 4 * 3 * 3 * 5)
+    assert frame_flops(model, (9, 7, 1)) == 2 * (first_conv + second_conv + 4 * 3 * 3 * 5)
 
 
 @pytest.mark.parametrize("name", ["sum8", "sum8_2016", "lenet", "letters", "depth:relu2"])
 def test_agrees_with_what_xla_counts_in_the_plain_form(name, load_config, monkeypatch):
     config = load_config(name)
     config.task.max_length = 1
-    network = crnn.build(config, digits=10)
+    question = tasks.build(config, digits()).question
+    network = crnn.build(config.model, question)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # the form without extra arithmetic
     frames = jax.ShapeDtypeStruct((1, 16, 28, 28, 1), jnp.uint8)
     starts = jax.ShapeDtypeStruct((1, 16), bool)
-    params = jax.eval_shape(network.init, jax.random.key(0), frames, starts)
+    params = crnn.parameter_shapes(network, question)
     counted = jax.jit(network.apply).lower(params, frames, starts).cost_analysis()["flops"] / 16
-    ours = frame_flops(config.model, 28, 28)
+    ours = frame_flops(config.model, (28, 28, 1))
     assert ours <= counted <= 1.03 * ours  # XLA counts what is elementwise too
+
+
+def test_channels_of_a_frame_count_in_its_first_layer():
+    model = ConfigDict({"convs": ((2, 3, False),), "dense": (), "gru_units": ()})
+    assert frame_flops(model, (9, 7, 3)) == 3 * frame_flops(model, (9, 7, 1))
+    model = ConfigDict({"convs": (), "dense": (5,), "gru_units": ()})
+    assert frame_flops(model, (9, 7, 3)) == 2 * 9 * 7 * 3 * 5

@@ -9,15 +9,15 @@ import pytest
 from PIL import Image
 
 from crnn_jax import UserError
-from crnn_jax.model import crnn
+from crnn_jax.data.dataset import known_info
 from crnn_jax.pictures import frames_of
-from crnn_jax.predict import Reader
-from crnn_jax.runs.load import Restored
+from crnn_jax.predict import Predictor
+from tests.networks import restored
 
 
 @pytest.fixture
-def make_reader(tiny_config):
-    """Makes a reader of a network of random parameters."""
+def make_predictor(tiny_config):
+    """Makes a predictor of a network of random parameters."""
 
     def make(task="sum", head="marginal", length=4, corpus="optdigits"):
         tiny_config.model.convs = ()
@@ -26,11 +26,7 @@ def make_reader(tiny_config):
         if head == "decoder":
             tiny_config.model.decoder_units = 8
             tiny_config.task.min_length = length
-        network = crnn.build(tiny_config, digits=10)
-        shapes = crnn.parameter_shapes(network, tiny_config, (28, 28))
-        rng = np.random.default_rng(4)
-        params = jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(x.dtype), shapes)
-        return Reader(Restored(tiny_config, f"{corpus}:0123", 4, network, params))
+        return Predictor(restored(tiny_config, known_info(f"{corpus}:0123"), seed=4))
 
     return make
 
@@ -41,9 +37,9 @@ def images(optdigits):
     return list(optdigits.test.images_NxHxWxC[:5, ..., 0])
 
 
-def network_on(reader, images):
+def network_on(predictor, images):
     """What the network says about the images as one sequence."""
-    network, params = reader.restored.network, reader.restored.params
+    network, params = predictor.restored.network, predictor.restored.params
     starts = np.arange(len(images))[:, None] == 0
     return jax.jit(network.apply)(params, np.stack(images)[:, None, ..., None], starts)
 
@@ -52,9 +48,9 @@ def parts(found, name):
     return [step[name] for step in found["steps"]]
 
 
-def assert_refused(reader, pictures, message):
+def assert_refused(predictor, pictures, message):
     with pytest.raises(UserError, match=message) as error:
-        reader(pictures)
+        predictor(pictures)
     assert "\n" not in str(error.value)
 
 
@@ -63,16 +59,16 @@ def assert_refused(reader, pictures, message):
     ["three.png", Path("three.png"), np.zeros((28, 28), np.uint8)],
     ids=["str", "Path", "2-D"],
 )
-def test_one_picture_alone_is_refused_with_what_to_write(make_reader, one):
+def test_one_picture_alone_is_refused_with_what_to_write(make_predictor, one):
     assert_refused(
-        make_reader("sum", "last"), one, r'^one picture is given, .* as in \["three.png"\]'
+        make_predictor("sum", "last"), one, r'^one picture is given, .* as in \["three.png"\]'
     )
 
 
-def test_a_sum_is_answered_as_the_network_does(make_reader, images):
-    reader = make_reader()
-    found = reader(images[:3])
-    probs_TxK = np.exp(network_on(reader, images[:3]).log_probs_TxNxK[:, 0])
+def test_a_sum_is_answered_as_the_network_does(make_predictor, images):
+    predictor = make_predictor()
+    found = predictor(images[:3])
+    probs_TxK = np.exp(network_on(predictor, images[:3]).log_probs_TxNxK[:, 0])
     assert parts(found, "answer") == [str(k) for k in probs_TxK.argmax(axis=1)]
     assert parts(found, "estimate") == pytest.approx(probs_TxK @ np.arange(37.0))
     assert parts(found, "confidence") == pytest.approx(probs_TxK.max(axis=1))
@@ -80,46 +76,55 @@ def test_a_sum_is_answered_as_the_network_does(make_reader, images):
 
 
 @pytest.mark.parametrize(("task", "head"), [("sum", "marginal"), ("product", "last")])
-def test_the_answer_is_that_after_the_last_picture(task, head, make_reader, images):
-    found = make_reader(task, head)(images[:3])
+def test_the_answer_is_that_after_the_last_picture(task, head, make_predictor, images):
+    found = make_predictor(task, head)(images[:3])
     steps = found.pop("steps")
-    assert steps[-1] == {"name": "after picture", **found}
+    assert steps[-1] == {"name": "after picture 3", **found}
 
 
-@pytest.mark.parametrize(("length", "expected"), [(4, "1 to 4"), (1, "1")])
-def test_more_pictures_than_the_network_takes(length, expected, make_reader, images):
-    message = f"^{length + 1} pictures are given: expected {expected} for this network$"
-    assert_refused(make_reader(length=length), images[: length + 1], message)
+@pytest.mark.parametrize(
+    ("task", "length", "count", "message"),
+    [
+        ("sum", 4, 5, "^5 pictures are given: expected 1 to 4 for this network$"),
+        ("addition", 4, 3, "^3 pictures are given: expected 4 for this network$"),
+        ("caption", 1, 1, "^the task caption is asked of clips: expected a run on pictures$"),
+    ],
+)
+def test_as_many_pictures_as_the_network_takes(
+    task, length, count, message, make_predictor, images
+):
+    head = "marginal" if task == "sum" else "decoder"
+    assert_refused(make_predictor(task, head, length), images[:count], message)
 
 
 @pytest.mark.parametrize(
     ("corpus", "names"), [("optdigits", "0123456789"), ("emnist/letters-a-j", "abcdefghij")]
 )
-def test_a_glyph_has_a_name_and_no_estimate(corpus, names, make_reader, images):
-    reader = make_reader("classify", length=1, corpus=corpus)
+def test_a_glyph_has_a_name_and_no_estimate(corpus, names, make_predictor, images):
+    predictor = make_predictor("classify", length=1, corpus=corpus)
     for image in images:
-        found = reader([image])
-        (probs_K,) = np.exp(network_on(reader, [image]).log_probs_TxNxK[:, 0])
+        found = predictor([image])
+        (probs_K,) = np.exp(network_on(predictor, [image]).log_probs_TxNxK[:, 0])
         assert found["answer"] == names[probs_K.argmax()]
         assert found["confidence"] == pytest.approx(probs_K.max())
         assert found.keys() == {"answer", "confidence", "steps"}
         assert found["steps"][0].keys() == {"name", "answer", "confidence"}
 
 
-def test_a_head_that_gives_no_probabilities_gives_no_confidence(make_reader, images):
-    reader = make_reader(head="last")
-    found = reader(images[:2])
-    value_T = np.asarray(network_on(reader, images[:2]).value_TxN[:, 0])
+def test_a_head_that_gives_no_probabilities_gives_no_confidence(make_predictor, images):
+    predictor = make_predictor(head="last")
+    found = predictor(images[:2])
+    value_T = np.asarray(network_on(predictor, images[:2]).value_TxN[:, 0])
     assert parts(found, "estimate") == pytest.approx(value_T)
     assert parts(found, "answer") == [str(round(float(value))) for value in value_T]
     assert found.keys() == {"answer", "estimate", "steps"}
     assert all(step.keys() == {"name", "answer", "estimate"} for step in found["steps"])
 
 
-def test_a_written_sum_is_answered_from_the_left_and_written_from_the_right(make_reader, images):
-    reader = make_reader("addition", "decoder")
-    found = reader(images[:4])
-    logits_SxV = np.asarray(network_on(reader, images[:4]).logits_NxSxV, np.float64)[0]
+def test_a_written_sum_is_answered_from_the_left_and_written_from_the_right(make_predictor, images):
+    predictor = make_predictor("addition", "decoder")
+    found = predictor(images[:4])
+    logits_SxV = np.asarray(network_on(predictor, images[:4]).logits_NxSxV, np.float64)[0]
     probs_SxV = np.exp(logits_SxV) / np.exp(logits_SxV).sum(axis=1, keepdims=True)
     symbols = [str(digit) for digit in logits_SxV.argmax(axis=1)]
     assert symbols != symbols[::-1]
@@ -130,42 +135,29 @@ def test_a_written_sum_is_answered_from_the_left_and_written_from_the_right(make
     assert "estimate" not in found
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
-def test_a_written_sum_is_of_as_many_digits_as_were_trained(count, make_reader, images):
-    reader = make_reader("addition", "decoder")
-    message = f"^{count} pictures are given: expected 4 for this network$"
-    assert_refused(reader, images[:count], message)
-
-
-def test_a_caption_is_not_asked_of_pictures(make_reader, images):
-    reader = make_reader("caption", "decoder", length=1)
-    message = "^the task caption is asked of clips: expected a run on pictures$"
-    assert_refused(reader, images[:1], message)
-
-
-def test_a_row_is_cut_apart_and_read_like_single_pictures(make_reader, images):
-    reader = make_reader()
+def test_a_row_is_cut_apart_and_read_like_single_pictures(make_predictor, images):
+    predictor = make_predictor()
     with_margins = [np.pad(np.where(image > 127, np.uint8(255), 0), 10) for image in images[:3]]
     row = np.concatenate(with_margins, axis=1)
     frames_FxHxW = frames_of([row], split=True)
     np.testing.assert_array_equal(frames_FxHxW, frames_of(with_margins))
-    found = reader([row], split=True)
+    found = predictor([row], split=True)
     assert len(found["steps"]) == 3
-    assert found == reader(list(frames_FxHxW))
-    assert found != reader(list(frames_FxHxW[::-1]))
+    assert found == predictor(list(frames_FxHxW))
+    assert found != predictor(list(frames_FxHxW[::-1]))
 
 
-def test_files_are_read_like_arrays(make_reader, images, tmp_path):
-    reader = make_reader()
+def test_files_are_read_like_arrays(make_predictor, images, tmp_path):
+    predictor = make_predictor()
     for i, image in enumerate(images[:2]):
         Image.fromarray(image).save(tmp_path / f"{i}.png")
     pictures = [tmp_path / "0.png", str(tmp_path / "1.png"), images[2]]
-    assert reader(pictures) == reader(images[:3])
+    assert predictor(pictures) == predictor(images[:3])
 
 
 @pytest.mark.parametrize(
     ("task", "head"), [("sum", "marginal"), ("product", "last"), ("addition", "decoder")]
 )
-def test_json_holds_what_is_returned(task, head, make_reader, images):
-    found = make_reader(task, head)(images[:4])
+def test_json_holds_what_is_returned(task, head, make_predictor, images):
+    found = make_predictor(task, head)(images[:4])
     assert json.loads(json.dumps(found, allow_nan=False)) == found

@@ -1,5 +1,3 @@
-import re
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,6 +5,8 @@ import numpy as np
 from jax import lax
 
 from crnn_jax.model.recurrent import GRU, GRUStep, RunningMean
+from tests import networks
+from tests.jaxprs import products
 
 STEPS, LANES, INPUTS, HIDDEN = 7, 2, 3, 4
 
@@ -16,13 +16,12 @@ def run_gru(gru, features_TxNxD, starts_TxN):
 
 
 def random_params(gru):
-    """Parameters of `gru`, its biases random too."""
+    """Random parameters of `gru`."""
     features, starts = jnp.zeros((1, 1, INPUTS)), jnp.ones((1, 1), bool)
     params = jax.eval_shape(
         lambda key: gru.init(key, features, starts, method=run_gru), jax.random.key(0)
     )
-    rng = np.random.default_rng(0)
-    return jax.tree.map(lambda x: rng.normal(0, 0.5, x.shape).astype(x.dtype), params)
+    return networks.random_params(params, seed=0, scale=0.5)
 
 
 def random_features(steps=STEPS):
@@ -141,8 +140,8 @@ def test_computes_in_its_dtype_with_float32_parameters():
     def run(params):
         return gru.apply(params, random_features(), starts_at(0), method=run_gru)
 
-    products = re.findall(r"(\w+)\[[\d,]*\] = dot_general", str(jax.make_jaxpr(run)(params)))
-    assert products == ["bf16", "bf16"]
+    found = [x.outvars[0].aval.dtype for x in products(run, params)]
+    assert found == [jnp.bfloat16, jnp.bfloat16]
 
 
 def test_parameters_have_the_names_that_checkpoints_know():

@@ -1,7 +1,8 @@
 import numpy as np
-from crnn_jax.scores import number_scores, text_scores
 
 from crnn_jax.data.draw import Draw
+from crnn_jax.model.heads import Answers
+from crnn_jax.tasks.scores import number_scores, text_scores
 
 DRAW = Draw(seed=0, min_length=1, max_length=2, images=5)
 LANES = DRAW.lanes(2)  # one lane of three frames: a sequence of 1, one of 2
@@ -17,9 +18,7 @@ def found(training_mean):
     estimate = chunks([3.5, 5, 8], [1, 2, 4], [0, 0, 0]).astype(np.float32)
     answer = chunks([3, 5, 8], [2, 2, 4], [0, 0, 0])
     # Three of the six sequences are counted: all of the first chunk, one of the second.
-    return number_scores(
-        target, estimate, answer, lanes=LANES, sequences=3, training_mean=training_mean
-    )
+    return number_scores(target, Answers(answer, estimate), LANES, 3, training_mean)
 
 
 def test_numbers_are_scored_over_the_sequences_that_count():

@@ -147,7 +147,9 @@ def _draw_strip(axes: Axes, strip: Strip) -> None:
     axes.set_title(account.title, fontsize=8.5, loc="left", pad=3, color=colour)
     for x, frame_HxWxC in zip(strip.places, strip.frames_FxHxWxC, strict=True):
         image = frame_HxWxC[..., 0] if frame_HxWxC.shape[-1] == 1 else frame_HxWxC
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, 1, 0))
+        down, right = (0.5 - np.divide(image.shape[:2], max(image.shape[:2])) / 2).tolist()
+        extent = (x + right, x + 1 - right, 1 - down, down)
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
     for x, note in zip(strip.places, account.notes, strict=False):
         colour = WRONG if note.wrong else RIGHT
         axes.text(x + 0.5, 1.06, note.text, fontsize=8, ha="center", va="top", color=colour)

@@ -108,7 +108,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, output: Output, batch: Batch) -> Array:
-        """The loss of a batch: the sum over its sequences of each one's mean loss."""
+        """The mean loss of what is asked, times the number of sequences."""
 
     @abc.abstractmethod
     def scores(

@@ -122,10 +122,7 @@ class Trainer:
     def _loss(
         self, params: Any, images_TxNxHxWxC: Array, labels_TxN: Array, step: Array, first: Array
     ) -> Array:
-        """The summed loss of a micro-batch's sequences, of which `first` is the first one's index.
-
-        See `Task.loss`.
-        """
+        """The loss of a micro-batch, of which `first` is the first sequence's index (`Task.loss`)."""
         sequences_TxN = first + self.lanes.sequence_TxN
 
         def lane_keys(purpose: int) -> Array:

@@ -1,0 +1,95 @@
+"""Networks of random parameters, and short lanes to try them on."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from crnn_jax import tasks
+from crnn_jax.data.dataset import DatasetInfo
+from crnn_jax.model import crnn
+from crnn_jax.runs.load import Restored
+from crnn_jax.tasks.task import Answered
+from crnn_jax.train.trainer import Trainer, TrainState
+
+STARTS_TxN = np.array([[1, 1], [0, 0], [0, 1], [0, 0]], bool)
+"""A lane of one sequence of four frames, and one of two sequences of two."""
+
+
+def sequences_so_far() -> Iterator[tuple[int, int, range]]:
+    """(step, lane, the steps of the sequence so far) at each step of each lane of `STARTS_TxN`."""
+    for t, n in np.ndindex(STARTS_TxN.shape):
+        start = max(s for s in range(t + 1) if STARTS_TxN[s, n])
+        yield t, n, range(start, t + 1)
+
+
+def random_hidden(dtype: Any = np.float32) -> np.ndarray:
+    """Hidden states for `STARTS_TxN`."""
+    return np.random.default_rng(0).normal(0, 1, (4, 2, 5)).astype(dtype)
+
+
+def random_params(shapes: Any, seed: int = 1, scale: float = 0.3) -> Any:
+    """Normal numbers for all parameters, biases too: initializers would leave those at 0."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: rng.normal(0, scale, x.shape).astype(x.dtype), shapes)
+
+
+def apply_head(head: Any, hidden: np.ndarray | None = None) -> tuple[Any, dict[str, Any]]:
+    """A head's output on random states, and its random parameters."""
+    hidden = random_hidden() if hidden is None else hidden
+    shapes = jax.eval_shape(head.init, jax.random.key(0), hidden, STARTS_TxN)
+    params = random_params(shapes, scale=1.0)
+    return jax.jit(head.apply)(params, hidden, STARTS_TxN), params["params"]
+
+
+def asking(
+    config: ConfigDict, task: str = "sum", head: str = "marginal", length: int = 4
+) -> ConfigDict:
+    """The config, changed to ask another task of up to so many images, of a small network."""
+    config.task.name, config.task.max_length = task, length
+    config.model.head = head
+    if head == "decoder":
+        config.model.decoder_units = 8
+        config.task.min_length = length
+    return config
+
+
+def digits(count: int = 10, frame_shape: tuple[int, int, int] = (28, 28, 1)) -> DatasetInfo:
+    """What is known of a data set of the first `count` digits."""
+    return DatasetInfo(
+        "optdigits", "optdigits:0123", frame_shape, tuple("0123456789")[:count], True
+    )
+
+
+def restored(config: ConfigDict, info: DatasetInfo, seed: int = 3, scale: float = 0.3) -> Restored:
+    """A config's network with random parameters, as if it had been restored."""
+    task = tasks.build(config, info)
+    network = crnn.build(config.model, task.question)
+    params = random_params(crnn.parameter_shapes(network, task.question), seed, scale)
+    return Restored(config, info.identity, 4, task, network, params)
+
+
+def answered(target: Any, answer: Any, estimate: Any = None, confidence: Any = None) -> Answered:
+    """What is answered about sequences, one a row, each as long as a row."""
+    target, answer = np.array(target), np.array(answer)
+    estimate = None if estimate is None else np.array(estimate)
+    confidence = None if confidence is None else np.array(confidence)
+    severity = np.abs(estimate - target)[:, -1] if confidence is None else confidence[:, -1]
+    lengths, wrong = np.full(len(target), target.shape[1]), answer[:, -1] != target[:, -1]
+    return Answered(lengths, target, answer, estimate, confidence, wrong, severity)
+
+
+def written(target: Any, answer: Any, confidence: Any, frames: int = 4) -> Answered:
+    """Written answers, one a row, about so many frames."""
+    target, answer, confidence = map(np.array, (target, answer, confidence))
+    lengths, wrong = np.full(len(target), frames), (target != answer).any(axis=1)
+    return Answered(lengths, target, answer, None, confidence, wrong, confidence.prod(axis=1))
+
+
+def random_state(trainer: Trainer, scale: float = 0.05) -> TrainState:
+    """A state before the first step: initializers would take their time to compile."""
+    shapes = jax.eval_shape(trainer.fresh_state)
+    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    return state.replace(params=random_params(shapes.params, 0, scale))

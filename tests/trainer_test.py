@@ -1,0 +1,155 @@
+"""The compiled training step: devices, micro-batches, compiling once, what the loss is."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from crnn_jax.data.draw import SCENE
+from crnn_jax.data.sources import clips
+from crnn_jax.distributed import devices
+from crnn_jax.train.trainer import Trainer
+from tests.networks import random_state
+
+
+@pytest.fixture
+def config(tiny_config):
+    tiny_config.train.steps = 40
+    return tiny_config
+
+
+def first_metrics(trainer):
+    """Metrics of each step of the first dispatch, from random parameters."""
+    state = devices.replicate(random_state(trainer))
+    source = next(trainer.feed.sources(0))
+    _, metrics = trainer.dispatch(state, devices.device_inputs(), source)
+    return jax.device_get(devices.unreplicate(metrics))
+
+
+def without_chance(config):
+    """No dropout, no augmentation; and no convolution, which compiles sooner."""
+    config.model.convs = ()
+    config.model.encoder_dropout = config.model.state_dropout = 0.0
+    for change in config.data.augment:
+        config.data.augment[change] = 0.0
+
+
+@pytest.mark.usefixtures("optimized")
+def test_eight_devices_train_as_one_does(config, optdigits, monkeypatch):
+    def twenty_losses():
+        trainer = Trainer(config, optdigits)
+        state = devices.replicate(trainer.initial_state())
+        sources = trainer.feed.sources(0)
+        found = []
+        for _ in range(20 // config.train.steps_per_dispatch):
+            state, metrics = trainer.dispatch(state, devices.device_inputs(), next(sources))
+            found += np.asarray(devices.unreplicate(metrics)["loss"]).tolist()
+        return found
+
+    eight = twenty_losses()
+    assert devices.device_count() == 8
+    one_device = jax.devices()[:1]
+    monkeypatch.setattr(devices, "all_devices", lambda: one_device)
+    assert devices.device_count() == 1
+    np.testing.assert_allclose(twenty_losses(), eight, rtol=1e-5)
+
+
+def test_compiles_once(config, optdigits):
+    trainer = Trainer(config, optdigits)
+    state = devices.replicate(trainer.initial_state())
+    sources = trainer.feed.sources(0)
+    traces = []
+    update = trainer._update
+    trainer._update = lambda *args: traces.append(1) or update(*args)
+    state, _ = trainer.dispatch(state, devices.device_inputs(), next(sources))
+    # lax.scan itself may trace its body more than once, but only during the one compilation.
+    at_first = len(traces)
+    assert at_first > 0
+    for _ in range(4):
+        state, _ = trainer.dispatch(state, devices.device_inputs(), next(sources))
+    assert len(traces) == at_first
+
+
+def test_micro_batches_change_only_the_order_of_sums(config, optdigits):
+    def first_losses(micro_batch_size):
+        config.train.micro_batch_size = micro_batch_size
+        return first_metrics(Trainer(config, optdigits))["loss"]
+
+    config.train.batch_size = 8 * 4 * 4
+    np.testing.assert_allclose(first_losses(4), first_losses(16), rtol=1e-5)
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits, every_step):
+    """Over all real frames, or over the last ones alone; and so is its gradient."""
+    config.task.every_step = every_step
+    config.model.head = "cumulative"
+    without_chance(config)
+    trainer = Trainer(config, optdigits)
+    params = random_state(trainer).params
+    lengths_B = trainer.draw.lengths(config.train.batch_size)
+    indices_BxL = trainer.draw.image_indices(0, np.arange(config.train.batch_size))
+    frames_LxBxHxWxC = optdigits.train.images_NxHxWxC[indices_BxL.T]
+    target_LxB = np.cumsum(optdigits.train.labels_N[indices_BxL.T], axis=0)
+    starts_LxB = np.arange(4)[:, None] == np.zeros_like(lengths_B)[None]
+    if every_step:
+        asked_LxB = np.arange(4)[:, None] < lengths_B[None]
+    else:
+        asked_LxB = np.arange(4)[:, None] == lengths_B[None] - 1
+
+    @jax.jit
+    @jax.value_and_grad
+    def mean_loss(params):
+        value_LxB = trainer.network.apply(params, frames_LxBxHxWxC, starts_LxB).value_TxN
+        return ((value_LxB - target_LxB) ** 2)[asked_LxB].mean()
+
+    loss, gradient = mean_loss(params)
+    found = first_metrics(trainer)
+    np.testing.assert_allclose(found["loss"][0], loss, rtol=1e-5)
+    np.testing.assert_allclose(found["gradient_norm"][0], optax.tree.norm(gradient), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("task", "length"), [("addition", 4), ("caption", 1)])
+def test_the_loss_of_a_written_answer_is_the_mean_over_its_symbols(task, length, config, optdigits):
+    """With the right symbols so far given; and of clips, each filmed by the key of its sequence."""
+    config.task.name, config.task.min_length, config.task.max_length = task, length, length
+    config.model.head, config.model.decoder_units = "decoder", 8
+    without_chance(config)
+    trainer = Trainer(config, optdigits)
+    batch = config.train.batch_size
+    indices_TxB = trainer.draw.image_indices(0, np.arange(batch)).T
+    images, labels = (x[indices_TxB] for x in optdigits.train)
+    if task == "addition":
+        frames_TxBxHxWxC = images
+        total_B = labels.T @ [10, 1, 10, 1]
+        targets_BxS = total_B[:, None] // [1, 10, 100] % 10
+    else:
+        keys_B = jax.vmap(trainer.draw.key, (None, 0, None))(0, np.arange(batch), SCENE)
+        frames_TxBxHxWxC, rows_B = jax.jit(clips.Clips().render)(images, labels, keys_B)
+        targets_BxS = clips.CAPTIONS[rows_B]
+    starts_TxB = np.arange(len(frames_TxBxHxWxC))[:, None] == np.zeros((1, batch))
+
+    @jax.jit
+    def mean_loss(params):
+        output = trainer.network.apply(params, frames_TxBxHxWxC, starts_TxB, None, targets_BxS)
+        log_probs = jax.nn.log_softmax(output.logits_NxSxV)
+        hit_BxSxV = targets_BxS[..., None] == np.arange(log_probs.shape[-1])
+        return -jnp.sum(log_probs * hit_BxSxV) / targets_BxS.size
+
+    found = first_metrics(trainer)
+    np.testing.assert_allclose(found["loss"][0], mean_loss(random_state(trainer).params), rtol=1e-5)
+
+
+def test_training_on_labels_does_not_look_at_images(config, optdigits):
+    config.model.class_bottleneck = config.train.on_labels = True
+    blank = np.zeros_like(optdigits.train.images_NxHxWxC)
+    found = []
+    for images in (optdigits.train.images_NxHxWxC, blank):
+        split = optdigits.train._replace(images_NxHxWxC=images)
+        trainer = Trainer(config, dataclasses.replace(optdigits, train=split))
+        found.append(first_metrics(trainer)["loss"].tolist())
+    assert found[0] == found[1]
+    assert np.isfinite(found[0]).all()
