@@ -66,7 +66,7 @@ def explain(error: UserError | OSError) -> int:
         say(f"error: {error}")
         return 2
     what = error.filename or "the output"
-    say(f"error: {what} cannot be read or written ({error.strerror or error})")
+    say(f"error: {what} cannot be {'used' if error.filename else 'written'} ({error.strerror})")
     return 141 if isinstance(error, BrokenPipeError) else 1
 
 

@@ -96,7 +96,6 @@ def _run(argv: Sequence[str]) -> None:
 def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     """The flags, and all other arguments: what sets fields of the config, and pictures."""
     given = flags.FlagValues()  # absl's own FLAGS has those of every library
-    given.set_gnu_getopt()
     for name, flag in FLAGS.items():
         flag.define(name=name, default=flag.default, help=flag.about, flag_values=given)
     try:
@@ -173,7 +172,7 @@ def _do(
 
         beside = None if given.beside is None else user_path(given.beside)
         figures.draw(workdir, config, step=given.step, beside=beside)
-    else:
+    elif config is not None:  # as `_check` demands
         from crnn_jax.train import run
 
         run.train(workdir, config, profile=given.profile)

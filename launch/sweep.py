@@ -47,7 +47,6 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> None:
     given = flags.FlagValues()
-    given.set_gnu_getopt()
     flags.DEFINE_integer("seeds", 1, "", lower_bound=1, flag_values=given)
     flags.DEFINE_string("runs", "runs", "", flag_values=given)
     flags.DEFINE_boolean("help", False, "", flag_values=given)

@@ -82,9 +82,11 @@ def test_processes_have_as_many_devices(monkeypatch):
     ids=["a device for each core", "JAX has begun", "XLA_FLAGS", "JAX_NUM_CPU_DEVICES"],
 )
 def test_cores_become_devices_unless_the_user_has_said_otherwise(given, before, devices, project):
-    program = f"import jax; from crnn_jax import parallel; {before}; devices.use_cores(3)"
+    program = (
+        f"import jax; from crnn_jax.distributed import devices; {before}; devices.use_cores(3)"
+    )
     child = subprocess.run(
-        [sys.executable, "-c", f"{program}; print(jax.device_count())"],
+        [sys.executable, "-c", f"{program}\nprint(jax.device_count())"],
         capture_output=True,
         text=True,
         check=True,

@@ -24,7 +24,8 @@ from crnn_jax.data.dataset import known_info, load_dataset
 from crnn_jax.data.sources.idx import read_idx, read_pair
 from crnn_jax.model import crnn
 from crnn_jax.pictures import frames_of
-from crnn_jax.runs import folder as run_folder
+from crnn_jax.runs.folder import RunFolder, read_json
+from crnn_jax.train.run import stored_corpus
 from tests.files import idx_bytes, png_bytes
 
 
@@ -232,15 +233,14 @@ TEXTS = [
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_a_malicious_file_is_refused(name, text, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(STORED))
+    (tmp_path / "run.json").write_text(json.dumps({"corpus": "mnist:0123"}))
     (tmp_path / name).write_text(text, encoding="utf-8")
-    read = {
-        "config.json": lambda: run_folder.check_config(tmp_path, CONFIG),
-        "run.json": lambda: run_folder.recorded_corpus(tmp_path),
-        "results.json": lambda: run_folder.read_results(tmp_path),
-    }[name]
     try:
-        assert isinstance(read(), dict)
-        assert name == "results.json"  # any object is read there
+        if name == "results.json":
+            assert isinstance(read_json(tmp_path / name), dict)  # any object is read there
+        else:
+            stored_corpus(RunFolder(tmp_path), CONFIG)
+            pytest.fail("it was taken")
     except UserError as error:
         assert_one_clear_line(error, tmp_path)
 
@@ -249,8 +249,9 @@ def test_a_malicious_file_is_refused(name, text, tmp_path):
 @given(configs().map(lambda tree: json.dumps(tree).encode()).flatmap(lambda x: damaged(x, most=1)))
 def test_a_stored_config_is_the_given_one_or_refused(folder, content):
     (folder / "config.json").write_bytes(content)
+    (folder / "run.json").write_text('{"corpus": "mnist:0123"}')
     try:
-        run_folder.check_config(folder, CONFIG)
+        stored_corpus(RunFolder(folder), CONFIG)
     except UserError as error:
         assert_one_clear_line(error, folder)
         assert content != json.dumps(STORED).encode()
@@ -277,10 +278,10 @@ def test_the_config_of_a_checkpoint_can_be_used_or_is_refused(tree):
 @given(st.dictionaries(st.just("corpus") | WORDS, VALUES, max_size=3))
 @example({"corpus": "mnist:01"})
 def test_the_corpus_of_a_run_is_a_name_or_refused(folder, tree):
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text(json.dumps(STORED))
     (folder / "run.json").write_text(json.dumps(tree))
     try:
-        found = run_folder.recorded_corpus(folder)
+        found = stored_corpus(RunFolder(folder), CONFIG)
     except UserError as error:
         assert_one_clear_line(error, folder / "run.json")
         assert not isinstance(tree.get("corpus"), str)

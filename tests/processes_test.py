@@ -132,7 +132,7 @@ def test_a_signal_to_one_of_two_stops_both_and_any_number_of_processes_goes_on(
         assert time.monotonic() - before < 10
         assert statuses[told] == 128 + number
         assert all(status in (143, 130) for status in statuses)
-        assert "which is saved: the same command goes on from it" in said[0]
+        assert "checkpoint saved; rerun the same command to resume" in said[0]
         assert not (workdir / "results.json").exists()
     statuses, said = ends(start(workdir, devices=2))
     assert statuses == [0]
@@ -207,7 +207,7 @@ def test_a_mistake_that_one_process_finds_ends_all(start, folder):
 )
 def test_wrong_flags_are_said_before_anything_is_joined(flags, words):
     with pytest.raises(UserError) as mistake:
-        processes.join(*flags)
+        processes.initialize(*flags)
     assert str(mistake.value).startswith(words)
 
 
@@ -229,7 +229,7 @@ from crnn_jax.distributed import processes
 processes.SECONDS_TO_MEET = 2
 with socket.create_server(("", 0)) as held:
     taken = f"localhost:{{held.getsockname()[1]}}"
-    raise SystemExit(crnn_jax.exit_status(lambda argv: processes.join({join}), []))
+    raise SystemExit(crnn_jax.exit_status(lambda argv: processes.initialize({join}), []))
 """
     child = subprocess.run(
         [sys.executable, "-c", program],
@@ -246,8 +246,17 @@ with socket.create_server(("", 0)) as held:
 
 
 def test_alone_a_process_asks_nobody():
-    assert processes.on_main(lambda: {"a": (1, 2)}) == {"a": (1, 2)}
+    assert processes.run_on_main(lambda: {"a": (1, 2)}) == {"a": (1, 2)}
     tree = {"a": 1}
-    assert processes.from_main(tree) is tree
+    assert processes.broadcast(tree) is tree
     with pytest.raises(UserError, match="mine"):
-        processes.on_main(lambda: (_ for _ in ()).throw(UserError("mine")))
+        processes.run_on_main(lambda: (_ for _ in ()).throw(UserError("mine")))
+    assert processes.main_only(lambda: tree) is tree
+
+
+def test_what_only_the_main_process_has_is_silent_in_the_others(monkeypatch):
+    told = iter(["[null, 0]", "[null, 0]"])
+    monkeypatch.setattr(processes, "_numbers", (2, 1))
+    monkeypatch.setattr(processes, "_broadcast_text", lambda text: next(told))
+    with processes.main_only(lambda: pytest.fail("made")) as silent:
+        assert silent.save(1, state=2) is None

@@ -5,19 +5,26 @@ import errno
 import json
 import math
 import shutil
+import signal
 
 import jax
+import numpy as np
 import pytest
 
 from crnn_jax import UserError, evaluate
 from crnn_jax.config import load_config
 from crnn_jax.data.dataset import known_info
 from crnn_jax.distributed import devices
+from crnn_jax.runs import load
 from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.runs.progress import Progress
+from crnn_jax.runs.recorder import Diverged
+from crnn_jax.runs.steps import StoredSteps
 from crnn_jax.train import run
-from crnn_jax.train.loop import Diverged
+from crnn_jax.train.trainer import Trainer
 from tests.files import content
 from tests.tiny import config_text
+from tests.torture import left_by
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +85,7 @@ def test_a_complete_run_says_what_it_leaves_undone(workdir, config, capsys):
     config.eval.lengths = (1, 3)
     run.train(workdir, config, profile=True)
     _, profile, lengths = capsys.readouterr().err.splitlines()
-    assert profile.startswith("--profile traces training, and nothing is left to train")
+    assert profile.startswith("--profile traces training: nothing is left to train")
     assert lengths == "it was tested at other eval.lengths: add --mode=evaluate to test at these"
 
 
@@ -98,7 +105,7 @@ def test_results_that_cannot_be_written_are_one_line(workdir, config, capsys, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (workdir / "results.json").unlink()
-    monkeypatch.setattr(run.folder, "write_results", no_space)
+    monkeypatch.setattr(run, "write_json", no_space)
     with pytest.raises(SystemExit) as leaving:
         run.train(workdir, config, profile=False)
     assert leaving.value.code == 1
@@ -183,7 +190,9 @@ def test_which_glyph_it_is_has_no_rmse_and_the_best_is_the_most_exact(
     config.task.name, config.task.every_step = "classify", True
     exact = iter([0.9, 0.3])
     monkeypatch.setattr(
-        evaluate, "validation", lambda *args: lambda params: {"exact": next(exact), "n": 40}
+        evaluate,
+        "validation_evaluator",
+        lambda *args: lambda params: {"exact": next(exact), "n": 40},
     )
     run.train(tmp_path, config, profile=False)
     printed = capsys.readouterr()
@@ -253,7 +262,7 @@ def test_a_start_that_cannot_be_had_leaves_nothing_behind(complete, tmp_path, co
 def test_another_corpus_is_refused(workdir, config, optdigits, monkeypatch):
     before = content(workdir)
     other = dataclasses.replace(optdigits, info=known_info("optdigits:0"))
-    monkeypatch.setattr(run, "load_dataset", lambda *args, **kwargs: other)
+    monkeypatch.setattr(load, "load_dataset", lambda *args, **kwargs: other)
     for work in (
         lambda: run.train(workdir, config, profile=False),
         lambda: evaluate.evaluate(workdir, None, step="latest", as_json=True),
@@ -272,7 +281,7 @@ def test_a_config_given_to_evaluate_says_where_the_data_lies(
         asked.append((name, where))
         return optdigits
 
-    monkeypatch.setattr(run, "load_dataset", load_dataset)
+    monkeypatch.setattr(load, "load_dataset", load_dataset)
     config.data.data_dir, config.data.manual_dir = "/moved", "/files"
     evaluate.evaluate(complete, config, step="latest", as_json=True)
     assert asked == [
@@ -287,6 +296,7 @@ def test_a_config_given_to_evaluate_says_where_the_data_lies(
     [
         (None, ("mnist", True)),
         ("mnist:0123", ("mnist", False)),
+        ("mnist-5k:0123", ("mnist-5k", False)),
         ("optdigits:0123", ("optdigits", False)),
     ],
 )
@@ -303,7 +313,7 @@ def test_a_run_goes_on_with_the_corpus_that_it_began_with(
         asked.append((name, where["fallback"]))
         raise UserError("no MNIST")
 
-    monkeypatch.setattr(run, "load_dataset", load_dataset)
+    monkeypatch.setattr(load, "load_dataset", load_dataset)
     with pytest.raises(UserError, match="no MNIST"):
         run.train(tmp_path, config, profile=False)
     assert asked == [wanted]
@@ -311,10 +321,10 @@ def test_a_run_goes_on_with_the_corpus_that_it_began_with(
 
 def test_a_run_that_began_with_the_stand_in_is_evaluated_on_it(complete, config, tmp_path, capsys):
     with Checkpoints.open_to_read(complete / "checkpoints") as checkpoints:
-        step, state, notes = checkpoints.restore("latest", like=None)
-    notes["config"]["data"]["corpus"] = "mnist"
+        step, state, metadata = checkpoints.restore("latest", like=None)
+    metadata["config"]["data"]["corpus"] = "mnist"
     with Checkpoints(tmp_path / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
-        checkpoints.save(step, state, notes, None)
+        checkpoints.save(step, state, metadata, None)
     evaluate.evaluate(tmp_path, None, step="latest", as_json=True)
     trained = scores(json.loads((complete / "results.json").read_text()))
     assert scores(answer(capsys)) == trained
@@ -349,16 +359,6 @@ def test_a_folder_without_a_run_cannot_be_evaluated(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_config_stored_by_another_version_is_refused(complete, tmp_path):
-    with Checkpoints.open_to_read(complete / "checkpoints") as checkpoints:
-        step, state, notes = checkpoints.restore("latest", like=None)
-    del notes["config"]["model"]["head"]
-    with Checkpoints(tmp_path / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
-        checkpoints.save(step, state, notes, None)
-    with pytest.raises(UserError, match=f"^the config of the run in {tmp_path} lacks model.head:"):
-        evaluate.evaluate(tmp_path, None, step="latest", as_json=False)
-
-
 def test_compiled_programs_are_kept_in_the_users_cache(tmp_path, monkeypatch):
     chosen = jax.config.jax_compilation_cache_dir
     least = jax.config.jax_persistent_cache_min_compile_time_secs
@@ -374,3 +374,90 @@ def test_compiled_programs_are_kept_in_the_users_cache(tmp_path, monkeypatch):
     finally:
         jax.config.update("jax_compilation_cache_dir", chosen)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
+
+
+@pytest.fixture
+def constant(config):
+    """A config whose schedule does not depend on the number of steps."""
+    config.train.schedule = "constant"
+    return config
+
+
+def test_a_run_that_trains_longer_is_one_that_had_the_steps_from_the_start(
+    tmp_path, constant, capsys
+):
+    run.train(tmp_path / "longer", constant, profile=False)
+    constant.train.steps = 16
+    run.train(tmp_path / "longer", constant, profile=False)
+    assert f"resuming the run in {tmp_path / 'longer'} from step 8" in capsys.readouterr().err
+    run.train(tmp_path / "straight", constant, profile=False)
+    assert left_by(tmp_path / "longer") == left_by(tmp_path / "straight")
+    assert json.loads((tmp_path / "longer" / "config.json").read_text())["train"]["steps"] == 16
+
+    before = content(tmp_path / "longer")
+    constant.train.steps = 8
+    with pytest.raises(UserError, match=r"train\.steps=8: the run in .* trained 16 steps already"):
+        run.train(tmp_path / "longer", constant, profile=False)
+    assert content(tmp_path / "longer") == before
+
+
+def test_a_schedule_with_an_end_begins_a_new_cycle_from_the_parameters(
+    workdir, config, tmp_path, monkeypatch
+):
+    config.train.steps = 16
+    before = content(workdir)
+    with pytest.raises(UserError, match=r"train\.steps: 8, not 16.*--config\.init\.part=all"):
+        run.train(workdir, config, profile=False)
+    assert content(workdir) == before
+
+    config.init.workdir, config.init.part = str(workdir), "all"
+    begun_with = []
+    save = Checkpoints.save
+
+    def initial_state(self):
+        begun_with.append(of_trainer(self).params)
+        return of_trainer(self)
+
+    of_trainer = Trainer.initial_state
+    monkeypatch.setattr(Trainer, "initial_state", initial_state)
+    run.train(tmp_path / "new", config, profile=False)
+    assert Checkpoints.save is save
+    with StoredSteps(workdir / "checkpoints") as steps:
+        _, state, _ = steps.restore("latest", part="params")
+    jax.tree.map(np.testing.assert_array_equal, begun_with[0], state["params"])
+    assert json.loads((tmp_path / "new" / "results.json").read_text())["step"] == 16
+
+
+def test_steps_of_a_dispatch_that_do_not_meet_the_last_checkpoint_are_refused(tmp_path, constant):
+    run.train(tmp_path, constant, profile=False)
+    constant.train.steps, constant.train.steps_per_dispatch = 24, 6
+    constant.eval.every = constant.checkpoint.every = 12
+    with pytest.raises(UserError, match="steps_per_dispatch=6: expected a divisor of 8"):
+        run.train(tmp_path, constant, profile=False)
+
+
+def test_settings_that_change_the_numbers_are_refused_on_resume(workdir, config):
+    (workdir / "results.json").unlink()
+    before = content(workdir)
+    jax.config.update("jax_default_matmul_precision", "highest")
+    try:
+        with pytest.raises(UserError, match="began with jax_default_matmul_precision=None"):
+            run.train(workdir, config, profile=False)
+    finally:
+        jax.config.update("jax_default_matmul_precision", None)
+    assert content(workdir) == before
+
+
+def test_a_log_that_nobody_reads_any_more_costs_no_checkpoint(tmp_path, config, monkeypatch):
+    def nobody_reads(*_, **__):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "update", nobody_reads)
+        with pytest.raises(SystemExit) as leaving:
+            run.train(tmp_path, config, profile=False)
+    assert leaving.value.code == 128 + signal.SIGPIPE
+    with StoredSteps(tmp_path / "checkpoints") as steps:
+        assert steps.restore("latest")[0] == 8
+    run.train(tmp_path, config, profile=False)
+    assert (tmp_path / "results.json").exists()

@@ -83,6 +83,13 @@ def test_a_source_that_reads_other_than_it_says(tmp_path, use, change, message):
     assert [path.name for path in tmp_path.iterdir()] == ["glyphs.lock"]
 
 
+def test_a_source_whose_splits_are_others_or_in_another_order(tmp_path, use):
+    splits = made_splits((5, 4, 3), classes=2)
+    use((5, 4, 3), lambda folder: dict(reversed(splits.items())), classes=2)
+    with pytest.raises(UserError, match="reads test, validation, train, expected train, valid"):
+        load_splits("made/set_1", data_dir=tmp_path, manual_dir="")
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError])
 def test_a_failed_preparation_leaves_nothing(tmp_path, use, monkeypatch, failure):
     generate = LabelledImages._generate_examples
@@ -168,7 +175,7 @@ def test_damage_is_seen_and_can_be_mended(tmp_path, copy, optdigits, file, damag
 
 
 def test_a_read_only_folder_that_is_prepared_is_only_read(tmp_path, copy, monkeypatch, optdigits):
-    monkeypatch.setattr(store, "FileLock", None)  # what writing would begin with
+    monkeypatch.setattr(store, "locked", None)  # what writing would begin with
     _, identity = load_splits("optdigits", data_dir=tmp_path, manual_dir="")
     assert identity == optdigits.identity
     assert [path.name for path in tmp_path.iterdir()] == ["glyphs"]
@@ -178,11 +185,11 @@ def test_what_another_process_prepared_meanwhile_is_taken(
     tmp_path, data_dir, monkeypatch, optdigits
 ):
     @contextlib.contextmanager
-    def locked_after_a_while(path):
+    def locked_after_a_while(path, *, wait):
         shutil.copytree(Path(data_dir) / "glyphs", tmp_path / "glyphs")
         yield
 
-    monkeypatch.setattr(store, "FileLock", locked_after_a_while)
+    monkeypatch.setattr(store, "locked", locked_after_a_while)
     monkeypatch.setattr(store, "_write", None)  # must not be called
     _, identity = load_splits("optdigits", data_dir=tmp_path, manual_dir="")
     assert identity == optdigits.identity

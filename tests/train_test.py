@@ -12,8 +12,9 @@ import pytest
 
 from crnn_jax.distributed import devices
 from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.runs.recorder import Diverged
 from crnn_jax.runs.stop import Stop
-from crnn_jax.train.loop import Diverged, train
+from crnn_jax.train.loop import train
 from crnn_jax.train.trainer import Trainer
 
 

@@ -38,7 +38,6 @@ def load_config(given: str | None, arguments: Sequence[str]) -> ConfigDict | Non
             _check_name(match[1])
     config = None if given is None else _read(given)
     values, command = flags.FlagValues(), ["", *arguments]
-    values.set_gnu_getopt()
     if config is not None:
         config_flags.DEFINE_config_dict(
             "config", config, flag_values=values, lock_config=True, sys_argv=command

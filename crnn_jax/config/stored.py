@@ -1,7 +1,7 @@
 """Configs as runs store them: reading those of older revisions, and comparing two."""
 
-import pkgutil
 from collections.abc import Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -82,12 +82,11 @@ def differences(stored: Mapping[str, Any], config: ConfigDict) -> list[str]:
             continue
         line = f"{shown(name)}: {shown(mine.get(name, 'missing'))}, "
         line += f"not {shown(others.get(name, 'missing'))}"
-        if name == "train.steps" and mine["train.schedule"] == others["train.schedule"]:
-            schedule = config.train.schedule
-            if schedule in pkgutil.resolve_name("crnn_jax.model.optimizer.OPEN_ENDED"):
+        if name == "train.steps":
+            if config.train.schedule in resolve_name("crnn_jax.model.optimizer.OPEN_ENDED"):
                 continue
             line += (
-                f", on which {schedule} depends; a new cycle from these parameters: "
+                f", on which {config.train.schedule} depends; a new cycle from these parameters: "
                 "--config.init.workdir=RUN --config.init.part=all --workdir=NEW"
             )
         found.append(line)

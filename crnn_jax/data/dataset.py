@@ -97,6 +97,7 @@ def load_dataset(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -
         splits, found = store.load_splits(stored, data_dir=folder, manual_dir=manual_dir)
     except DownloadError as error:
         published = source.published
+        assert published  # else nothing would be downloaded
         reason = (
             f"{published.title} is not available: it is not in {folder}, no folder with its files "
             f"is given, and the download failed ({error})"

@@ -55,6 +55,6 @@ def identity(name: str, splits: Mapping[str, Split]) -> str:
     for split_name, split in splits.items():
         images = drop_grey_axis(split.images_NxHxWxC)
         digest.update(f"{split_name}{images.shape}".encode())
-        digest.update(np.ascontiguousarray(images))
-        digest.update(split.labels_N.astype("<i4"))  # little-endian on every machine
+        digest.update(np.ascontiguousarray(images).data)
+        digest.update(split.labels_N.astype("<i4").data)  # little-endian on every machine
     return f"{name}:{digest.hexdigest()[:16]}"

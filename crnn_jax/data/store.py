@@ -10,7 +10,7 @@ import io
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class LabelledImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self, name: str, source: Source, data_dir: Path, splits: dict[str, Split] | None = None
     ) -> None:
         """Opens what was prepared in `data_dir`; `splits` are needed to prepare it."""
-        self.source_name, self.source, self.given = name, source, splits
+        self.source_name, self.source, self.given = name, source, splits or {}
         super().__init__(data_dir=data_dir, config=name.replace("/", "_"))  # TFDS allows no '/'
 
     @classmethod
@@ -57,6 +57,7 @@ class LabelledImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _info(self) -> tfds.core.DatasetInfo:
         *size, channels = self.source.frame_shape
         shape = (None, *size) if channels == 1 else (None, *size, channels)
+        about = {"identity": identity(self.source_name, self.given)} if self.given else {}
         return tfds.core.DatasetInfo(
             builder=self,
             features=tfds.features.FeaturesDict(
@@ -66,12 +67,11 @@ class LabelledImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     "first_index": tfds.features.Scalar(np.int32),
                 }
             ),
-            metadata=tfds.core.MetadataDict(),
+            metadata=tfds.core.MetadataDict(about),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del dl_manager
-        self.info.metadata["identity"] = identity(self.source_name, self.given)
         return {part: self._generate_examples(split) for part, split in self.given.items()}
 
     def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -87,12 +87,12 @@ class LabelledImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         Raises:
           Exception: whatever TFDS and ArrayRecord raise on files that are missing or damaged.
         """
-        return {part: self._read_part(part) for part in _PARTS}
+        stored: Any = self.as_data_source()
+        return {part: self._join(stored[part]) for part in _PARTS}
 
-    def _read_part(self, part: str) -> Split:
-        stored = self.as_data_source(part)
+    def _join(self, records: Sequence[dict[str, Any]]) -> Split:
         # One by one: as many as dataset_info.json says would take memory before any is found.
-        blocks = [stored[index] for index in range(len(stored))]
+        blocks = [records[index] for index in range(len(records))]
         blocks.sort(key=lambda block: block["first_index"])
         images = np.concatenate([block["images"] for block in blocks])
         labels_N = np.concatenate([block["labels"] for block in blocks])
@@ -151,6 +151,7 @@ def _prepare(name: str, splits: dict[str, Split] | None, data_dir: Path, folder:
         logging.info("Preparing %s in %s, once.", name, folder)
         with tempfile.TemporaryDirectory(dir=data_dir, prefix=_SCRATCH) as scratch:
             if splits is None:
+                assert source.published  # else `_read_given` would have read it
                 source.published.download(Path(scratch))
                 splits = source.read(Path(scratch))
             _check(name, source, splits)
@@ -163,6 +164,10 @@ def _check(name: str, source: Source, splits: dict[str, Split]) -> None:
     Raises:
       UserError: names the source, what it reads and what it says.
     """
+    if tuple(splits) != _PARTS:
+        raise UserError(
+            f"the source {name} reads {', '.join(splits)}, expected {', '.join(_PARTS)}"
+        )
     expected = f"uint8 {source.frame_shape}, labels 0..{len(source.classes) - 1}"
     for part in _PARTS:
         images, labels_N = splits[part]
@@ -189,7 +194,7 @@ def _read(name: str, data_dir: Path, folder: Path) -> tuple[dict[str, Split], st
     try:
         builder = LabelledImages(name, SOURCES[name], data_dir)
         splits = builder.read()
-        found, expected = identity(name, splits), builder.info.metadata["identity"]
+        found, expected = identity(name, splits), (builder.info.metadata or {})["identity"]
         if found != expected:
             raise ValueError(f"its content is {found}, expected {expected}")
     except Exception as error:  # TFDS, protobuf and ArrayRecord raise nearly all there are

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from types import TracebackType
 from typing import Self
 
 from rich import progress
@@ -20,7 +19,7 @@ class Progress:
     """Shows on stderr how far the training is; a context manager."""
 
     def __init__(self, total_steps: int, first_step: int) -> None:
-        """Prepares the bar; it appears when the context is entered.
+        """Prepare the bar; it appears when the context is entered.
 
         Args:
             total_steps: steps at the end of the run.
@@ -45,16 +44,11 @@ class Progress:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def update(self, step: int, *, loss: float, rate: float, seconds_left: float) -> None:
-        """Shows the state of the run; where there is no bar, at most every 10 seconds.
+        """Show the state of the run; where there is no bar, at most every 10 seconds.
 
         Args:
             step: steps trained.
@@ -70,7 +64,7 @@ class Progress:
             self.print(f"step {step}/{self._total_steps} · {text}")
 
     def print(self, line: str) -> None:
-        """Prints a line, above the bar where there is one."""
+        """Print a line, above the bar where there is one."""
         if self._bar.disable:
             print(line, file=sys.stderr, flush=True)
         else:
@@ -78,7 +72,7 @@ class Progress:
 
 
 def print_table(title: str, rows: Sequence[tuple[str, str]]) -> None:
-    """Prints names and values in two columns to stdout, whole also where it is no terminal."""
+    """Print names and values in two columns to stdout, whole also where it is no terminal."""
     console = Console()
     if not console.is_terminal:
         console.width = 10_000  # a file has no width to wrap at
@@ -87,7 +81,9 @@ def print_table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(Text(name), Text(value))
-    console.print(table)
+    with console.capture() as captured:  # Rich ends the process where nobody reads
+        console.print(table)
+    print(captured.get(), end="", flush=True)
 
 
 def _count(rate: float) -> str:

@@ -122,7 +122,7 @@ class Trainer:
     def _loss(
         self, params: Any, images_TxNxHxWxC: Array, labels_TxN: Array, step: Array, first: Array
     ) -> Array:
-        """The `Task.loss` of a micro-batch, of which `first` is the first sequence's index."""
+        """The loss (`Task.loss`) of a micro-batch; `first` is the index of its first sequence."""
         sequences_TxN = first + self.lanes.sequence_TxN
 
         def lane_keys(purpose: int) -> Array:

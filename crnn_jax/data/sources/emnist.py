@@ -60,7 +60,8 @@ def _read_files(folder: Path | zipfile.Path) -> dict[str, Split]:
                 f"{PUBLISHED.url}gzip.zip"
             )
         pairs.append((images_NxHxW.swapaxes(1, 2), labels_N - 1))  # stored column by column
-    return cut(*map(np.concatenate, zip(*pairs, strict=True)), SIZES)
+    images_NxHxW, labels_N = map(np.concatenate, zip(*pairs, strict=True))
+    return cut(images_NxHxW, labels_N, SIZES)
 
 
 LETTERS = Source(

@@ -20,9 +20,9 @@ def read(folder: Path | None = None) -> dict[str, Split]:
     del folder
     from sklearn.datasets import load_digits  # 1 s, needed once per data folder
 
-    digits = load_digits()
-    images_NxHxW = enlarge(digits.images.astype(np.int32))
-    return cut(images_NxHxW, digits.target, {"train": 1_297, "validation": 200, "test": 300})
+    pixels_NxP, labels_N = map(np.asarray, load_digits(return_X_y=True))
+    images_NxHxW = enlarge(pixels_NxP.reshape(-1, _SMALL, _SMALL).astype(np.int32))
+    return cut(images_NxHxW, labels_N, {"train": 1_297, "validation": 200, "test": 300})
 
 
 def enlarge(images_Nx8x8: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import sys
 import threading
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from crnn_jax import UserError
 
@@ -94,14 +95,16 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
 
     received, size, given_up, done = 0, 0, threading.Event(), Future()
 
-    def fetch(url: str, file_name: str, _: object) -> None:
+    def fetch(*given: Any, **_: Any) -> None:
         """In place of pooch's own downloader, which leaves a refused connection open."""
         nonlocal received, size
+        _, file_name, _ = given
         with (
             open(file_name, "wb") as file,
             requests.get(url, stream=True, timeout=_TIMEOUT_S) as response,
         ):
-            response.raise_for_status()
+            if response.status_code != requests.codes.ok:
+                raise DownloadError(f"{url}: the server answers {response.status_code}")
             size = int(response.headers.get("content-length", 0))
             for chunk in response.iter_content(_CHUNK_BYTES):
                 if given_up.is_set():
@@ -123,9 +126,6 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
             return
         except TimeoutError:
             arrived, before = received - before, received
-        except requests.HTTPError as error:
-            status = error.response.status_code
-            raise DownloadError(f"{url}: the server answers {status}") from error
         except requests.RequestException as error:
             raise DownloadError(f"{url}: {type(error).__name__}") from error
         except ValueError as error:  # of the checksum
