@@ -1,5 +1,6 @@
 """What is as dark as the ink and not the glyph: edges of the sheet, lines and boxes of a form."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from skimage.measure import label, perimeter, regionprops
 LARGE = 0.125  # of the largest piece's extent: what is smaller is dust
 _SIDE = 128  # pixels of the long side where lines are looked for
 _NEAR = 0.02  # of the picture's side: what is so close to the edge touches it
-_MOST_LINES = 30
+_MOST_LINES = 12
+_STROKES = 2  # of the glyph, that are longer than some line
 
 
 def touched_sides(piece_HxW: np.ndarray) -> np.ndarray:
@@ -25,7 +27,7 @@ def hugs_edge(piece_HxW: np.ndarray) -> bool:
     """Whether much of a piece's outline is the picture's edge: a table, a scanner's column."""
     height, width = piece_HxW.shape
     contact = touched_sides(piece_HxW) @ [width, width, height, height]
-    return bool(contact > 0 and contact >= 0.38 * perimeter(piece_HxW))
+    return bool(contact > 0 and contact >= 0.45 * perimeter(piece_HxW))
 
 
 def find_enclosures(pieces: list, labels_HxW: np.ndarray) -> list[int]:
@@ -55,69 +57,74 @@ class _Line(NamedTuple):
         ends = np.stack([self.row + self.slope * columns, columns], 1)
         return ends[:, ::-1] if self.steep else ends
 
-    @property
-    def length(self) -> float:
-        """In pixels."""
-        return float(np.hypot(*(self.ends[1] - self.ends[0])))
+
+def _length(line: _Line) -> float:
+    return float(np.hypot(*(line.ends[1] - line.ends[0])))
 
 
 def remove_lines(ink_HxW: np.ndarray) -> np.ndarray:
     """Take out straight lines that reach past the glyph, and the boxes that they make.
 
-    The longest lines are taken out first, as many as it takes until they all reach past what is
-    left; where they never do, they are the glyph's own strokes and stay.
+    Takes out as few of the longest lines as it takes until all of them reach past what is left;
+    where they never do, they are the glyph's own strokes and stay.
     """
     factor = math.ceil(max(ink_HxW.shape) / _SIDE)
-    rest_HxW = ink_HxW > 0
-    search_HxW = _reduced(rest_HxW, factor)
-    around = [np.flatnonzero(search_HxW.any(axis)) for axis in (0, 1)]
-    shortest = max(8, 0.6 * min(np.ptp(places) for places in around))
-    lines: list[_Line] = []
-    while len(lines) < _MOST_LINES:
-        line = _longest_line(search_HxW)
-        if line.length < shortest:
-            break
-        lines.append(line)
-        found_HxW = _pixels(search_HxW, line, 1)
-        if not found_HxW.any():
-            break
-        search_HxW &= ~found_HxW
-        rest_HxW = rest_HxW & ~_pixels(rest_HxW, line, factor)
-        if _reach_past(lines, _reduced(rest_HxW, factor)):
-            return np.where(rest_HxW, ink_HxW, 0)
+    small_HxW = shrink(ink_HxW > 0, factor)
+    lines = _find_lines(small_HxW)
+    pixels = [_pixels(small_HxW, line, 1) for line in lines]
+    for count in range(1, len(lines) + 1):
+        # Some of the glyph's strokes may be longer than a side of the box.
+        for chosen in itertools.combinations(range(min(count + _STROKES, len(lines))), count):
+            rest_HxW = small_HxW & ~np.any([pixels[i] for i in chosen], axis=0)
+            if _reach_past([lines[i] for i in chosen], rest_HxW):
+                found = [_pixels(ink_HxW > 0, lines[i], factor) for i in chosen]
+                found_HxW = np.any(found, axis=0) & (ink_HxW > 0)
+                rest_HxW = np.where(found_HxW, 0, ink_HxW)
+                return remove_lines(rest_HxW) if found_HxW.any() and rest_HxW.any() else ink_HxW
     return ink_HxW
 
 
-def _reduced(ink_HxW: np.ndarray, factor: int) -> np.ndarray:
+def _find_lines(ink_HxW: np.ndarray) -> list[_Line]:
+    """Straight lines, the longest first."""
+    around = [np.flatnonzero(ink_HxW.any(axis)) for axis in (0, 1)]
+    shortest = max(8, 0.6 * min(np.ptp(places) for places in around))
+    lines: list[_Line] = []
+    while len(lines) < _MOST_LINES:
+        line = max(_longest_line(ink_HxW, False), _longest_line(ink_HxW.T, True), key=_length)
+        found_HxW = _pixels(ink_HxW, line, 1)
+        if _length(line) < shortest or not found_HxW.any():
+            break
+        lines.append(line)
+        ink_HxW = ink_HxW & ~found_HxW
+    return lines
+
+
+def shrink(ink_HxW: np.ndarray, factor: int) -> np.ndarray:
     """Ink in blocks of factor × factor pixels."""
     padded = np.pad(ink_HxW, [(0, -side % factor) for side in ink_HxW.shape])
     height, width = (side // factor for side in padded.shape)
     return padded.reshape(height, factor, width, factor).any((1, 3))
 
 
-def _longest_line(ink_HxW: np.ndarray) -> _Line:
-    return max(
-        (_longest_flat_line(ink_HxW, False), _longest_flat_line(ink_HxW.T, True)),
-        key=lambda line: line.length,
-    )
-
-
-def _longest_flat_line(ink_HxW: np.ndarray, steep: bool) -> _Line:
+def _longest_line(ink_HxW: np.ndarray, steep: bool) -> _Line:
     """The longest run of ink along all lines of slope -1 to 1, which may wobble by a pixel."""
     height, width = ink_HxW.shape
-    columns = np.arange(width)
-    slopes = np.arange(-width, width + 1, 2) / width
+    columns = np.arange(width, dtype=np.int16)
+    slopes = np.arange(-width, width + 1, 4) / width
     above = width // 2 + 1
+    rises_SxW = np.round(slopes[:, None] * (columns - width / 2)).astype(np.int16)
+    rows_SxHxW = rises_SxW[:, None] + np.arange(height, dtype=np.int16)[:, None] + np.int16(above)
     thick_HxW = ndimage.binary_dilation(ink_HxW, np.ones((3, 3)))
-    padded_HxW = np.pad(thick_HxW, ((above, above), (0, 0)))
-    rises_SxW = np.round(slopes[:, None] * (columns - width / 2)).astype(int)
-    rows_SxHxW = rises_SxW[:, None] + np.arange(height)[:, None] + above
-    on_SxHxW = padded_HxW[rows_SxHxW, columns]
-    gaps_SxHxW = np.maximum.accumulate(np.where(on_SxHxW, -1, columns), axis=-1)
-    runs_SxHxW = (columns - gaps_SxHxW) * np.sqrt(1 + slopes[:, None, None] ** 2)
-    best, row, stop = np.unravel_index(runs_SxHxW.argmax(), runs_SxHxW.shape)
+    on_SxHxW = np.pad(thick_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns]
+    gaps_SxHxW = np.maximum.accumulate(np.where(on_SxHxW, np.int16(-1), columns), axis=-1)
+    runs_SxHxW = columns - gaps_SxHxW
+    runs_SxH = runs_SxHxW.max(-1) * np.sqrt(1 + slopes[:, None] ** 2)
+    # Of the lines in a thick stroke, the one in its middle.
+    middle_SxH = np.pad(ink_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns].sum(-1)
+    best, row = np.unravel_index((runs_SxH + middle_SxH / 2).argmax(), runs_SxH.shape)
+    stop = int(runs_SxHxW[best, row].argmax())
     start, slope = int(gaps_SxHxW[best, row, stop]) + 1, float(slopes[best])
-    return _Line(steep, start, int(stop), float(row - slope * width / 2), slope)
+    return _Line(steep, start, stop, float(row - slope * width / 2), slope)
 
 
 def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
@@ -157,7 +164,7 @@ def _reach_past(lines: list[_Line], rest_HxW: np.ndarray) -> bool:
     at_edge = (rest == 0).any() or (rest == np.array(rest_HxW.shape) - 1).any()
     for line in lines:
         others = [other for other in lines if other is not line]
-        direction = (line.ends[1] - line.ends[0]) / max(line.length, 1)
+        direction = (line.ends[1] - line.ends[0]) / max(_length(line), 1)
         along = rest @ direction
         past = np.array([along.min() - line.ends[0] @ direction, line.ends[1] @ direction - along.max()])
         meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
@@ -167,11 +174,11 @@ def _reach_past(lines: list[_Line], rest_HxW: np.ndarray) -> bool:
         )
         if not (np.all(meets | (past >= 0.04 * extent + 1)) and past.max() >= 0.04 * extent + 1):
             return False
-        boxes = len(lines) >= 4 and extent > 0.4 * min(other.length for other in lines)
+        boxes = len(lines) >= 4 and extent > 0.4 * min(_length(other) for other in lines)
         if (meets.all() and boxes) or (spans and not (is_bar and at_edge)):
             continue
         flat = not line.steep and abs(line.slope) < 0.3
-        if not flat or is_bar or past.min() < 0.15 * extent or line.length < 1.2 * extent:
+        if not flat or is_bar or past.min() < 0.15 * extent or _length(line) < 1.2 * extent:
             return False
     return True
 
@@ -179,5 +186,5 @@ def _reach_past(lines: list[_Line], rest_HxW: np.ndarray) -> bool:
 def _distance(point: np.ndarray, line: _Line) -> float:
     """From a point to the nearest one of a line, in pixels."""
     start, stop = line.ends
-    share = np.clip((point - start) @ (stop - start) / max(line.length, 1) ** 2, 0, 1)
+    share = np.clip((point - start) @ (stop - start) / max(_length(line), 1) ** 2, 0, 1)
     return float(np.hypot(*(point - start - share * (stop - start))))

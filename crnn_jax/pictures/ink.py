@@ -123,8 +123,10 @@ def _find_table(grey_HxW: np.ndarray) -> np.ndarray:
             if piece.area > 0.01 * side_HxW.size and hugs_edge(labels_HxW == piece.label):
                 table_HxW |= labels_HxW == piece.label
         if table_HxW.any() and _is_sheet(~table_HxW, small_HxW):
-            table = Image.fromarray(ndimage.binary_dilation(table_HxW, EIGHT))
-            return np.asarray(table.resize(grey_HxW.shape[::-1], Image.Resampling.NEAREST))
+            table_HxW = ndimage.binary_dilation(table_HxW, EIGHT)
+            factor = _factor(grey_HxW)
+            whole_HxW = np.repeat(np.repeat(table_HxW, factor, 0), factor, 1)
+            return whole_HxW[: grey_HxW.shape[0], : grey_HxW.shape[1]]
     return np.zeros(grey_HxW.shape, bool)
 
 
@@ -159,9 +161,12 @@ def _threshold(grey_HxW: np.ndarray) -> float:
     return threshold
 
 
+def _factor(grey_HxW: np.ndarray) -> int:
+    return max(1, min(grey_HxW.shape) // _PAPER_SIDE)
+
+
 def _shrunk(grey_HxW: np.ndarray) -> np.ndarray:
-    factor = max(1, min(grey_HxW.shape) // _PAPER_SIDE)
-    return np.asarray(Image.fromarray(grey_HxW).reduce(factor))
+    return np.asarray(Image.fromarray(grey_HxW).reduce(_factor(grey_HxW)))
 
 
 def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -190,7 +195,7 @@ def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bo
     paper_HxW = wide[size:-size, size:-size]
     # One pixel more all around, so that gradients go on to the very border.
     image = Image.fromarray(np.pad(paper_HxW, 1, mode="reflect", reflect_type="odd"))
-    factor = max(1, min(height, width) // _PAPER_SIDE)
+    factor = _factor(grey_HxW)
     box = (1, 1, 1 + width / factor, 1 + height / factor)
     paper_HxW = image.resize((width, height), Image.Resampling.BILINEAR, box)
     return np.asarray(paper_HxW), dark_ink
