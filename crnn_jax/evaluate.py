@@ -169,9 +169,9 @@ def evaluate_test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str
       params: of the network, on one device.
 
     Returns:
-      See `Evaluation`; the seed of the draw; and `lengths`, the scores of sequences of each length in `eval.lengths`,
-      of which so many are drawn that they hold about as many frames as there are test sequences,
-      but 100 at least.
+      See `Evaluation`; the seed of the draw; and `lengths`, the scores of each length in
+      `eval.lengths`, of which so many sequences are drawn that they hold about as many frames as
+      the test does, but 100 at least.
     """
     task = tasks.build(config, dataset.info)
     baseline = task.baseline(dataset.train.labels_N)
