@@ -137,7 +137,7 @@ def test_evaluation_as_json_needs_no_config(complete, capsys, step, expected):
     assert list(found)[:2] == ["corpus", "step"]
     scores_of_all = {"n", "rmse", "mae", "exact", "baseline_rmse"}
     rows = {"per_length", "per_step", "lengths"}
-    assert set(found) == {"corpus", "step", "seconds"} | scores_of_all | rows
+    assert set(found) == {"corpus", "step", "seed", "seconds"} | scores_of_all | rows
     assert found["step"] == expected
     trained = scores(json.loads((complete / "results.json").read_text()))
     assert (scores(found) == trained) == (expected == 8)
