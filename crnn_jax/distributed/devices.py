@@ -89,11 +89,12 @@ def check_platform() -> None:
 
 
 def check_devices() -> None:
-    """Sees that all processes have as many devices.
+    """Check that all processes have as many devices, and can reach each other.
 
     Raises:
-      UserError: they have not.
+      UserError: they do not.
     """
+    processes.check_hosts()
     local = jax.local_device_count()
     if device_count() != processes.count() * local:
         raise UserError(
