@@ -8,6 +8,7 @@ first asks the others, at the address where JAX's coordinator will be, and tells
 import contextlib
 import ipaddress
 import json
+import os
 import socket
 import time
 from typing import Any
@@ -54,7 +55,8 @@ def meet(coordinator: str, count: int, index: int, seconds: float) -> list[str]:
             server = _listen(int(port))
         except OSError as error:
             raise UserError(
-                f"--coordinator={coordinator}: process 0 cannot wait there ({error.strerror}): "
+                f"--coordinator={coordinator}: process 0 cannot wait there "
+                f"({os.strerror(error.errno or 0)}): "
                 "expected a free port"
             ) from error
         answer = _receive(server, count, end)
@@ -88,26 +90,23 @@ def _ask(address: tuple[str, int], count: int, index: int, end: float) -> dict[s
 def _receive(server: socket.socket, count: int, end: float) -> dict[str, Any]:
     """Wait for all others, and tell them what is wrong, or that all is well."""
     came: dict[int, dict[str, Any]] = {0: {"unreachable": _unreachable(), "far": False}}
-    wrong = None
+    wrong, lines = None, []
     with contextlib.ExitStack() as stack:
         stack.enter_context(server)
-        lines = []
         while len(came) < count and not wrong:
-            server.settimeout(max(0.01, end - time.monotonic()))
+            if (left := end - time.monotonic()) <= 0:
+                missing = ", ".join(str(i) for i in range(count) if i not in came)
+                wrong = f"process {missing} has not come in time"
+                break
+            server.settimeout(left)
             try:
                 line = stack.enter_context(server.accept()[0])
                 line.settimeout(5)
                 with line.makefile("rb") as file:
                     other = json.loads(file.readline())
                 index, of = int(other["index"]), int(other["count"])
-            except TimeoutError:
-                if time.monotonic() < end:
-                    continue  # one that says nothing
-                missing = [str(i) for i in range(count) if i not in came]
-                wrong = f"process {', '.join(missing)} has not come in time"
-                break
             except (OSError, ValueError, KeyError, TypeError):
-                continue  # no process of this program
+                continue  # no process of this program, or nobody at all
             lines.append(line)
             if of != count:
                 wrong = f"--num_processes={count} in process 0, and {of} in process {index}"
@@ -115,8 +114,8 @@ def _receive(server: socket.socket, count: int, end: float) -> dict[str, Any]:
                 wrong = f"--process_id={index} was given to two processes"
             came[index] = other
         several = any(other["far"] for other in came.values())
-        unreachable = [other["unreachable"] for other in came.values() if other["unreachable"]]
-        answer = {"error": wrong, "unreachable": sorted(set(unreachable)) if several else []}
+        unreachable = {other["unreachable"] for other in came.values() if other["unreachable"]}
+        answer = {"error": wrong, "unreachable": sorted(unreachable) if several else []}
         for line in lines:
             with contextlib.suppress(OSError):
                 line.sendall(json.dumps(answer).encode() + b"\n")
