@@ -169,9 +169,9 @@ def evaluate_test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str
       params: of the network, on one device.
 
     Returns:
-      See `Evaluation`; and `lengths`, the scores of sequences of each length in `eval.lengths`,
-      of which so many are drawn that they hold about as many frames as there are test sequences,
-      but 100 at least.
+      See `Evaluation`; the seed of the draw; and `lengths`, the scores of each length in
+      `eval.lengths`, of which so many sequences are drawn that they hold about as many frames as
+      the test does, but 100 at least.
     """
     task = tasks.build(config, dataset.info)
     baseline = task.baseline(dataset.train.labels_N)
@@ -190,7 +190,7 @@ def evaluate_test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str
         count = max(100, sequences // length)
         (row,) = evaluate_draw(longer, of_length, count)["per_length"]
         rows.append(row)
-    return {**results, "lengths": rows}
+    return {**results, "seed": config.eval.seed, "lengths": rows}
 
 
 def _draw(config: ConfigDict, split: Split) -> Draw:
@@ -235,7 +235,7 @@ def print_results(results: dict[str, Any], config: ConfigDict) -> None:
     rows = [
         ("corpus", results["corpus"]),
         ("step", f"{results['step']:,}"),
-        ("test sequences", f"{results['n']:,}"),
+        ("test sequences", f"{results['n']:,}, drawn with seed {results.get('seed', '?')}"),
         ("exact", f"{results['exact']:.4f}"),
     ]
     if "per_symbol" in results:

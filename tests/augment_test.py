@@ -37,7 +37,7 @@ def augment_by(monkeypatch):
         assert shares.keys() <= set(names)
         numbers = np.array([shares.get(name, 0) for name in names], np.float32)
 
-        def uniform(key, shape, minval):
+        def uniform(key, shape, dtype, minval):
             assert (shape, minval) == ((5,), -1)  # the upper end is 1 unless told
             return jnp.asarray(numbers)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from crnn_jax import UserError
-from crnn_jax.train.batching import check_batching, check_resumed, device_count, micro_batch_size
+from crnn_jax.train.batching import check_batching, device_count, micro_batch_size
 
 
 def test_batch_size_must_fit_devices_and_lengths(tiny_config):
@@ -39,16 +39,6 @@ def test_steps_must_be_whole_dispatches(tiny_config, field):
     tiny_config[section][name] = 7
     with pytest.raises(UserError, match=rf"^--config\.{field}=7: .*steps_per_dispatch=2$"):
         check_batching(tiny_config, 1, "cpu")
-
-
-@pytest.mark.parametrize("name", ["steps", "steps_per_dispatch"])
-def test_a_run_resumes_where_whole_dispatches_lead_to_its_end(tiny_config, name):
-    tiny_config.train.steps = 20
-    for step in (0, 6, 20):
-        check_resumed(tiny_config, step)
-    tiny_config.train[name] = 4
-    with pytest.raises(UserError, match=rf"^--config\.train\.{name}=4: expected .*6"):
-        check_resumed(tiny_config, 6)
 
 
 @pytest.mark.parametrize(

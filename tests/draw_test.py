@@ -1,11 +1,17 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from crnn_jax.data.augment import augment
 from crnn_jax.data.draw import AUGMENTATION, DROPOUT, IMAGES, Draw, lay_out, padded_lanes
+from crnn_jax.data.sources.clips import Clips
+from crnn_jax.model.dropout import lane_dropout
 
+AUGMENT = ConfigDict({"shift": 1.0, "turn": 0.1, "scale": 0.1, "elastic": 0.5})
 DRAW = Draw(seed=3, min_length=2, max_length=5, images=10)
 IMAGE_INDICES = jax.jit(DRAW.image_indices)
 SEQUENCES = np.arange(5000)
@@ -111,3 +117,24 @@ def test_images_are_drawn_uniformly_and_independently():
     for a, b in [(first, drawn[:, 1]), (first[1:], first[:-1]), (first, next_step[:, 0])]:
         # A frame, a sequence, a step, each with the next: 99 degrees of freedom.
         assert chi_square(np.bincount(10 * a + b, minlength=100)) < 148.3  # p = .001
+
+
+def test_64_bit_numbers_draw_the_same():
+    """JAX_ENABLE_X64 must not change what is trained or tested on."""
+    key = jax.random.key(0)
+    image = np.full((1, 1, 28, 28, 1), 100, np.uint8)
+
+    def drawn():
+        rows = DRAW.image_indices(3, jnp.arange(6, dtype=jnp.int32))
+        kept = lane_dropout(jnp.ones((5, 2, 7), jnp.float32), jax.random.split(key, 2), 0.4)
+        frames, captions = Clips().render(image, jnp.zeros((1, 1), jnp.int32), key[None])
+        changed = augment(image[0], key[None], AUGMENT)
+        return [np.asarray(x) for x in (rows, kept != 0, captions, frames, changed)]
+
+    expected = drawn()
+    with jax.enable_x64(True):
+        found = drawn()
+    for a, b in zip(found[:3], expected[:3], strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(found[3:], expected[3:], strict=True):  # rounding may differ, draws may not
+        assert np.abs(a.astype(int) - b).max() <= 1

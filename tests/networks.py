@@ -68,7 +68,7 @@ def restored(config: ConfigDict, info: DatasetInfo, seed: int = 3, scale: float 
     task = tasks.build(config, info)
     network = crnn.build(config.model, task.question)
     params = random_params(crnn.parameter_shapes(network, task.question), seed, scale)
-    return Restored(config, info.identity, 4, task, network, params)
+    return Restored(config, info, 4, task, network, params)
 
 
 def answered(target: Any, answer: Any, estimate: Any = None, confidence: Any = None) -> Answered:

@@ -156,13 +156,6 @@ def test_images_alone_are_shown_where_a_sequence_is_one_and_counted_always():
     assert build("sum", 1).shown(draw) == build("sum").counted(draw) == EachImage(1, 1, 1, 20)
 
 
-def test_numbers_beyond_32_bits_are_refused():
-    build("sum").check(1000)
-    build("product").check(9)
-    with pytest.raises(UserError, match="can exceed 32 bits, expected 9 frames or fewer"):
-        build("product").check(10)
-
-
 @pytest.mark.parametrize(("length", "expected"), [(4, "1 to 4"), (1, "1")])
 def test_so_many_pictures_as_frames_were_trained(length, expected):
     task = build("sum", length)

@@ -1,5 +1,7 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
@@ -80,6 +82,25 @@ def test_sgd_is_the_gradient_times_the_learning_rate():
     gradients = list(gradients_of_norm(1.0, 0.1, 2.0))
     expected = [jax.tree.map(lambda g: -RATE * g, gradient) for gradient in gradients]
     assert_close(updates(build(optimizer="sgd"), gradients), expected)
+
+
+def test_sgd_steps_as_they_are_worked_out_by_hand():
+    """Two layers of one unit without biases: right about the first point, 1 too high at the second.
+
+    There the gradients are 1·2·2 by the first weight and 1·2 by the second.
+    """
+
+    def loss(weights, x, target):
+        hidden = jax.nn.relu(weights["first"] * x)
+        return jnp.square(jax.nn.relu(weights["second"] * hidden) - target) / 2
+
+    weights, sgd = {"first": 1.0, "second": 2.0}, build(optimizer="sgd")
+    state, passed = sgd.init(weights), []
+    for x, target in ((1.0, 2.0), (2.0, 3.0)):
+        change, state = sgd.update(jax.grad(loss)(weights, x, target), state, weights)
+        weights = optax.apply_updates(weights, change)
+        passed.append((float(weights["first"]), float(weights["second"])))
+    np.testing.assert_allclose(passed, [(1, 2), (0.6, 1.8)], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

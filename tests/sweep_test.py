@@ -12,6 +12,7 @@ import jax
 import pytest
 from PIL import Image
 
+from crnn_jax.runs.folder import RunFolder
 from crnn_jax.runs.metrics import Writer
 from tests.tiny import config_text
 
@@ -170,7 +171,7 @@ def test_a_row_of_several_results_tells_their_spread(sweep):
 
 
 def test_a_curve_is_of_the_validation_scores(sweep, tmp_path):
-    with Writer(tmp_path, 0) as writer:
+    with Writer(RunFolder(tmp_path), 0) as writer:
         for step, exact in ((2, 0.25), (4, 0.5)):
             writer.write(step, {"loss": 3.0, "gradient_norm": 1.0})
             writer.write(step, {"validation_rmse": 5.0, "validation_exact": exact})

@@ -110,13 +110,6 @@ def test_confusions_are_of_all_symbols():
     assert names == tuple("0123456789")
 
 
-def test_what_is_not_of_digits_is_refused():
-    letters = dataclasses.replace(digits(), name="emnist/letters", classes=tuple("abcdefghij"))
-    for task in (ADDITION, CAPTION):
-        with pytest.raises(UserError, match="emnist/letters does not show the digits 0 to 9"):
-            dataclasses.replace(task, dataset=letters).check(task.max_length)
-
-
 def test_two_numbers_of_as_many_digits_are_added():
     ADDITION.check(4)
     for lengths in ((5, 5), (2, 4)):

@@ -40,7 +40,7 @@ def augment(frames_FxHxWxC: Array, keys_F: Array, settings: ConfigDict) -> Array
 
     def change(frame_HxWxC: Array, key: Array) -> Array:
         affine_key, elastic_key = jax.random.split(key)
-        turn, tall, wide, down, right = jax.random.uniform(affine_key, (5,), minval=-1)
+        turn, tall, wide, down, right = jax.random.uniform(affine_key, (5,), np.float32, -1)
         cos, sin = jnp.cos(settings.turn * turn), jnp.sin(settings.turn * turn)
         rotation = jnp.array([[cos, -sin], [sin, cos]])
         stretch = jnp.array([1 + settings.scale * tall, 1 + settings.scale * wide])
@@ -48,7 +48,7 @@ def augment(frames_FxHxWxC: Array, keys_F: Array, settings: ConfigDict) -> Array
         source_2xHxW = jnp.einsum("ij,jyx->iyx", rotation * stretch[None], offsets_2xHxW)
         source_2xHxW += (center + shift)[:, None, None]
         if settings.elastic:
-            nodes = jax.random.normal(elastic_key, (2, ELASTIC_NODES, ELASTIC_NODES))
+            nodes = jax.random.normal(elastic_key, (2, ELASTIC_NODES, ELASTIC_NODES), np.float32)
             bend_2xHxW = jnp.einsum("yg,igh,xh->iyx", spread_HxG, nodes, spread_WxG)
             source_2xHxW += settings.elastic * bend_2xHxW
 

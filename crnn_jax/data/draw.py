@@ -136,7 +136,7 @@ class Draw:
         """
         shape = (self.max_length,)
         return jax.vmap(
-            lambda i: jax.random.randint(self.key(step, i, IMAGES), shape, 0, self.images)
+            lambda i: jax.random.randint(self.key(step, i, IMAGES), shape, 0, self.images, np.int32)
         )(sequences_B)
 
     def key(self, step: int | Array, sequence: int | Array, purpose: int) -> Array:

@@ -16,7 +16,8 @@ def lane_dropout(hidden_TxNxH: Array, keys_N: Array, rate: float) -> Array:
     if rate == 0:
         return hidden_TxNxH
     steps, _, units = hidden_TxNxH.shape
-    keep_NxTxH = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (steps, units)))(keys_N)
+    kept = jnp.float32(1 - rate)  # whatever JAX_ENABLE_X64 says, the same is drawn
+    keep_NxTxH = jax.vmap(lambda key: jax.random.bernoulli(key, kept, (steps, units)))(keys_N)
     return jnp.where(keep_NxTxH.swapaxes(0, 1), hidden_TxNxH / (1 - rate), 0)
 
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from crnn_jax import UserError
-from crnn_jax.pictures.glyphs import FRAME, center_glyph, split_row
+from crnn_jax.pictures.glyphs import BOX, FRAME, center_glyph, count_marks, split_row
 from crnn_jax.pictures.grey import Picture, read_grey, ring
 from crnn_jax.pictures.ink import find_ink
 
@@ -115,13 +116,30 @@ def frame_of(picture: Picture, *, name: str = "picture") -> np.ndarray:
       UserError: the picture cannot be read or has no ink.
     """
     grey_HxW = read_grey(picture, name)
+    frame_HxW = _frame_within(grey_HxW)
+    if frame_HxW is not None:
+        return frame_HxW
     ink_HxW = find_ink(grey_HxW, _name(picture, name))
-    if grey_HxW.shape == (FRAME, FRAME):
-        border = np.median(ring(grey_HxW))
-        frame_HxW = np.round(255 * np.abs(grey_HxW - np.round(border))).astype(np.uint8)
-        if np.mean(ring(frame_HxW) == 0) > 0.75:  # the ink of some of MNIST's touches it
-            return frame_HxW
+    marks = count_marks(ink_HxW)
+    if marks > 1:
+        raise UserError(
+            f"{_name(picture, name)}: found {marks} separate marks, expected one glyph a picture; "
+            "for a row of glyphs add --split (in Python split=True), or give one file each"
+        )
     return center_glyph(ink_HxW)
+
+
+def _frame_within(grey_HxW: np.ndarray) -> np.ndarray | None:
+    """The picture as a frame, if its glyph has the size and place of MNIST's."""
+    if grey_HxW.shape != (FRAME, FRAME):
+        return None
+    paper = np.round(np.median(ring(grey_HxW)))
+    frame_HxW = np.round(255 * np.abs(grey_HxW - paper)).astype(np.uint8)
+    rows, columns = (np.flatnonzero(frame_HxW.any(axis)) for axis in (1, 0))
+    if not rows.size or max(np.ptp(rows), np.ptp(columns)) + 1 not in (BOX - 1, BOX):
+        return None
+    centre = np.array(ndimage.center_of_mass(frame_HxW)) + 0.5
+    return frame_HxW if np.all(np.abs(centre - FRAME / 2) < 1) else None
 
 
 def read_picture(picture: Picture, *, name: str = "picture") -> np.ndarray:

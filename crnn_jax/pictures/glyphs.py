@@ -5,11 +5,16 @@ import math
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+from scipy.sparse.csgraph import connected_components
+from skimage.measure import label
 
 from crnn_jax import UserError
+from crnn_jax.pictures.clutter import shrink
 from crnn_jax.pictures.ink import EIGHT, large_pieces
 
-FRAME, _BOX = 28, 20  # side in pixels: of a frame, and of what its glyph is fitted into
+FRAME, BOX = 28, 20  # side in pixels: of a frame, and of what its glyph is fitted into
+_WORKING_SIDE = 128  # pixels at which the gaps between pieces are measured
+_MOST_PIECES = 20  # of one glyph
 _STROKE = 1.7  # pixels of a frame; nine tenths of the digits of MNIST have thicker strokes
 
 
@@ -30,7 +35,7 @@ def center_glyph(ink_HxW: np.ndarray) -> np.ndarray:
       uint8 (28, 28).
     """
     glyph_HxW = _thicken(_crop(ink_HxW))
-    scale = _BOX / max(glyph_HxW.shape)
+    scale = BOX / max(glyph_HxW.shape)
     height, width = (max(1, round(scale * side)) for side in glyph_HxW.shape)
     image = Image.fromarray(glyph_HxW).resize((width, height), Image.Resampling.BICUBIC)
     scaled_HxW = np.clip(np.asarray(image), 0, 1)
@@ -47,7 +52,7 @@ def _crop(ink_HxW: np.ndarray) -> np.ndarray:
 
 
 def _thicken(ink_HxW: np.ndarray) -> np.ndarray:
-    scale = max(ink_HxW.shape) / _BOX
+    scale = max(ink_HxW.shape) / BOX
     solid = ink_HxW > ink_HxW.max() / 2
     # In a stroke of width w the mean distance to its edge is (w + 2) / 4 pixels, near enough.
     width = 4 * np.mean(ndimage.distance_transform_edt(solid)[solid]) - 2
@@ -57,6 +62,40 @@ def _thicken(ink_HxW: np.ndarray) -> np.ndarray:
     ink_HxW, solid = (np.pad(array, math.ceil(reach) + 1) for array in (ink_HxW, solid))
     grown = np.clip(reach + 1 - ndimage.distance_transform_edt(~solid), 0, 1)
     return _crop(np.maximum(ink_HxW, grown.astype(np.float32)))
+
+
+def count_marks(ink_HxW: np.ndarray) -> int:
+    """Count the groups of pieces that are too far apart to be one glyph.
+
+    A piece belongs to another across a break in the stroke, and one of less than half its height
+    across a wider gap, such as the bar of a 5.
+    """
+    ink_HxW = _crop(ink_HxW) > 0
+    labels_HxW = label(shrink(ink_HxW, math.ceil(max(ink_HxW.shape) / _WORKING_SIDE)), connectivity=2)
+    pieces = large_pieces(labels_HxW)
+    if len(pieces) > _MOST_PIECES:
+        return len(pieces)
+    near = np.zeros((len(pieces), len(pieces)), bool)
+    for i, (piece, box) in enumerate(pieces.items()):
+        distance_HxW = ndimage.distance_transform_edt(labels_HxW != piece)
+        for j, (other, its_box) in enumerate(pieces.items()):
+            heights = sorted([_length(box[0]), _length(its_box[0])])
+            widest = 0.12 if _shared(box[1], its_box[1]) > 0.5 else 0.08
+            if heights[0] < heights[1] / 2:
+                widest = 0.3
+            gap = distance_HxW[labels_HxW == other].min() - 1
+            near[i, j] = gap <= widest * max(map(_length, (*box, *its_box)))
+    return connected_components(near)[0]
+
+
+def _shared(one: slice, other: slice) -> float:
+    """The overlap of two spans as a share of the shorter one."""
+    shared = min(one.stop, other.stop) - max(one.start, other.start)
+    return shared / min(_length(one), _length(other))
+
+
+def _length(span: slice) -> int:
+    return span.stop - span.start
 
 
 def split_row(ink_HxW: np.ndarray) -> list[np.ndarray]:

@@ -1,22 +1,32 @@
-"""Separating ink from paper, whatever the light."""
+"""Separating ink from paper, whatever the light and whatever lies beside the sheet."""
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
+from skimage.measure import label, regionprops
 
 from crnn_jax import UserError
+from crnn_jax.pictures.clutter import (
+    LARGE,
+    find_enclosures,
+    hugs_edge,
+    remove_lines,
+    touched_sides,
+)
 from crnn_jax.pictures.grey import ring
 
 _PAPER_SIDE = 48  # pixels of the short side where the brightness of paper is estimated
 _THICKEST = 0.4  # of the short side: darker or brighter parts that are wider are uneven light
 _FAINTEST = 0.06  # contrast below which nothing is ink; that of pencil on paper is 0.3
 _EDGE = 0.2  # of the ink's contrast: what is fainter is paper
-_SPECK = 0.125  # of the largest piece's extent: what is smaller is dust
+_STEP = 0.55  # brightness of a table over that of the sheet; shadows are brighter
 EIGHT = np.ones((3, 3))  # pixels that touch at a corner are connected, too
 
 
 def find_ink(grey_HxW: np.ndarray, name: str) -> np.ndarray:
-    """How much ink there is at each pixel.
+    """Find how much ink there is at each pixel.
+
+    What lies beside the sheet, the lines and boxes of a form and specks of dust are no ink.
 
     Args:
       grey_HxW: brightness in 0..1.
@@ -26,44 +36,152 @@ def find_ink(grey_HxW: np.ndarray, name: str) -> np.ndarray:
       float32 (H, W) in 0..1: 0 for paper, 1 for full ink.
 
     Raises:
-      UserError: there is no ink.
+      UserError: there is no ink, or it cannot be told from what reaches the picture's edge.
     """
-    paper_HxW, dark_ink = _paper(grey_HxW)
+    beside_HxW = _find_table(grey_HxW)
+    ink_HxW = _ink_of(grey_HxW, beside_HxW, name) if beside_HxW.any() else beside_HxW
+    if not ink_HxW.any():
+        ink_HxW = _ink_of(grey_HxW, np.zeros_like(beside_HxW), name)
+    if not ink_HxW.any():
+        raise UserError(
+            f"{name}: no ink to be seen, expected a glyph darker or brighter than paper"
+        )
+    return remove_lines(ink_HxW).astype(np.float32)
+
+
+def _ink_of(grey_HxW: np.ndarray, beside_HxW: np.ndarray, name: str) -> np.ndarray:
+    contrast_HxW, visible_HxW = _contrast(grey_HxW, beside_HxW)
+    while True:
+        labels_HxW, full = _pieces(contrast_HxW, visible_HxW)
+        foreign = _beside_the_glyph(labels_HxW, name)
+        if not foreign:
+            large = large_pieces(labels_HxW)
+            ink_HxW = np.clip(contrast_HxW / full, 0, 1) * np.isin(labels_HxW, list(large))
+            return ink_HxW.astype(np.float32)
+        # With the soft edges, too: they would be the next faint ink.
+        foreign_HxW = ndimage.binary_dilation(
+            np.isin(labels_HxW, foreign), EIGHT, iterations=2 + min(grey_HxW.shape) // 100
+        )
+        visible_HxW = visible_HxW & ~foreign_HxW
+        contrast_HxW = np.where(foreign_HxW, 0, contrast_HxW)
+
+
+def _contrast(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much darker than paper each pixel is, of what it can be, and where that is no noise."""
+    paper_HxW, dark_ink = _paper(grey_HxW, beside_HxW)
     if dark_ink:
         grey_HxW, paper_HxW = 1 - grey_HxW, 1 - paper_HxW
     difference_HxW = ndimage.gaussian_filter(grey_HxW - paper_HxW, min(grey_HxW.shape) / 500)
-    noise = np.percentile(np.abs(difference_HxW), 25) / 0.3186  # of a normal distribution
+    difference_HxW[beside_HxW] = 0
+    # The noise of a normal distribution.
+    noise = np.percentile(np.abs(difference_HxW[~beside_HxW]), 25) / 0.3186
     # In dim light ink and paper differ by less: a share of what they can differ by.
     light_HxW = np.maximum(1 - paper_HxW, 0.25)
     contrast_HxW = difference_HxW / light_HxW
-    visible = contrast_HxW[contrast_HxW > np.maximum(_FAINTEST, 8 * noise / light_HxW)]
-    full = np.percentile(visible, 90) if visible.size else np.inf
+    return contrast_HxW, contrast_HxW > np.maximum(_FAINTEST, 8 * noise / light_HxW)
+
+
+def _pieces(contrast_HxW: np.ndarray, visible_HxW: np.ndarray) -> tuple[np.ndarray, float]:
+    """Labels of what hangs together, and the contrast of full ink."""
+    visible = contrast_HxW[visible_HxW]
+    full = float(np.percentile(visible, 90)) if visible.size else np.inf
     # What is faint counts close to clear ink only: edges do, smudges and ruled lines do not.
     ink_HxW = ndimage.binary_dilation(
         contrast_HxW > full / 2,
         EIGHT,
-        iterations=1 + min(grey_HxW.shape) // 50,
+        iterations=1 + min(contrast_HxW.shape) // 50,
         mask=contrast_HxW > _EDGE * full,
     )
-    labels_HxW, _ = ndimage.label(ink_HxW, EIGHT)
-    pieces = large_pieces(labels_HxW)
-    if not pieces:
-        raise UserError(
-            f"{name}: no ink to be seen, expected a glyph darker or brighter than paper"
-        )
-    ink_HxW = np.clip(contrast_HxW / full, 0, 1) * np.isin(labels_HxW, list(pieces))
-    return ink_HxW.astype(np.float32)
+    return label(ink_HxW, connectivity=2), full
 
 
-def _paper(grey_HxW: np.ndarray) -> tuple[np.ndarray, bool]:
+def _beside_the_glyph(labels_HxW: np.ndarray, name: str) -> list[int]:
+    """Labels of pieces that are not the glyph's: what hugs the edge, and what is drawn around."""
+    shape = labels_HxW.shape
+    pieces = [p for p in regionprops(labels_HxW) if max(p.image.shape) >= 0.05 * min(shape)]
+    hugging = [p.label for p in pieces if hugs_edge(labels_HxW == p.label)]
+    if hugging and len(hugging) < len(pieces):
+        return hugging
+    for piece in pieces:
+        along = max(touched_sides(labels_HxW == piece.label)) > 0.9
+        if piece.image.shape != shape and (piece.label in hugging or along):
+            raise UserError(
+                f"{name}: something reaches along the picture's edge and cannot be told from the "
+                "glyph, expected paper all around it; cut it off"
+            )
+    return find_enclosures(pieces, labels_HxW)
+
+
+def _find_table(grey_HxW: np.ndarray) -> np.ndarray:
+    """Where the picture shows what lies beside a sheet: another brightness, with a sharp edge."""
+    small_HxW = _shrunk(grey_HxW)
+    bright_HxW = small_HxW > _threshold(small_HxW)
+    for side_HxW in ~bright_HxW, bright_HxW:
+        table_HxW = np.zeros_like(side_HxW)
+        labels_HxW = label(side_HxW, connectivity=1)
+        for piece in regionprops(labels_HxW):
+            if piece.area > 0.01 * side_HxW.size and hugs_edge(labels_HxW == piece.label):
+                table_HxW |= labels_HxW == piece.label
+        if table_HxW.any() and _is_sheet(~table_HxW, small_HxW):
+            table_HxW = ndimage.binary_dilation(table_HxW, EIGHT)
+            factor = _factor(grey_HxW)
+            whole_HxW = np.repeat(np.repeat(table_HxW, factor, 0), factor, 1)
+            return whole_HxW[: grey_HxW.shape[0], : grey_HxW.shape[1]]
+    return np.zeros(grey_HxW.shape, bool)
+
+
+def _is_sheet(rest_HxW: np.ndarray, small_HxW: np.ndarray) -> bool:
+    """Whether the rest of a picture is a sheet: large, convex, nearly rectangular."""
+    labels_HxW = label(rest_HxW, connectivity=1)
+    sheet = max(regionprops(labels_HxW), key=lambda piece: piece.area, default=None)
+    if sheet is None or sheet.area_filled < 0.15 * rest_HxW.size or sheet.solidity < 0.9:
+        return False
+    y, x = np.nonzero(sheet.image_convex)
+    boxes = [
+        np.ptp(x * np.cos(turn) + y * np.sin(turn)) * np.ptp(y * np.cos(turn) - x * np.sin(turn))
+        for turn in np.linspace(0, np.pi / 2, 30)
+    ]
+    if sheet.area_convex < 0.85 * min(boxes):
+        return False
+    sheet_HxW = labels_HxW == sheet.label
+    inner = small_HxW[sheet_HxW & ndimage.binary_dilation(~rest_HxW, EIGHT, iterations=2)]
+    outer = small_HxW[~rest_HxW & ndimage.binary_dilation(sheet_HxW, EIGHT, iterations=2)]
+    brightness = sorted([np.median(inner), np.median(outer)])
+    return bool(brightness[0] < _STEP * brightness[1])
+
+
+def _threshold(grey_HxW: np.ndarray) -> float:
+    """Between two kinds of brightness, each nearer to its own mean (Ridler & Calvard 1978)."""
+    threshold = float(grey_HxW.mean())
+    for _ in range(20):
+        bright_HxW = grey_HxW > threshold
+        if bright_HxW.all() or not bright_HxW.any():
+            break
+        threshold = float(grey_HxW[bright_HxW].mean() + grey_HxW[~bright_HxW].mean()) / 2
+    return threshold
+
+
+def _factor(grey_HxW: np.ndarray) -> int:
+    return max(1, min(grey_HxW.shape) // _PAPER_SIDE)
+
+
+def _shrunk(grey_HxW: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(grey_HxW).reduce(_factor(grey_HxW)))
+
+
+def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bool]:
     """The brightness of the paper behind each pixel, and whether the ink is darker."""
     edge = ring(grey_HxW)
     border = np.median(edge)
-    if np.percentile(np.abs(edge - border), 70) < 1 / 255:  # ink may touch it
+    even = np.percentile(np.abs(edge - border), 70) < 1 / 255  # ink may touch it
+    if even and not beside_HxW.any():
         return np.full_like(grey_HxW, border), bool(np.sum((grey_HxW - border) ** 3) < 0)
     height, width = grey_HxW.shape
-    factor = max(1, min(height, width) // _PAPER_SIDE)
-    small_HxW = np.asarray(Image.fromarray(grey_HxW).reduce(factor))
+    small_HxW = _shrunk(grey_HxW)
+    if beside_HxW.any():  # the sheet goes on there
+        beside_HxW = _shrunk(beside_HxW.astype(np.float32)) > 0
+        at = ndimage.distance_transform_edt(beside_HxW, return_distances=False, return_indices=True)
+        small_HxW = small_HxW[tuple(at)]
     side = min(small_HxW.shape)
     # Ink is the minority nearly everywhere, so it is where the brightness's third moment points
     # to; gradients and straight edges of shadows have none.
@@ -77,6 +195,7 @@ def _paper(grey_HxW: np.ndarray) -> tuple[np.ndarray, bool]:
     paper_HxW = wide[size:-size, size:-size]
     # One pixel more all around, so that gradients go on to the very border.
     image = Image.fromarray(np.pad(paper_HxW, 1, mode="reflect", reflect_type="odd"))
+    factor = _factor(grey_HxW)
     box = (1, 1, 1 + width / factor, 1 + height / factor)
     paper_HxW = image.resize((width, height), Image.Resampling.BILINEAR, box)
     return np.asarray(paper_HxW), dark_ink
@@ -85,7 +204,7 @@ def _paper(grey_HxW: np.ndarray) -> tuple[np.ndarray, bool]:
 def large_pieces(labels_HxW: np.ndarray) -> dict[int, tuple[slice, slice]]:
     """The rows and columns of each piece that is no speck, by its label."""
     boxes = enumerate(ndimage.find_objects(labels_HxW), 1)
-    pieces = {label: box for label, box in boxes if box is not None}
-    extents = {label: max(side.stop - side.start for side in box) for label, box in pieces.items()}
-    smallest = _SPECK * max(extents.values(), default=0)
-    return {label: box for label, box in pieces.items() if extents[label] >= smallest}
+    pieces = {piece: box for piece, box in boxes if box is not None}
+    extents = {piece: max(side.stop - side.start for side in box) for piece, box in pieces.items()}
+    smallest = LARGE * max(extents.values(), default=0)
+    return {piece: box for piece, box in pieces.items() if extents[piece] >= smallest}

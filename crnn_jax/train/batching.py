@@ -43,29 +43,6 @@ def check_batching(config: ConfigDict, devices: int, backend: str) -> None:
     _check_steps(config)
 
 
-def check_resumed(config: ConfigDict, step: int) -> None:
-    """Checks that dispatches lead from a checkpoint to the last step.
-
-    Args:
-      config: has passed `check_batching`.
-      step: of the checkpoint.
-
-    Raises:
-      UserError: they do not.
-    """
-    train = config.train
-    if train.steps < step:
-        raise UserError(
-            f"--config.train.steps={train.steps}: expected {step} or more, the step that this run "
-            "has reached"
-        )
-    if step % train.steps_per_dispatch:
-        raise UserError(
-            f"--config.train.steps_per_dispatch={train.steps_per_dispatch}: expected a divisor of "
-            f"{step}, the step from which this run resumes"
-        )
-
-
 def _check_batch(config: ConfigDict, devices: int, backend: str) -> None:
     batch = config.train.batch_size
     period = _period(config)

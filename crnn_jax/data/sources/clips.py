@@ -106,10 +106,10 @@ class Clips(Composition):
 
         def film(image_HxWxC: Array, key: Array) -> tuple[Array, Array]:
             scene_key, place_key, size_key = jax.random.split(key, 3)
-            scene = jax.random.randint(scene_key, (), 0, len(SCENES))
-            place = jax.random.uniform(place_key, (2,), minval=-2, maxval=2)
-            size = jax.random.uniform(size_key, (), minval=0.75, maxval=0.95)
-            time_T = jnp.linspace(-0.5, 0.5, FRAMES)
+            scene = jax.random.randint(scene_key, (), 0, len(SCENES), np.int32)
+            place = jax.random.uniform(place_key, (2,), np.float32, -2, 2)
+            size = jax.random.uniform(size_key, (), np.float32, 0.75, 0.95)
+            time_T = jnp.linspace(-0.5, 0.5, FRAMES, dtype=np.float32)
             moved_by = jnp.asarray(_MOVED_BY)[scene]
             grown_by = jnp.asarray(_GROWN_BY)[scene]
             places_Tx2 = place[None] + time_T[:, None] * moved_by[None]

@@ -1,0 +1,190 @@
+"""What is as dark as the ink and not the glyph: edges of the sheet, lines and boxes of a form."""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from skimage.measure import label, perimeter, regionprops
+
+LARGE = 0.125  # of the largest piece's extent: what is smaller is dust
+_SIDE = 128  # pixels of the long side where lines are looked for
+_NEAR = 0.02  # of the picture's side: what is so close to the edge touches it
+_MOST_LINES = 12
+_STROKES = 2  # of the glyph, that are longer than some line
+
+
+def touched_sides(piece_HxW: np.ndarray) -> np.ndarray:
+    """Which shares of the picture's upper, lower, left and right side a piece touches."""
+    near = max(1, round(_NEAR * min(piece_HxW.shape)))
+    turned_WxH = piece_HxW.T
+    bands = [piece_HxW[:near], piece_HxW[-near:], turned_WxH[:near], turned_WxH[-near:]]
+    return np.array([band.any(0).mean() for band in bands])
+
+
+def hugs_edge(piece_HxW: np.ndarray) -> bool:
+    """Whether much of a piece's outline is the picture's edge: a table, a scanner's column."""
+    height, width = piece_HxW.shape
+    contact = touched_sides(piece_HxW) @ [width, width, height, height]
+    return bool(contact > 0 and contact >= 0.45 * perimeter(piece_HxW))
+
+
+def find_enclosures(pieces: list, labels_HxW: np.ndarray) -> list[int]:
+    """Labels of the pieces that are drawn around others, such as boxes and circles."""
+    found = []
+    for piece in pieces:
+        inside = labels_HxW[piece.slice][piece.image_filled & ~piece.image]
+        extents = [max(other.image.shape) for other in pieces if other.label in set(inside[inside > 0])]
+        if max(extents, default=0) >= max(piece.image.shape) / 3:
+            found.append(piece.label)
+    return found
+
+
+class _Line(NamedTuple):
+    """A straight run of ink in a small picture; of the picture's transpose, where it is steep."""
+
+    steep: bool
+    start: int  # first column
+    stop: int  # last column
+    row: float  # at column 0
+    slope: float
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Row and column of both ends (2, 2)."""
+        columns = np.array([self.start, self.stop])
+        ends = np.stack([self.row + self.slope * columns, columns], 1)
+        return ends[:, ::-1] if self.steep else ends
+
+
+def _length(line: _Line) -> float:
+    return float(np.hypot(*(line.ends[1] - line.ends[0])))
+
+
+def remove_lines(ink_HxW: np.ndarray) -> np.ndarray:
+    """Take out straight lines that reach past the glyph, and the boxes that they make.
+
+    Takes out as few of the longest lines as it takes until all of them reach past what is left;
+    where they never do, they are the glyph's own strokes and stay.
+    """
+    factor = math.ceil(max(ink_HxW.shape) / _SIDE)
+    small_HxW = shrink(ink_HxW > 0, factor)
+    lines = _find_lines(small_HxW)
+    pixels = [_pixels(small_HxW, line, 1) for line in lines]
+    for count in range(1, len(lines) + 1):
+        # Some of the glyph's strokes may be longer than a side of the box.
+        for chosen in itertools.combinations(range(min(count + _STROKES, len(lines))), count):
+            rest_HxW = small_HxW & ~np.any([pixels[i] for i in chosen], axis=0)
+            if _reach_past([lines[i] for i in chosen], rest_HxW):
+                found = [_pixels(ink_HxW > 0, lines[i], factor) for i in chosen]
+                found_HxW = np.any(found, axis=0) & (ink_HxW > 0)
+                rest_HxW = np.where(found_HxW, 0, ink_HxW)
+                return remove_lines(rest_HxW) if found_HxW.any() and rest_HxW.any() else ink_HxW
+    return ink_HxW
+
+
+def _find_lines(ink_HxW: np.ndarray) -> list[_Line]:
+    """Straight lines, the longest first."""
+    around = [np.flatnonzero(ink_HxW.any(axis)) for axis in (0, 1)]
+    shortest = max(8, 0.6 * min(np.ptp(places) for places in around))
+    lines: list[_Line] = []
+    while len(lines) < _MOST_LINES:
+        line = max(_longest_line(ink_HxW, False), _longest_line(ink_HxW.T, True), key=_length)
+        found_HxW = _pixels(ink_HxW, line, 1)
+        if _length(line) < shortest or not found_HxW.any():
+            break
+        lines.append(line)
+        ink_HxW = ink_HxW & ~found_HxW
+    return lines
+
+
+def shrink(ink_HxW: np.ndarray, factor: int) -> np.ndarray:
+    """Ink in blocks of factor × factor pixels."""
+    padded = np.pad(ink_HxW, [(0, -side % factor) for side in ink_HxW.shape])
+    height, width = (side // factor for side in padded.shape)
+    return padded.reshape(height, factor, width, factor).any((1, 3))
+
+
+def _longest_line(ink_HxW: np.ndarray, steep: bool) -> _Line:
+    """The longest run of ink along all lines of slope -1 to 1, which may wobble by a pixel."""
+    height, width = ink_HxW.shape
+    columns = np.arange(width, dtype=np.int16)
+    slopes = np.arange(-width, width + 1, 4) / width
+    above = width // 2 + 1
+    rises_SxW = np.round(slopes[:, None] * (columns - width / 2)).astype(np.int16)
+    rows_SxHxW = rises_SxW[:, None] + np.arange(height, dtype=np.int16)[:, None] + np.int16(above)
+    thick_HxW = ndimage.binary_dilation(ink_HxW, np.ones((3, 3)))
+    on_SxHxW = np.pad(thick_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns]
+    gaps_SxHxW = np.maximum.accumulate(np.where(on_SxHxW, np.int16(-1), columns), axis=-1)
+    runs_SxHxW = columns - gaps_SxHxW
+    runs_SxH = runs_SxHxW.max(-1) * np.sqrt(1 + slopes[:, None] ** 2)
+    # Of the lines in a thick stroke, the one in its middle.
+    middle_SxH = np.pad(ink_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns].sum(-1)
+    best, row = np.unravel_index((runs_SxH + middle_SxH / 2).argmax(), runs_SxH.shape)
+    stop = int(runs_SxHxW[best, row].argmax())
+    start, slope = int(gaps_SxHxW[best, row, stop]) + 1, float(slopes[best])
+    return _Line(steep, start, stop, float(row - slope * width / 2), slope)
+
+
+def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
+    """The pixels of a line, but where it crosses thicker ink; the line is `factor` times smaller."""
+    if line.steep:
+        return _pixels(ink_HxW.T, line._replace(steep=False), factor).T
+    height, width = ink_HxW.shape
+    columns = np.arange(line.start * factor, min((line.stop + 1) * factor, width))
+    middle = np.round((line.row + 0.5) * factor + line.slope * columns).astype(int)
+    offsets = np.arange(-8 * factor, 8 * factor + 1)[:, None]
+    rows = middle + offsets
+    strip = ink_HxW[rows.clip(0, height - 1), columns] & (rows >= 0) & (rows < height)
+    distance = np.where(strip, abs(offsets), 9 * factor)
+    nearest = distance.argmin(0)
+    gaps = np.cumsum(~strip, 0)
+    run = strip & (gaps == gaps[nearest, np.arange(columns.size)]) & (distance.min(0) <= 2 * factor)
+    thickness = run.sum(0)
+    usual = np.median(thickness[thickness > 0]) if thickness.any() else 0
+    run &= thickness <= 1.5 * usual + 1
+    found_HxW = np.zeros_like(ink_HxW)
+    found_HxW[rows[run], np.broadcast_to(columns, run.shape)[run]] = True
+    return found_HxW
+
+
+def _reach_past(lines: list[_Line], rest_HxW: np.ndarray) -> bool:
+    """Whether lines are none of the glyph's strokes, given what is left without them."""
+    labels_HxW = label(rest_HxW, connectivity=2)
+    pieces = regionprops(labels_HxW)
+    extent = max((max(piece.image.shape) for piece in pieces), default=0)
+    large = [piece for piece in pieces if max(piece.image.shape) >= max(LARGE * extent, 3)]
+    if extent < 6 or not large:
+        return False
+    rest = np.concatenate([piece.coords for piece in large])
+    extent = np.ptp(rest, axis=0).max() + 1
+    (whole,) = regionprops(np.isin(labels_HxW, [piece.label for piece in large]).astype(int))
+    is_bar = whole.axis_minor_length < 0.25 * whole.axis_major_length
+    at_edge = (rest == 0).any() or (rest == np.array(rest_HxW.shape) - 1).any()
+    for line in lines:
+        others = [other for other in lines if other is not line]
+        direction = (line.ends[1] - line.ends[0]) / max(_length(line), 1)
+        along = rest @ direction
+        past = np.array([along.min() - line.ends[0] @ direction, line.ends[1] @ direction - along.max()])
+        meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
+        border = 0.03 * max(rest_HxW.shape) + 2
+        spans = all(
+            min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends
+        )
+        if not (np.all(meets | (past >= 0.04 * extent + 1)) and past.max() >= 0.04 * extent + 1):
+            return False
+        boxes = len(lines) >= 4 and extent > 0.4 * min(_length(other) for other in lines)
+        if (meets.all() and boxes) or (spans and not (is_bar and at_edge)):
+            continue
+        flat = not line.steep and abs(line.slope) < 0.3
+        if not flat or is_bar or past.min() < 0.15 * extent or _length(line) < 1.2 * extent:
+            return False
+    return True
+
+
+def _distance(point: np.ndarray, line: _Line) -> float:
+    """From a point to the nearest one of a line, in pixels."""
+    start, stop = line.ends
+    share = np.clip((point - start) @ (stop - start) / max(_length(line), 1) ** 2, 0, 1)
+    return float(np.hypot(*(point - start - share * (stop - start))))
