@@ -25,7 +25,7 @@ def core_count() -> int:
 
 
 def use_cores(count: int) -> None:
-    """On a CPU, makes so many devices of one thread each.
+    """On a CPU, expose `count` single-threaded devices.
 
     The layers of one step are too small to divide among threads: two devices with a thread each
     train 1.5 times as fast as one with two threads (benchmarks/NOTES.md). Where the user has set
@@ -41,7 +41,7 @@ def use_cores(count: int) -> None:
 
 
 def keep_compiled_programs() -> None:
-    """Turns JAX's persistent compilation cache on, unless the user chose a place for it."""
+    """Turn JAX's persistent compilation cache on, unless the user chose a place for it."""
     if jax.config.jax_compilation_cache_dir is not None:
         return
     place = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -51,7 +51,7 @@ def keep_compiled_programs() -> None:
 
 
 def compile_quickly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    """Compiles what runs once or for seconds: on a CPU with fewer of LLVM's passes.
+    """Compile what runs once or for seconds: on a CPU with fewer of LLVM's passes.
 
     A network's initial parameters compile in half the time or less, and evaluation runs no slower
     (benchmarks/NOTES.md).
@@ -107,12 +107,12 @@ def check_devices() -> None:
 def pmap(
     step: Callable[[Any, Any, Any], tuple[Any, Any]], source_axis: int | None
 ) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
-    """Runs `step(state, own, source) -> (state, metrics)` on all devices of all processes.
+    """Run `step(state, inputs, source) -> (state, metrics)` on all devices of all processes.
 
     The state is the same on every device and stays so, with no leading axis (see `replicate`),
     because `step` averages what it learns with `mean`. It is donated: its memory is used again
     for the new state. The mapped function takes `device_inputs()`, or what else `shard` gives, for
-    `own`.
+    `inputs`.
 
     Args:
       step: pure. It should hold one collective alone, one call of `mean`: with two, a program for
@@ -137,7 +137,7 @@ def device_inputs(stop: bool = False) -> tuple[Array, Array]:
 
 
 def shard(tree: Any) -> Any:
-    """Gives each local device its slice of a pytree of arrays, in the form `pmap` takes."""
+    """Give each local device its slice of a pytree of arrays, in the form `pmap` takes."""
     sharding = NamedSharding(_mesh(), PartitionSpec(AXIS))
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), tree)
 
@@ -145,7 +145,7 @@ def shard(tree: Any) -> Any:
 def over_local_devices(
     function: Callable[[Array, Any, Any], Any],
 ) -> Callable[[np.ndarray, Any, Any], Any]:
-    """Runs `function(number, params, data)` on each device of this process; stacks the results.
+    """Run `function(number, params, data)` on each device of this process; stacks the results.
 
     `number` counts them from 0; what each device has made, `gather` gives to all.
     """
@@ -166,7 +166,7 @@ def mean(tree: Any) -> Any:
 
 
 def replicate(tree: Any) -> Any:
-    """Puts a pytree of arrays on every device, in the form `pmap` takes without compiling twice."""
+    """Put a pytree of arrays on every device, in the form `pmap` takes without compiling twice."""
     return jax.device_put(tree, NamedSharding(_mesh(), PartitionSpec()))
 
 

@@ -14,7 +14,8 @@ import jax
 from crnn_jax import UserError
 from crnn_jax.distributed import processes
 
-PACKAGES = "crnn-jax jax jaxlib flax optax orbax-checkpoint tensorflow-datasets grain numpy".split()
+PACKAGES = ("crnn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+PACKAGES += ("tensorflow-datasets", "grain", "numpy")
 
 NUMERICS = (
     "jax_enable_x64",

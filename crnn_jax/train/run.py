@@ -130,8 +130,14 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
             _say(f"the run in {folder.path} is complete")
             if profile:
                 _say("--profile traces training: nothing is left to train, name another --workdir")
-            if [row["length"] for row in results["lengths"]] != [*config.eval.lengths]:
-                _say("it was tested at other eval.lengths: add --mode=evaluate to test at these")
+            tested = {
+                "test_sequences": results["n"],
+                "seed": results.get("seed", config.eval.seed),  # revision 63bc817 did not say
+                "lengths": tuple(row["length"] for row in results["lengths"]),
+            }
+            other = [f"eval.{n}={x}" for n, x in tested.items() if x != config.eval[n]]
+            if other:
+                _say(f"it was tested with {', '.join(other)}: --mode=evaluate tests it as you say")
             evaluate.print_results(results, config)
             return True
     except (KeyError, TypeError, ValueError, AttributeError) as error:
