@@ -163,7 +163,7 @@ def test_evaluation_for_people_is_one_table_and_leaves_the_folder_alone(workdir,
     for row in (
         ["corpus", results["corpus"]],
         ["step", "8"],
-        "test sequences 400, drawn with seed 1".split(),
+        ["test", "sequences", "400,", "drawn", "with", "seed", "1"],
         ["rmse", f"{results['rmse']:.3f}"],
         ["exact", f"{results['exact']:.4f}"],
         ["rmse", "of", "the", "training", "mean", f"{results['baseline_rmse']:.2f}"],
