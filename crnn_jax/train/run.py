@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError, evaluate, say, tasks
 from crnn_jax.config import check, differences
-from crnn_jax.data.dataset import STAND_INS, Dataset
+from crnn_jax.data.dataset import STAND_INS, Dataset, known_info
 from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
@@ -49,6 +49,8 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     devices.check_platform()
     check_batching(config, devices.device_count(), jax.default_backend())
     devices.check_devices()
+    # What does not fit is refused before any data is prepared.
+    crnn.build(config.model, tasks.build(config, known_info(config.data.corpus)).question)
     folder = RunFolder(workdir)
     begun_on = processes.run_on_main(lambda: stored_corpus(folder, config))
     dataset = _dataset(workdir, config, begun_on)
