@@ -16,6 +16,8 @@ from crnn_jax.distributed import processes
 
 AXIS = "devices"
 
+_CACHE, _PLATFORMS = "jax_compilation_cache_dir", "jax_platforms"  # settings of JAX
+
 
 def core_count() -> int:
     """Cores of the CPU that this process may use."""
@@ -42,11 +44,11 @@ def use_cores(count: int) -> None:
 
 def keep_compiled_programs() -> None:
     """Turn JAX's persistent compilation cache on, unless the user chose a place for it."""
-    if jax.config.jax_compilation_cache_dir is not None:
+    if getattr(jax.config, _CACHE) is not None:
         return
     place = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     cache = user_path(place) / "crnn_jax" / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update(_CACHE, str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
@@ -58,10 +60,11 @@ def compile_quickly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     """
     if jax.default_backend() != "cpu":
         return lowered.compile()
-    return lowered.compile(compiler_options={"xla_backend_optimization_level": 1})
+    options: dict[str, Any] = {"xla_backend_optimization_level": 1}
+    return lowered.compile(compiler_options=options)
 
 
-def all_devices() -> list[jax.Device]:
+def all_devices() -> list[Any]:
     """The devices of all processes."""
     return jax.devices()
 
@@ -75,13 +78,14 @@ def check_platform() -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # JAX asserts that there is a GPU
-        wanted, reason = jax.config.jax_platforms, " ".join(str(error).split()) or "none is found"
+        wanted = getattr(jax.config, _PLATFORMS)
+        reason = " ".join(str(error).split()) or "none is found"
         if not wanted:
             raise UserError(f"JAX cannot use its devices ({reason})") from error
-        jax.config.update("jax_platforms", None)
+        jax.config.update(_PLATFORMS, None)
         available = " or ".join(sorted({device.platform for device in jax.devices()}))
         clear_backends()
-        jax.config.update("jax_platforms", wanted)
+        jax.config.update(_PLATFORMS, wanted)
         raise UserError(
             f"JAX_PLATFORMS={wanted} is not available here ({reason}): expected {available}, or "
             "JAX_PLATFORMS unset"

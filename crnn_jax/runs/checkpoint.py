@@ -163,7 +163,7 @@ class Checkpoints(StoredSteps):
         self,
         step: int,
         state: PyTree,
-        metadata: dict[str, Any],
+        metadata: Mapping[str, Any],
         score: float | None,
         removed: list[int],
     ) -> None:

@@ -70,7 +70,7 @@ def _orbax() -> tuple[Any, Any, dict[str, Any]]:
 
     me = processes.index()
     options = ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
-    alone = {"multiprocessing_options": options}
+    alone: dict[str, Any] = {"multiprocessing_options": options}
     return ocp, ocp.PyTreeCheckpointHandler(**alone), alone
 
 

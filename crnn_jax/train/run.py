@@ -120,7 +120,9 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
     Else what a new run starts from is checked, before anything is written.
     """
     steps = config.train.steps
-    results = read_json(folder.results) if folder.results.exists() else {"step": 0}
+    results: dict[str, Any] = {"step": 0}
+    if folder.results.exists():
+        results = read_json(folder.results)
     saved = StoredSteps(folder.checkpoints).latest_step or 0
     try:
         if max(saved, results["step"]) > steps:
