@@ -82,11 +82,11 @@ def test_a_complete_run_prints_its_results_again_and_changes_nothing(workdir, co
 
 
 def test_a_complete_run_says_what_it_leaves_undone(workdir, config, capsys):
-    config.eval.lengths = (1, 3)
+    config.eval.lengths, config.eval.seed = (1, 3), 5
     run.train(workdir, config, profile=True)
-    _, profile, lengths = capsys.readouterr().err.splitlines()
+    _, profile, tested = capsys.readouterr().err.splitlines()
     assert profile.startswith("--profile traces training: nothing is left to train")
-    assert lengths == "it was tested at other eval.lengths: add --mode=evaluate to test at these"
+    assert tested.startswith("it was tested with eval.seed=1, eval.lengths=(): --mode=evaluate ")
 
 
 def test_a_run_that_goes_on_can_be_traced(config, tmp_path):
