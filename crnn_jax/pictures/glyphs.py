@@ -71,7 +71,8 @@ def count_marks(ink_HxW: np.ndarray) -> int:
     across a wider gap, such as the bar of a 5.
     """
     ink_HxW = _crop(ink_HxW) > 0
-    labels_HxW = label(shrink(ink_HxW, math.ceil(max(ink_HxW.shape) / _WORKING_SIDE)), connectivity=2)
+    factor = math.ceil(max(ink_HxW.shape) / _WORKING_SIDE)
+    labels_HxW = label(shrink(ink_HxW, factor), connectivity=2)
     pieces = large_pieces(labels_HxW)
     if len(pieces) > _MOST_PIECES:
         return len(pieces)
