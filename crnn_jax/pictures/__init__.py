@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from crnn_jax import UserError
-from crnn_jax.pictures.glyphs import BOX, FRAME, center_glyph, count_marks, split_row
+from crnn_jax.pictures.glyphs import BOX, FRAME, center_glyph, find_marks, split_row
 from crnn_jax.pictures.grey import (
     Picture,
     grey_of,
@@ -139,14 +139,13 @@ def _frame_of_grey(grey_HxW: np.ndarray, name: str) -> np.ndarray:
     frame_HxW = _frame_within(grey_HxW)
     if frame_HxW is not None:
         return frame_HxW
-    ink_HxW = find_ink(grey_HxW, name)
-    marks = count_marks(ink_HxW)
-    if marks > 1:
+    marks = find_marks(find_ink(grey_HxW, name))
+    if len(marks) > 1:
         raise UserError(
-            f"{name}: found {marks} separate marks, expected one glyph a picture; for a row of "
+            f"{name}: found {len(marks)} separate marks, expected one glyph a picture; for a row of "
             "glyphs add --split (in Python split=True), or give one file each"
         )
-    return center_glyph(ink_HxW)
+    return center_glyph(marks[0])
 
 
 def _frame_within(grey_HxW: np.ndarray) -> np.ndarray | None:
