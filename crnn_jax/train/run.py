@@ -120,7 +120,9 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
     Else what a new run starts from is checked, before anything is written.
     """
     steps = config.train.steps
-    results = read_json(folder.results) if folder.results.exists() else {"step": 0}
+    results: dict[str, Any] = {"step": 0}
+    if folder.results.exists():
+        results = read_json(folder.results)
     saved = StoredSteps(folder.checkpoints).latest_step or 0
     try:
         if max(saved, results["step"]) > steps:
@@ -132,8 +134,14 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
             _say(f"the run in {folder.path} is complete")
             if profile:
                 _say("--profile traces training: nothing is left to train, name another --workdir")
-            if [row["length"] for row in results["lengths"]] != [*config.eval.lengths]:
-                _say("it was tested at other eval.lengths: add --mode=evaluate to test at these")
+            tested = {
+                "test_sequences": results["n"],
+                "seed": results.get("seed", config.eval.seed),  # revision 63bc817 did not say
+                "lengths": tuple(row["length"] for row in results["lengths"]),
+            }
+            other = [f"eval.{n}={x}" for n, x in tested.items() if x != config.eval[n]]
+            if other:
+                _say(f"it was tested with {', '.join(other)}: --mode=evaluate tests it as you say")
             evaluate.print_results(results, config)
             return True
     except (KeyError, TypeError, ValueError, AttributeError) as error:
