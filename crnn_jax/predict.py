@@ -1,7 +1,7 @@
 """Using a trained network on people's own pictures."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ class Predictor:
         network = restored.network
         self._answer = jax.jit(lambda params, batch: answer(network, params, batch))
 
-    def __call__(self, pictures: Sequence[Picture], *, split: bool = False) -> dict[str, Any]:
+    def __call__(
+        self, pictures: Picture | Iterable[Picture], *, split: bool = False
+    ) -> dict[str, Any]:
         """Answer about a sequence of pictures.
 
         Args:
-          pictures: files or arrays in order, one frame each (`crnn_jax/pictures`); or one picture
-            of a row of glyphs.
+          pictures: files, images or arrays in order, one frame a page (`crnn_jax/pictures`); or
+            one picture of a row of glyphs.
           split: whether it is that one.
 
         Returns:
@@ -47,16 +49,21 @@ class Predictor:
         return self.explain(pictures, split=split, names=None)
 
     def explain(
-        self, pictures: Sequence[Picture], *, split: bool, names: Sequence[str] | None
+        self,
+        pictures: Picture | Iterable[Picture],
+        *,
+        split: bool,
+        names: Sequence[str] | None,
     ) -> dict[str, Any]:
-        """The same, with names for the pictures; None counts them."""
+        """The same, with names for the pictures; they are counted where there are other frames."""
         restored = self.restored
         task, info = restored.task, restored.dataset
-        frames_FxHxWxC = frames_of(pictures, split=split)[..., None]
+        shape, glyphs = info.frame_shape, info.glyphs
+        frames_FxHxWxC = frames_of(pictures, shape=shape, glyphs=glyphs, split=split)
         count = len(frames_FxHxWxC)
         task.check_pictures(count)
         # Filled up to the longest sequence: compiled once, and what follows changes no answer.
-        frames_TxHxWxC = np.zeros((task.max_length, *info.frame_shape), np.uint8)
+        frames_TxHxWxC = np.zeros((task.max_length, *shape), np.uint8)
         frames_TxHxWxC[:count] = frames_FxHxWxC
         lanes = padded_lanes(np.array([task.max_length]))
         batch = Batch(
@@ -65,7 +72,8 @@ class Predictor:
         answers = jax.device_get(self._answer(restored.params, batch))
         answers = jax.tree.map(lambda x: x[None], answers)  # a chunk of its own
         answered = task.answered(answers.answer, answers, lanes, 1)
-        names = names or [f"picture {i}" for i in range(1, count + 1)]
+        if names is None or len(names) != count:
+            names = [f"picture {i}" for i in range(1, count + 1)]
         return task.explain(answered, names)
 
 
