@@ -131,6 +131,9 @@ FIELDS: dict[str, Field] = {
     "model.head": Field("marginal", one_of("model.crnn.HEADS"), "what reads the states"),
     "model.decoder_units": Field(0, attended, "units of the head decoder"),
     "model.dtype": Field("float32", one_of(("float32", "bfloat16")), "of the activations"),
+    "model.unroll": Field(
+        0, whole(0, 1000), "steps in one turn of a loop over time; 0: 1 on a CPU, elsewhere 16"
+    ),
     #
     "init.workdir": Field("", folder_or_none, "run whose latest parameters this one starts from"),
     "init.part": Field("encoder", one_of(("encoder", "all")), "which of its parameters"),

@@ -18,7 +18,7 @@ from crnn_jax.model.flops import conv_sizes
 from crnn_jax.model.heads import Cumulative, Last, Output
 from crnn_jax.model.marginal import Marginal
 from crnn_jax.model.question import Question
-from crnn_jax.model.recurrent import AGGREGATORS
+from crnn_jax.model.recurrent import AGGREGATORS, unrolled
 
 
 class Head(NamedTuple):
@@ -35,7 +35,7 @@ class Head(NamedTuple):
 
 HEADS = {
     "last": Head(("number",), lambda model, question: Last()),
-    "cumulative": Head(("number",), lambda model, question: Cumulative()),
+    "cumulative": Head(("number",), lambda model, question: Cumulative(unrolled(model.unroll))),
     "marginal": Head(
         ("number", "class"),
         lambda model, question: Marginal(
@@ -43,12 +43,15 @@ HEADS = {
             question.classes,
             question.steps,
             given=model.class_bottleneck and model.aggregator == "none",
+            unroll=unrolled(model.unroll),
         ),
     ),
     "class": Head(("class",), lambda model, question: Classes(question.classes)),
     "decoder": Head(
         ("symbols",),
-        lambda model, question: Decoder(model.decoder_units, question.vocabulary, question.symbols),
+        lambda model, question: Decoder(
+            model.decoder_units, question.vocabulary, question.symbols, unrolled(model.unroll)
+        ),
     ),
 }
 """The head of a config, by its `model.head`."""
