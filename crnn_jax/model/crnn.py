@@ -188,4 +188,8 @@ def example(question: Question) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStr
 
 def parameter_shapes(network: CRNN, question: Question) -> dict[str, Any]:
     """Shapes of a network's parameters, without computing any."""
-    return jax.eval_shape(network.init, jax.random.key(0), *example(question))
+
+    def init(*shown: Array) -> dict[str, Any]:
+        return network.init(jax.random.key(0), *shown)
+
+    return jax.eval_shape(init, *example(question))
