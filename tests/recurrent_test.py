@@ -175,9 +175,7 @@ def test_unrolled_it_is_the_loop(unroll, dtype):
 def test_unrolling_changes_no_parameter():
     features, starts = random_features(), starts_at(0)
     once, often = (
-        GRU(HIDDEN, jnp.float32, unroll).init(
-            jax.random.key(0), features, starts, method=run_gru
-        )
+        GRU(HIDDEN, jnp.float32, unroll).init(jax.random.key(0), features, starts, method=run_gru)
         for unroll in (1, 16)
     )
     jax.tree.map(np.testing.assert_array_equal, once, often)
