@@ -156,6 +156,7 @@ FIELDS: dict[str, Field] = {
         0.0, amount, "share of the kernels to take off each step, times the learning rate"
     ),
     "train.clip_norm": Field(0.0, amount, "largest norm of the gradient; 0: no limit"),
+    "train.deterministic": Field(True, switch, "on a GPU, the same bits in every run, if slower"),
     "train.on_labels": Field(False, switch, "train on true classes instead of the encoder's"),
     #
     "eval.every": Field(1000, count, "steps between evaluations on the validation images"),
