@@ -36,8 +36,8 @@ class Predictor:
         """Answer about a sequence of pictures.
 
         Args:
-          pictures: files, images or arrays in order, one frame a page (`crnn_jax/pictures`); or
-            one picture of a row of glyphs.
+          pictures: one or several, in order, as `frames_of` takes them; or one picture of a row of
+            glyphs.
           split: whether it is that one.
 
         Returns:
@@ -55,15 +55,16 @@ class Predictor:
         split: bool,
         names: Sequence[str] | None,
     ) -> dict[str, Any]:
-        """The same, with names for the pictures; they are counted where there are other frames."""
+        """The same, with names for the pictures; None counts them."""
         restored = self.restored
         task, info = restored.task, restored.dataset
-        shape, glyphs = info.frame_shape, info.glyphs
-        frames_FxHxWxC = frames_of(pictures, shape=shape, glyphs=glyphs, split=split)
+        frames_FxHxWxC = frames_of(
+            pictures, shape=info.frame_shape, glyphs=info.glyphs, split=split
+        )
         count = len(frames_FxHxWxC)
         task.check_pictures(count)
         # Filled up to the longest sequence: compiled once, and what follows changes no answer.
-        frames_TxHxWxC = np.zeros((task.max_length, *shape), np.uint8)
+        frames_TxHxWxC = np.zeros((task.max_length, *info.frame_shape), np.uint8)
         frames_TxHxWxC[:count] = frames_FxHxWxC
         lanes = padded_lanes(np.array([task.max_length]))
         batch = Batch(
@@ -72,7 +73,7 @@ class Predictor:
         answers = jax.device_get(self._answer(restored.params, batch))
         answers = jax.tree.map(lambda x: x[None], answers)  # a chunk of its own
         answered = task.answered(answers.answer, answers, lanes, 1)
-        if names is None or len(names) != count:
+        if names is None or len(names) != count:  # a file may have several pages
             names = [f"picture {i}" for i in range(1, count + 1)]
         return task.explain(answered, names)
 

@@ -64,6 +64,28 @@ def test_eight_devices_train_as_one_does(config, optdigits, monkeypatch):
     np.testing.assert_allclose(twenty_losses(), eight, rtol=1e-5)
 
 
+def test_the_program_of_an_accelerator_trains_as_that_of_a_cpu(config, optdigits, monkeypatch):
+    """Unrolled, with all parameters in vectors; the state has the same form in between."""
+    config.train.weight_decay = config.train.clip_norm = 0.5
+    config.train.steps_per_dispatch = 20
+
+    def trained():
+        trainer = Trainer(config, optdigits)
+        state = devices.replicate(random_state(trainer))
+        source = next(trainer.feed.sources(0))
+        state, metrics = trainer.dispatch(state, devices.device_inputs(), source)
+        assert (trainer.flat is None) == (jax.default_backend() == "cpu")
+        return jax.device_get(devices.unreplicate((state, metrics)))
+
+    expected = trained()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    found = trained()
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), found, expected
+    )
+
+
 def test_compiles_once(config, optdigits):
     trainer = Trainer(config, optdigits)
     state = devices.replicate(trainer.initial_state())

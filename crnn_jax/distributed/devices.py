@@ -52,16 +52,33 @@ def keep_compiled_programs() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+REPEATABLE = {"xla_gpu_deterministic_ops": True}
+"""No atomic additions, and no choice of kernels by timing, which is most of a compilation."""
+
+
+def compile_step(lowered: jax.stages.Lowered, *, deterministic: bool) -> jax.stages.Compiled:
+    """Compile the training step.
+
+    Args:
+      lowered: the step.
+      deterministic: whether it is to give the same bits in every process on a GPU too. On a CPU it
+        does anyway.
+    """
+    if jax.default_backend() != "gpu":
+        return lowered.compile()
+    # Kernels that do not wait for each other run side by side.
+    options = {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
+    return lowered.compile(compiler_options=options | (REPEATABLE if deterministic else {}))
+
+
 def compile_quickly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     """Compile what runs once or for seconds: on a CPU with fewer of LLVM's passes.
 
     A network's initial parameters compile in half the time or less, and evaluation runs no slower
-    (benchmarks/NOTES.md).
+    (benchmarks/NOTES.md). On a GPU, no kernels are tried.
     """
-    if jax.default_backend() != "cpu":
-        return lowered.compile()
-    options: dict[str, Any] = {"xla_backend_optimization_level": 1}
-    return lowered.compile(compiler_options=options)
+    options: dict[str, Any] = {"cpu": {"xla_backend_optimization_level": 1}, "gpu": REPEATABLE}
+    return lowered.compile(compiler_options=options.get(jax.default_backend()))
 
 
 def all_devices() -> list[Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,10 +34,14 @@ class Writer:
           OSError: one of the files cannot be written.
         """
         # Half a second, which only a process that writes should pay. Not its SummaryWriter: that
-        # writes in a thread, and hangs once the thread has died of a full disk.
+        # writes in a thread, and hangs once the thread has died of a full disk. It imports PyTorch
+        # where that is installed, for three seconds more, and does without where it is not.
+        torch = sys.modules.setdefault("torch", None)  # pyright: ignore[reportArgumentType]
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2
 
+        if torch is None:
+            del sys.modules["torch"]
         _drop_after(folder.metrics, resume_step)
         self._lines = folder.metrics.open("a", encoding="utf-8")
         folder.tensorboard.mkdir(exist_ok=True)

@@ -26,8 +26,13 @@ NUMERICS = (
 """JAX's settings that change the numbers a run computes without a word."""
 
 
-def describe(corpus: str) -> dict[str, Any]:
-    """This start of a run: its corpus, code, versions, devices and JAX's settings."""
+def describe(corpus: str, *, deterministic: bool) -> dict[str, Any]:
+    """This start of a run: its corpus, code, versions, devices and JAX's settings.
+
+    Args:
+      corpus: identity of its data.
+      deterministic: the config's `train.deterministic`, which matters on a GPU alone.
+    """
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": sys.argv,
@@ -36,6 +41,7 @@ def describe(corpus: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         "numerics": {name: getattr(jax.config, name) for name in NUMERICS},
+        "deterministic": deterministic or jax.default_backend() != "gpu",
         "devices": [device.device_kind for device in jax.devices()],
         "processes": processes.count(),
         "platform": platform.platform(),

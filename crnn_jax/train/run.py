@@ -57,8 +57,9 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     if processes.run_on_main(lambda: _is_complete(folder, config, dataset, profile=profile)):
         return
     with processes.main_only(folder.locked):
-        stored = json.loads(config.to_json()), record.describe(dataset.identity)
-        processes.run_on_main(lambda: folder.claim(*stored))
+        about = record.describe(dataset.identity, deterministic=config.train.deterministic)
+        stored = json.loads(config.to_json())
+        processes.run_on_main(lambda: folder.claim(stored, about))
         processes.run_on_main(lambda: _print_network(config, dataset))
         results = _train(folder, config, dataset, profile=profile)
     evaluate.print_results(results, config)
