@@ -1,5 +1,6 @@
 # make train: sets up .venv once, then trains configs/sum8.py. More flags: make train ARGS=...
-# make test:  sets up .venv once, then checks the style and runs the tests.
+# make test:  sets up .venv once, then checks style and types and runs the tests.
+# make types: checks the types alone.
 # make test-cluster: installs Open MPI, Slurm and shellcheck (Debian), then tests launch/ with them.
 # make torture: does to sum8 what happens to jobs, and prints how it was survived (half an hour).
 # make bench: sets up .venv-bench once, with the peers, and writes benchmarks/RESULTS.md.
@@ -9,15 +10,18 @@ PYTHON ?= python3
 CONFIG ?= configs/sum8.py
 ARGS ?=
 
-.PHONY: train test test-cluster torture bench bench-smoke clean
+.PHONY: train test types test-cluster torture bench bench-smoke clean
 
 train: .venv/installed
 	.venv/bin/python -m crnn_jax.main --config=$(CONFIG) $(ARGS)
 
-test: .venv/installed
+test: types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+
+types: .venv/installed
+	.venv/bin/pyright --pythonpath .venv/bin/python
 
 # Root starts Slurm's services; nothing it makes stays behind.
 test-cluster: SUDO = $(if $(filter 0,$(shell id -u)),,sudo)

@@ -6,6 +6,7 @@ with the encoder. Called with what `project` made and with starts, a layer retur
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -96,7 +97,7 @@ class GRU(nn.Module):
         Returns:
           hidden_TxNxH in `dtype`.
         """
-        run = _scan_gru if self.unroll == 1 else unrolled_gru
+        run: Any = _scan_gru if self.unroll == 1 else unrolled_gru
         hidden_TxNxH = run(*self.step.weights(), gates_TxNx3H, starts_TxN, self.unroll)
         return hidden_TxNxH.astype(self.dtype)
 
