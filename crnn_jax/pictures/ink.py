@@ -149,8 +149,9 @@ def _is_sheet(rest_HxW: np.ndarray, small_HxW: np.ndarray) -> bool:
     sheet_HxW = labels_HxW == sheet.label
     inner = small_HxW[sheet_HxW & ndimage.binary_dilation(~rest_HxW, EIGHT, iterations=2)]
     outer = small_HxW[~rest_HxW & ndimage.binary_dilation(sheet_HxW, EIGHT, iterations=2)]
-    brightness = sorted([np.median(inner), np.median(outer)])
-    return bool(brightness[0] < _STEP * brightness[1])
+    pairs = (inner, outer), (small_HxW[sheet_HxW], small_HxW[~rest_HxW])
+    medians = [sorted(np.median(one) for one in pair) for pair in pairs]
+    return all(darker < _STEP * brighter for darker, brighter in medians)
 
 
 def _factor(grey_HxW: np.ndarray) -> int:
