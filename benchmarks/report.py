@@ -59,7 +59,7 @@ def training_flops() -> float:
     Backward costs twice as much as forward, but the first convolution has no frames' gradient.
     """
     first = 2 * 25 * 25 * 4 * 4 * 8
-    return MEAN_LENGTH * (3 * frame_flops(get_config().model, 28, 28) - first)
+    return MEAN_LENGTH * (3 * frame_flops(get_config().model, (28, 28, 1)) - first)
 
 
 def spread(values: Sequence[float], form: str = ",.0f") -> str:

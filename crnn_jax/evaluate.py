@@ -26,10 +26,14 @@ from crnn_jax.runs.progress import print_table
 from crnn_jax.tasks.task import Answered, Task
 
 IMAGES_AT_ONCE = 250
-"""Images encoded together, at most: their features are few enough for a CPU's caches."""
+"""Images that a CPU encodes together, at most: their features are few enough for its caches."""
 
 FRAMES_AT_ONCE = 1152
-"""Frames aggregated together, about: what a marginal head makes of more leaves a CPU's caches."""
+"""Frames that a CPU aggregates together, about: what a marginal head makes of more leaves its
+caches."""
+
+ACCELERATED = 16
+"""How many times as many an accelerator takes together: enough to fill it."""
 
 
 def answer(network: CRNN, params: Any, batch: Batch, encoded: Array | None = None) -> Answers:
@@ -76,7 +80,9 @@ class Evaluation:
         self.network, self.task, self.split, self.draw = network, task, split, draw
         self.sequences, self.baseline = sequences, baseline
         mean_length = (draw.min_length + draw.max_length) / 2
-        at_once = min(sequences, max(1, int(FRAMES_AT_ONCE / mean_length)))
+        share = 1 if jax.default_backend() == "cpu" else ACCELERATED
+        self.images_at_once = share * IMAGES_AT_ONCE
+        at_once = min(sequences, max(1, int(share * FRAMES_AT_ONCE / mean_length)))
         self.chunk = draw.period * -(-at_once // draw.period)
         self.lanes = draw.lanes(self.chunk)
         self.devices = jax.local_device_count()
@@ -125,7 +131,7 @@ class Evaluation:
 
         def encode_all(images_NxHxWxC: Array) -> Array:
             """Encode all images, each on one device."""
-            groups = -(-len(labels_N) // (self.devices * IMAGES_AT_ONCE))
+            groups = -(-len(labels_N) // (self.devices * self.images_at_once))
             size = -(-len(labels_N) // (self.devices * groups))
             first = device * groups * size
             mine = (first + jnp.arange(groups * size)).reshape(groups, size) % len(labels_N)

@@ -60,6 +60,16 @@ def test_all_zero_gives_the_very_same_array():
     assert augment(frames, None, settings()) is frames
 
 
+def test_an_accelerator_makes_the_same_frames(monkeypatch):
+    frames, keys = random_frames(40), jax.random.split(jax.random.key(1), 40)
+    limits = settings(shift=2.0, turn=0.3, scale=0.2, elastic=0.6)
+    expected = augmented(frames, keys, limits)
+    assert np.any(expected != frames)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    found = jax.jit(lambda *x: augment(*x, limits))(frames[..., None], keys)[..., 0]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_random_shift_keeps_the_ink_and_uses_the_whole_range():
     count = 3 * FRAMES_AT_ONCE
     dots = np.zeros((count, SIZE, SIZE), np.uint8)

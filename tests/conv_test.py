@@ -210,11 +210,13 @@ def test_each_backend_gets_the_form_that_is_fast_there(monkeypatch):
         return used[0].removesuffix("_conv")
 
     def forms():
-        return [form_of(f, channels) for f in (conv, conv_max_pool) for channels in (1, 2)]
+        return [form_of(f, channels) for f in (conv, conv_max_pool) for channels in (1, 8, 9)]
 
-    assert forms() == ["row", "row", "pooled", "row"]
+    assert forms() == ["row", "row", "row", "pooled", "row", "row"]
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert forms() == ["xla", "xla", "xla", "xla"]
+    assert forms() == ["row", "row", "xla", "pooled", "row", "xla"]
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    assert forms() == ["xla"] * 6
 
 
 @pytest.mark.parametrize("form", [row_conv, pooled_conv])

@@ -34,6 +34,7 @@ def network(head="last", recurrence=SUM, max_length=3, **fields):
         "head": head,
         "decoder_units": 0,
         "dtype": "float32",
+        "unroll": 1,
     }
     kind = "class" if head == "class" else "number"
     question = Question(kind, (8, 8, 1), max_length, 4, recurrence)
@@ -73,6 +74,29 @@ def test_packed_lanes_give_what_padded_lanes_give(head, aggregator):
     found, expected = last_outputs(PACKED), last_outputs(PADDED)
     assert len(np.unique(expected, axis=0)) == SEQUENCES
     np.testing.assert_allclose(np.exp(found), np.exp(expected), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("head", "aggregator"),
+    [("last", AGGREGATORS[0]), ("marginal", AGGREGATORS[1]), ("cumulative", AGGREGATORS[2])],
+    ids=["gru and last", "mean and marginal", "cumulative"],
+)
+def test_unrolling_its_loops_changes_no_output_and_no_gradient(head, aggregator):
+    params = randomly(network(head, **aggregator))
+
+    def run(unroll):
+        net = network(head, unroll=unroll, **aggregator)
+
+        def loss(params):
+            output = net.apply(params, frames_in(PACKED), PACKED.starts_TxN)
+            return output.loss(np.ones_like(PACKED.frame_TxN)).mean(), output
+
+        assert ("while" in jax.jit(loss).lower(params).as_text()) == (unroll == 1)
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), run(16), run(1)
+    )
 
 
 @pytest.mark.parametrize(

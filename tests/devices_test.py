@@ -93,3 +93,39 @@ def test_cores_become_devices_unless_the_user_has_said_otherwise(given, before, 
         env={"PATH": "", "PYTHONPATH": str(project), "JAX_PLATFORMS": "cpu", **given},
     )
     assert int(child.stdout) == devices
+
+
+@pytest.mark.parametrize(
+    ("backend", "step", "deterministic_step", "quickly"),
+    [
+        ("cpu", None, None, {"xla_backend_optimization_level": 1}),
+        ("tpu", None, None, None),
+        (
+            "gpu",
+            {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"},
+            {
+                "xla_gpu_command_buffer_scheduling_mode": "CONCURRENT",
+                "xla_gpu_deterministic_ops": True,
+            },
+            {"xla_gpu_deterministic_ops": True},
+        ),
+    ],
+)
+def test_what_is_compiled_how(backend, step, deterministic_step, quickly, monkeypatch):
+    """And XLA knows every option, on a CPU too."""
+    lowered = jax.jit(lambda x: x + 1).lower(1.0)
+    given = []
+
+    class Noted:
+        def compile(self, compiler_options=None):
+            given.append(compiler_options)
+            return lowered.compile(compiler_options=compiler_options)
+
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    programs = [
+        devices.compile_step(Noted(), deterministic=False),
+        devices.compile_step(Noted(), deterministic=True),
+        devices.compile_quickly(Noted()),
+    ]
+    assert given == [step, deterministic_step, quickly]
+    assert [float(program(1.0)) for program in programs] == [2.0, 2.0, 2.0]

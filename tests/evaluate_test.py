@@ -212,6 +212,19 @@ def test_the_number_of_sequences_need_not_fill_the_chunks(config, optdigits, mon
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
 
 
+def test_an_accelerator_takes_more_at_once_and_finds_the_same(config, optdigits, monkeypatch):
+    monkeypatch.setattr(evaluate, "FRAMES_AT_ONCE", 100)
+    monkeypatch.setattr(evaluate, "IMAGES_AT_ONCE", 2)
+    on_cpu, params = build(config, optdigits, sequences=301)
+    expected = on_cpu(params)
+    monkeypatch.setattr(evaluate.jax, "default_backend", lambda: "gpu")
+    accelerated, _ = build(config, optdigits, sequences=301)
+    found = accelerated(params)
+    assert (on_cpu.chunk, accelerated.chunk) == (40, 304)
+    expected["seconds"] = found["seconds"] = 0
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
+
+
 def test_validation_and_test_are_what_the_config_asks_for(config, optdigits):
     config.eval.validation_sequences = 60
     config.eval.test_sequences = SEQUENCES

@@ -54,6 +54,23 @@ def test_writes_each_line_at_once_and_the_same_scalars_to_tensorboard(tmp_path):
     ]
 
 
+def test_an_installed_pytorch_is_not_imported_and_stays_importable(tmp_path, project):
+    (tmp_path / "torch.py").write_text("print('imported')")
+    program = (
+        "from crnn_jax.runs.folder import RunFolder; from crnn_jax.runs.metrics import Writer\n"
+        f"with Writer(RunFolder({str(tmp_path)!r}), 0) as writer: writer.write(1, {{'loss': 2.0}})"
+        "\nprint('written')\nimport torch"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{project}"},
+    )
+    assert child.stdout.split() == ["written", "imported"]
+
+
 def test_numbers_that_json_lacks_become_strings(tmp_path):
     with Writer(RunFolder(tmp_path), 0) as writer:
         writer.write(1, {"loss": math.nan, "gap": -math.inf, "norm": math.inf})

@@ -13,7 +13,7 @@ from crnn_jax.runs import record
 
 
 def test_what_a_result_depends_on_is_recorded():
-    found = record.describe("mnist:0123")
+    found = record.describe("mnist:0123", deterministic=False)
     assert found["corpus"] == "mnist:0123"
     assert len(found["devices"]) == 8
     assert found["processes"] == 1
@@ -21,6 +21,15 @@ def test_what_a_result_depends_on_is_recorded():
     assert found["versions"]["jax"][0].isdigit()
     assert found["numerics"]["jax_enable_x64"] is False
     assert found["numerics"]["jax_threefry_partitionable"] is True
+
+
+def test_bits_repeat_on_a_cpu_and_where_a_gpu_is_told_to(monkeypatch):
+    def recorded(asked):
+        return record.describe("mnist:0123", deterministic=asked)["deterministic"]
+
+    assert recorded(False) is recorded(True) is True
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert (recorded(False), recorded(True)) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +42,7 @@ def test_what_a_result_depends_on_is_recorded():
     ],
 )
 def test_settings_that_change_numbers_are_refused_on_resume(tmp_path, name, value):
-    begun_with = record.describe("mnist:0123")
+    begun_with = record.describe("mnist:0123", deterministic=True)
     record.check_numerics(begun_with, tmp_path)
     record.check_numerics({"corpus": "mnist:0123"}, tmp_path)  # of revision 63bc817
     before = getattr(jax.config, name)

@@ -2,6 +2,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax import lax
 
 from crnn_jax.model.recurrent import GRU, GRUStep, RunningMean
@@ -132,16 +133,52 @@ def test_computes_in_its_dtype_with_float32_parameters():
     carry, output = jax.eval_shape(
         GRUStep(HIDDEN, jnp.bfloat16).apply,
         {"params": params["params"]["step"]},
-        jnp.zeros((LANES, HIDDEN), jnp.bfloat16),
+        jnp.zeros((LANES, HIDDEN)),
         ([jnp.zeros((LANES, HIDDEN), jnp.bfloat16)] * 3, np.zeros(LANES, bool)),
     )
-    assert carry.dtype == output.dtype == jnp.bfloat16
+    assert carry.dtype == output.dtype == jnp.float32
 
     def run(params):
         return gru.apply(params, random_features(), starts_at(0), method=run_gru)
 
-    found = [x.outvars[0].aval.dtype for x in products(run, params)]
-    assert found == [jnp.bfloat16, jnp.bfloat16]
+    found = [[x.aval.dtype for x in product.invars] for product in products(run, params)]
+    assert found == [[jnp.bfloat16, jnp.bfloat16]] * 2
+
+
+@pytest.mark.parametrize("unroll", [2, 3, 16])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_unrolled_it_is_the_loop(unroll, dtype):
+    features, starts = random_features(), starts_at(0, 2)
+    starts[5, 1] = True
+    weights = np.random.default_rng(2).normal(0, 1, (STEPS, LANES, HIDDEN)).astype(np.float32)
+
+    def weighed(gru):
+        @jax.jit
+        def run(params, features):
+            hidden = gru.apply(params, features, starts, method=run_gru)
+            return jnp.sum(hidden * weights), hidden
+
+        return jax.value_and_grad(run, (0, 1), has_aux=True)
+
+    params = random_params(GRU(HIDDEN, dtype))
+    expected = weighed(GRU(HIDDEN, dtype))(params, features)
+    found = weighed(GRU(HIDDEN, dtype, unroll))(params, features)
+    tolerance = 1e-5 if dtype == jnp.float32 else 3e-2
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert np.any(b)
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(
+            np.float32(a), np.float32(b), rtol=tolerance, atol=tolerance * np.abs(b).max()
+        )
+
+
+def test_unrolling_changes_no_parameter():
+    features, starts = random_features(), starts_at(0)
+    once, often = (
+        GRU(HIDDEN, jnp.float32, unroll).init(jax.random.key(0), features, starts, method=run_gru)
+        for unroll in (1, 16)
+    )
+    jax.tree.map(np.testing.assert_array_equal, once, often)
 
 
 def test_parameters_have_the_names_that_checkpoints_know():

@@ -131,6 +131,9 @@ FIELDS: dict[str, Field] = {
     "model.head": Field("marginal", one_of("model.crnn.HEADS"), "what reads the states"),
     "model.decoder_units": Field(0, attended, "units of the head decoder"),
     "model.dtype": Field("float32", one_of(("float32", "bfloat16")), "of the activations"),
+    "model.unroll": Field(
+        0, whole(0, 1000), "steps in one turn of a loop over time; 0: 1 on a CPU, elsewhere 16"
+    ),
     #
     "init.workdir": Field("", folder_or_none, "run whose latest parameters this one starts from"),
     "init.part": Field("encoder", one_of(("encoder", "all")), "which of its parameters"),
@@ -153,6 +156,7 @@ FIELDS: dict[str, Field] = {
         0.0, amount, "share of the kernels to take off each step, times the learning rate"
     ),
     "train.clip_norm": Field(0.0, amount, "largest norm of the gradient; 0: no limit"),
+    "train.deterministic": Field(True, switch, "on a GPU, the same bits in every run, if slower"),
     "train.on_labels": Field(False, switch, "train on true classes instead of the encoder's"),
     #
     "eval.every": Field(1000, count, "steps between evaluations on the validation images"),

@@ -58,8 +58,10 @@ def augment(frames_FxHxWxC: Array, keys_F: Array, settings: ConfigDict) -> Array
         frame = jax.vmap(look_up, in_axes=-1, out_axes=-1)(frame_HxWxC.astype(jnp.float32))
         return jnp.round(frame).astype(jnp.uint8)
 
-    # Mapped all at once, XLA would fuse this into what takes patches of the frames, and interpolate
-    # anew for every patch that a pixel is in; a loop ends the fusion.
+    # XLA would fuse this into what takes patches of the frames, and interpolate anew for every
+    # patch that a pixel is in. On a CPU a loop alone ends the fusion; elsewhere it costs launches.
+    if jax.default_backend() != "cpu":
+        return lax.optimization_barrier(jax.vmap(change)(frames_FxHxWxC, keys_F))
     return lax.map(lambda x: change(*x), (frames_FxHxWxC, keys_F), batch_size=FRAMES_AT_ONCE)
 
 

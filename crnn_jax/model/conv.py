@@ -4,15 +4,15 @@ Every function takes one frame HxWxC and a kernel in XLA's own layout (height, w
 channels, output channels), so parameters move freely between machines. `nn.vmap` in `encoder.py`
 makes them work on many frames.
 
-On the CPU each convolution is written as one matrix product. For one input channel that takes a
-fifth of the time of XLA's own convolution, for others a twentieth to a half less there and back
-(benchmarks/NOTES.md):
+Where that is faster (`MATRIX_CHANNELS`), a convolution is written as one matrix product. On a CPU
+it takes a fifth of the time of XLA's own for one input channel, and for others a twentieth to a
+half less, forward and backward (benchmarks/NOTES.md):
 
 * `row_conv`: patches are taken along the width only; one product gives, for every input row, its
   share of each of the `kernel height` output rows that it touches, and these are summed. It copies
   only `kernel width` times the frame; what it computes in vain is the shares of rows beyond the
   output, which are few where a frame is much higher than the kernel.
-* `pooled_conv`: for few input channels and a 2x2 pool. The four members of a pool see almost the
+* `pooled_conv`: for one input channel and a 2x2 pool. The four members of a pool see almost the
   same pixels, so a patch under a block of whole pools is multiplied once by shifted copies of the
   kernel, side by side, and the pool is the maximum of the results.
 
@@ -21,12 +21,21 @@ Patches are several times as large as the frames. They are made anew for the gra
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+
+MATRIX_CHANNELS = {"cpu": math.inf, "gpu": 8}
+"""By backend, the most input channels of a layer whose matrix-product form is the faster one.
+
+A CPU: benchmarks/NOTES.md. A GPU (H200, JAX 0.11.2, 2026-11-28, whole steps of 1,024 sequences):
+with 1 channel `pooled_conv` makes sum8 1.2 times as fast as XLA's convolution, with 8 `row_conv`
+makes sum8_2016 1.16 times as fast, with 24 and 48 it makes sum8 slower, by 1.22. Others: XLA's.
+"""
 
 
 def conv(frame_HxWxC: Array, kernel: Array) -> Array:
@@ -39,7 +48,7 @@ def conv(frame_HxWxC: Array, kernel: Array) -> Array:
     Returns:
       (H - height + 1, W - width + 1, features).
     """
-    if jax.default_backend() == "cpu":
+    if kernel.shape[2] <= MATRIX_CHANNELS.get(jax.default_backend(), 0):
         return row_conv(frame_HxWxC, kernel)
     return xla_conv(frame_HxWxC, kernel)
 
@@ -54,7 +63,7 @@ def conv_max_pool(frame_HxWxC: Array, kernel: Array) -> Array:
     Returns:
       ((H - height + 1) // 2, (W - width + 1) // 2, features).
     """
-    if jax.default_backend() == "cpu" and frame_HxWxC.shape[-1] == 1:
+    if frame_HxWxC.shape[-1] == 1 and jax.default_backend() in MATRIX_CHANNELS:
         return pooled_conv(frame_HxWxC, kernel)
     return max_pool(conv(frame_HxWxC, kernel))
 
@@ -153,17 +162,30 @@ def _pool_members(
     """A row for each block of side x side pools: all first members, all second ones, and so on."""
     height, width, channels, _ = kernel.shape
     high, wide = 2 * side + height - 1, 2 * side + width - 1
-    frames_FxHxWxC = frames_FxHxWxC.astype(kernel.dtype)
-    strips = jnp.stack(
-        [frames_FxHxWxC[:, y : y + high] for y in range(0, 2 * rows, 2 * side)], axis=1
-    )
-    patches = jnp.stack(
-        [strips[:, :, :, x : x + wide] for x in range(0, 2 * columns, 2 * side)], axis=2
-    )
+    strips = _windows(frames_FxHxWxC, 1, rows // side, high, 2 * side)
+    patches = _windows(strips, 3, columns // side, wide, 2 * side).swapaxes(2, 3)
+    patches = patches.astype(kernel.dtype)
     place = _placement(height, width, side).astype(kernel.dtype)
     matrix = jnp.einsum("ijco,ijyxpab->yxcpabo", kernel, place)
     size = high * wide * channels
     return patches.reshape(-1, size) @ matrix.reshape(size, -1)
+
+
+def _windows(array: Array, axis: int, count: int, size: int, stride: int) -> Array:
+    """Windows along an axis, which becomes two: their number and what is in each.
+
+    Put together from blocks of a stride, because XLA looks through all the parts of a stack for
+    each of its elements: of blocks there are as few as strides in a window.
+    """
+    parts = -(-size // stride)
+    needed = (count + parts - 1) * stride
+    missing = max(0, needed - array.shape[axis])
+    padding = [(0, missing if i == axis else 0) for i in range(array.ndim)]
+    array = lax.slice_in_dim(jnp.pad(array, padding), 0, needed, axis=axis)
+    shape = (*array.shape[:axis], -1, stride, *array.shape[axis + 1 :])
+    blocks = array.reshape(shape)
+    windows = [lax.slice_in_dim(blocks, i, i + count, axis=axis) for i in range(parts)]
+    return lax.slice_in_dim(jnp.concatenate(windows, axis + 1), 0, size, axis=axis + 1)
 
 
 @jax.custom_vjp

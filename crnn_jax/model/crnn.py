@@ -18,7 +18,7 @@ from crnn_jax.model.flops import conv_sizes
 from crnn_jax.model.heads import Cumulative, Last, Output
 from crnn_jax.model.marginal import Marginal
 from crnn_jax.model.question import Question
-from crnn_jax.model.recurrent import AGGREGATORS
+from crnn_jax.model.recurrent import AGGREGATORS, unrolled
 
 
 class Head(NamedTuple):
@@ -35,7 +35,7 @@ class Head(NamedTuple):
 
 HEADS = {
     "last": Head(("number",), lambda model, question: Last()),
-    "cumulative": Head(("number",), lambda model, question: Cumulative()),
+    "cumulative": Head(("number",), lambda model, question: Cumulative(unrolled(model.unroll))),
     "marginal": Head(
         ("number", "class"),
         lambda model, question: Marginal(
@@ -43,12 +43,15 @@ HEADS = {
             question.classes,
             question.steps,
             given=model.class_bottleneck and model.aggregator == "none",
+            unroll=unrolled(model.unroll),
         ),
     ),
     "class": Head(("class",), lambda model, question: Classes(question.classes)),
     "decoder": Head(
         ("symbols",),
-        lambda model, question: Decoder(model.decoder_units, question.vocabulary, question.symbols),
+        lambda model, question: Decoder(
+            model.decoder_units, question.vocabulary, question.symbols, unrolled(model.unroll)
+        ),
     ),
 }
 """The head of a config, by its `model.head`."""
@@ -185,4 +188,8 @@ def example(question: Question) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStr
 
 def parameter_shapes(network: CRNN, question: Question) -> dict[str, Any]:
     """Shapes of a network's parameters, without computing any."""
-    return jax.eval_shape(network.init, jax.random.key(0), *example(question))
+
+    def init(*shown: Array) -> dict[str, Any]:
+        return network.init(jax.random.key(0), *shown)
+
+    return jax.eval_shape(init, *example(question))

@@ -125,11 +125,13 @@ class Decoder(nn.Module):
       hidden: units of its state, a multiple of `ATTENTIONS`.
       vocabulary: number of symbols V.
       symbols: symbols S of an answer.
+      unroll: symbols that one turn of the loop writes.
     """
 
     hidden: int
     vocabulary: int
     symbols: int
+    unroll: int = 1
 
     @nn.compact
     def __call__(
@@ -157,6 +159,7 @@ class Decoder(nn.Module):
             split_rngs={"params": False},
             in_axes=(0, 0, nn.broadcast),
             out_axes=1,
+            unroll=self.unroll,
         )(self.hidden, self.vocabulary, name="write")
         shape = (self.symbols, self.hidden)
         places_SxH = self.param("places", nn.initializers.normal(1.0), shape)

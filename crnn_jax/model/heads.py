@@ -69,7 +69,13 @@ class Last(nn.Module):
 
 
 class Cumulative(nn.Module):
-    """The sum over the steps so far of a dense unit: a value that grows frame by frame."""
+    """The sum over the steps so far of a dense unit: a value that grows frame by frame.
+
+    Attributes:
+      unroll: steps that one turn of the loop over time makes.
+    """
+
+    unroll: int = 1
 
     @nn.compact
     def __call__(
@@ -84,5 +90,6 @@ class Cumulative(nn.Module):
             total_N = jnp.where(starts_N, 0, total_N) + share_N
             return total_N, total_N
 
-        _, value_TxN = lax.scan(add, jnp.zeros_like(shares_TxN[0]), (shares_TxN, starts_TxN))
+        nothing_N, inputs = jnp.zeros_like(shares_TxN[0]), (shares_TxN, starts_TxN)
+        _, value_TxN = lax.scan(add, nothing_N, inputs, unroll=self.unroll)
         return Value(value_TxN)

@@ -52,12 +52,14 @@ class Marginal(nn.Module):
       classes: number of classes, 0 … classes - 1.
       max_length: longest sequence; fixes the numbers that can be reached.
       given: whether the hidden states are the classes' log-probabilities already.
+      unroll: steps that one turn of the loop over time makes.
     """
 
     recurrence: Recurrence
     classes: int
     max_length: int
     given: bool = False
+    unroll: int = 1
 
     @nn.compact
     def __call__(
@@ -74,6 +76,7 @@ class Marginal(nn.Module):
             starts_TxN,
             first=int(np.searchsorted(numbers, self.recurrence.first)),
             before_DxK=before(self.recurrence, self.classes, numbers),
+            unroll=self.unroll,
         )
         return Posterior(log_probs_TxNxK, tuple(numbers.tolist()))
 
@@ -103,7 +106,11 @@ def before(recurrence: Recurrence, classes: int, numbers: np.ndarray) -> np.ndar
 
 
 def number_log_probs(
-    log_probs_TxNxD: Array, starts_TxN: Array, first: int, before_DxK: np.ndarray
+    log_probs_TxNxD: Array,
+    starts_TxN: Array,
+    first: int,
+    before_DxK: np.ndarray,
+    unroll: int = 1,
 ) -> Array:
     """Log-probabilities of the number that independent classes lead to.
 
@@ -112,6 +119,7 @@ def number_log_probs(
       starts_TxN: bool, true where a sequence starts.
       first: index of the number before any frame.
       before_DxK: see `before`.
+      unroll: see `Marginal`.
 
     Returns:
       TxNxK.
@@ -130,7 +138,7 @@ def number_log_probs(
         return numbers_NxK, numbers_NxK
 
     start = jnp.broadcast_to(nothing_yet_1xK, (lanes, before_DxK.shape[1]))
-    _, numbers_TxNxK = lax.scan(combine, start, (log_probs_TxNxD, starts_TxN))
+    _, numbers_TxNxK = lax.scan(combine, start, (log_probs_TxNxD, starts_TxN), unroll=unroll)
     return numbers_TxNxK
 
 

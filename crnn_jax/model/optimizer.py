@@ -8,6 +8,8 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
+from crnn_jax.model.flat import Flat
+
 
 def adam() -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015)."""
@@ -77,6 +79,22 @@ def build(config: ConfigDict) -> optax.GradientTransformation:
         still = optax.masked(optax.set_to_zero(), functools.partial(_within, config.init.part))
         steps = [still, *steps, still]
     return optax.chain(*steps)
+
+
+def flat(config: ConfigDict, params: Any) -> Flat:
+    """The vectors of parameters that `build`'s transformation treats alike.
+
+    Args:
+      config: its `init` section is read.
+      params: the parameters, or their shapes.
+    """
+
+    def vector_of(path: tuple[str, ...]) -> tuple[str, ...]:
+        frozen = config.init.frozen and config.init.part in path[:2]
+        kind = "kernel" if path[-1].endswith("kernel") else "other"
+        return (config.init.part if frozen else "trained", kind)
+
+    return Flat(params, vector_of)
 
 
 def _within(part: str, params: Any) -> Any:

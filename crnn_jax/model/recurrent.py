@@ -4,14 +4,24 @@ An aggregator is a row of layers. A layer's `project` needs no time: that of the
 with the encoder. Called with what `project` made and with starts, a layer returns hidden states.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError
+
+
+def unrolled(steps: int = 0) -> int:
+    """Steps that one turn of a loop over time makes; 0 leaves it to the backend.
+
+    On an accelerator each turn costs launches, on a CPU only unrolled code costs: to compile it.
+    """
+    return steps or (1 if jax.default_backend() == "cpu" else 16)
 
 
 class GRUStep(nn.Module):
@@ -20,35 +30,33 @@ class GRUStep(nn.Module):
     hidden: int
     dtype: jnp.dtype
 
-    @nn.compact
+    def setup(self) -> None:
+        """Makes the recurrent weights."""
+        shape = (self.hidden, self.hidden)
+        self.kernels = [
+            self.param(f"{gate}_kernel", nn.initializers.orthogonal(), shape)
+            for gate in ("reset", "update", "candidate")
+        ]
+        self.bias = self.param("candidate_bias", nn.initializers.zeros, (self.hidden,))
+
+    def weights(self) -> tuple[Array, Array]:
+        """The recurrent kernel Hx3H and the candidate's bias H, in `dtype`."""
+        kernel_Hx3H = jnp.concatenate(self.kernels, axis=1)
+        return kernel_Hx3H.astype(self.dtype), self.bias.astype(self.dtype)
+
     def __call__(
         self, carry_NxH: Array, inputs: tuple[Sequence[Array], Array]
     ) -> tuple[Array, Array]:
         """Advances the carry by one step, after setting it to zero where a sequence starts.
 
         Args:
-          carry_NxH: hidden state.
+          carry_NxH: hidden state, float32.
           inputs: the projected input for reset, update and candidate, NxH each; starts_N, bool.
 
         Returns:
           The new hidden state, twice: as the carry and as the step's output.
         """
-        (reset_in, update_in, candidate_in), starts_N = inputs
-        initializer = nn.initializers.orthogonal()
-        blocks = [
-            self.param(f"{gate}_kernel", initializer, (self.hidden, self.hidden))
-            for gate in ("reset", "update", "candidate")
-        ]
-        bias = self.param("candidate_bias", nn.initializers.zeros, (self.hidden,))
-        kernel = jnp.concatenate(blocks, axis=1).astype(self.dtype)
-
-        carry = jnp.where(starts_N[:, None], 0, carry_NxH)
-        reset_h, update_h, candidate_h = jnp.split(carry @ kernel, 3, axis=-1)
-        reset = nn.sigmoid(reset_in + reset_h)
-        update = nn.sigmoid(update_in + update_h)
-        candidate = jnp.tanh(candidate_in + reset * (candidate_h + bias.astype(self.dtype)[None]))
-        hidden = (1 - update) * candidate + update * carry
-        return hidden, hidden
+        return _advance(*self.weights(), carry_NxH, inputs)
 
 
 class GRU(nn.Module):
@@ -60,23 +68,19 @@ class GRU(nn.Module):
 
     Attributes:
       hidden: units H.
-      dtype: what is computed in, the carry too; parameters are float32.
+      dtype: what matrix products are computed in; parameters and the carry are float32.
+      unroll: steps that one turn of the loop makes. With more than one, the gradient is that of
+        `unrolled_gru`.
     """
 
     hidden: int
     dtype: jnp.dtype
+    unroll: int = 1
 
     def setup(self) -> None:
-        """Makes the input projection and the scanned step."""
+        """Makes the input projection and the step."""
         self.input = nn.Dense(3 * self.hidden, dtype=self.dtype)
-        scan = nn.scan(
-            GRUStep,
-            variable_broadcast="params",
-            split_rngs={"params": False},
-            in_axes=0,
-            out_axes=0,
-        )
-        self.step = scan(self.hidden, self.dtype)
+        self.step = GRUStep(self.hidden, self.dtype)
 
     def project(self, features: Array) -> Array:
         """Projects features (..., D) to the three gates' inputs (..., 3H)."""
@@ -92,15 +96,129 @@ class GRU(nn.Module):
         Returns:
           hidden_TxNxH in `dtype`.
         """
-        carry = jnp.zeros((gates_TxNx3H.shape[1], self.hidden), self.dtype)
-        # Not in the step: XLA's loop over thirds of a row that is chosen there does not vectorize.
-        gates = jnp.split(gates_TxNx3H, 3, axis=-1)
-        _, hidden_TxNxH = self.step(carry, (gates, starts_TxN))
-        return hidden_TxNxH
+        run = _scan_gru if self.unroll == 1 else unrolled_gru
+        hidden_TxNxH = run(*self.step.weights(), gates_TxNx3H, starts_TxN, self.unroll)
+        return hidden_TxNxH.astype(self.dtype)
+
+
+def _advance(
+    kernel_Hx3H: Array, bias_H: Array, carry_NxH: Array, inputs: tuple[Sequence[Array], Array]
+) -> tuple[Array, Array]:
+    """See `GRUStep`."""
+    gates, starts_N = inputs
+    carry = jnp.where(starts_N[:, None], 0, carry_NxH)
+    _, update, candidate, _ = _open_gates(kernel_Hx3H, bias_H, gates, carry)
+    hidden = (1 - update) * candidate + update * carry
+    return hidden, hidden
+
+
+def _open_gates(
+    kernel_Hx3H: Array, bias_H: Array, gates: Sequence[Array], carry: Array
+) -> tuple[Array, ...]:
+    """Reset, update and candidate, and the state's share of the candidate before the reset."""
+    reset_in, update_in, candidate_in = gates
+    products = jnp.matmul(
+        carry.astype(kernel_Hx3H.dtype), kernel_Hx3H, preferred_element_type=carry.dtype
+    )
+    reset_h, update_h, candidate_h = jnp.split(products, 3, axis=-1)
+    reset = nn.sigmoid(reset_in + reset_h)
+    update = nn.sigmoid(update_in + update_h)
+    candidate_h = candidate_h + jnp.broadcast_to(bias_H, candidate_h.shape)
+    return reset, update, jnp.tanh(candidate_in + reset * candidate_h), candidate_h
+
+
+def _scan_gru(
+    kernel_Hx3H: Array, bias_H: Array, gates_TxNx3H: Array, starts_TxN: Array, unroll: int
+) -> Array:
+    """Hidden states TxNxH, float32."""
+    _, lanes, _ = gates_TxNx3H.shape
+    carry = jnp.zeros((lanes, len(bias_H)))
+    # Not in the step: XLA's loop over thirds of a row that is chosen there does not vectorize.
+    gates = jnp.split(gates_TxNx3H, 3, axis=-1)
+    step = functools.partial(_advance, kernel_Hx3H, bias_H)
+    return lax.scan(step, carry, (gates, starts_TxN), unroll=unroll)[1]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def unrolled_gru(
+    kernel_Hx3H: Array, bias_H: Array, gates_TxNx3H: Array, starts_TxN: Array, unroll: int
+) -> Array:
+    """`_scan_gru` with a gradient of few operations, where each is a launch of a kernel.
+
+    The gates are opened anew for all steps at once; the loop back holds one matrix product a
+    step, and the kernel's gradient is one product after it, as in cuDNN.
+    """
+    return _scan_gru(kernel_Hx3H, bias_H, gates_TxNx3H, starts_TxN, unroll)
+
+
+def _gru_forward(
+    kernel_Hx3H: Array, bias_H: Array, gates_TxNx3H: Array, starts_TxN: Array, unroll: int
+) -> tuple[Array, tuple[Array, ...]]:
+    hidden_TxNxH = _scan_gru(kernel_Hx3H, bias_H, gates_TxNx3H, starts_TxN, unroll)
+    return hidden_TxNxH, (kernel_Hx3H, bias_H, gates_TxNx3H, starts_TxN, hidden_TxNxH)
+
+
+def _gru_backward(
+    unroll: int, saved: tuple[Array, ...], gradient_TxNxH: Array
+) -> tuple[Array, Array, Array, None]:
+    kernel_Hx3H, bias_H, gates_TxNx3H, starts_TxN, hidden_TxNxH = saved
+    before = jnp.concatenate([jnp.zeros_like(hidden_TxNxH[:1]), hidden_TxNxH[:-1]])
+    before = jnp.where(starts_TxN[..., None], 0, before)
+    gates = jnp.split(gates_TxNx3H, 3, axis=-1)
+    reset, update, candidate, candidate_h = _open_gates(kernel_Hx3H, bias_H, gates, before)
+    # What a change of the hidden state is multiplied by on its way to each product.
+    of_candidate = (1 - update) * (1 - jnp.square(candidate))
+    of_update = (before - candidate) * update * (1 - update)
+    of_reset = of_candidate * candidate_h * reset * (1 - reset)
+    factors_TxNx3H = jnp.concatenate([of_reset, of_update, of_candidate * reset], axis=-1)
+
+    def back(later_NxH: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
+        gradient_NxH, factors_Nx3H, update_NxH, starts_N = inputs
+        gradient_NxH = gradient_NxH + later_NxH
+        products = jnp.tile(gradient_NxH, 3) * factors_Nx3H
+        earlier = jnp.matmul(
+            products.astype(kernel_Hx3H.dtype), kernel_Hx3H.T, preferred_element_type=jnp.float32
+        )
+        earlier = earlier + gradient_NxH * update_NxH
+        return jnp.where(starts_N[:, None], 0, earlier), gradient_NxH
+
+    inputs = (gradient_TxNxH, factors_TxNx3H, update, starts_TxN)
+    _, total_TxNxH = lax.scan(
+        back, jnp.zeros_like(gradient_TxNxH[0]), inputs, reverse=True, unroll=unroll
+    )
+    # XLA would compute the loop's sums anew in each operation that reads them.
+    total_TxNxH = lax.optimization_barrier(total_TxNxH)
+    products_TxNx3H = jnp.tile(total_TxNxH, 3) * factors_TxNx3H
+    kernel_gradient = jnp.einsum(
+        "tnh,tng->hg",
+        before.astype(kernel_Hx3H.dtype),
+        products_TxNx3H.astype(kernel_Hx3H.dtype),
+        preferred_element_type=jnp.float32,
+    )
+    hidden = len(bias_H)
+    bias_gradient = products_TxNx3H[..., 2 * hidden :].sum((0, 1))
+    gates_gradient = jnp.concatenate(
+        [products_TxNx3H[..., : 2 * hidden], total_TxNxH * of_candidate], axis=-1
+    )
+    return (
+        kernel_gradient.astype(kernel_Hx3H.dtype),
+        bias_gradient.astype(bias_H.dtype),
+        gates_gradient.astype(gates_TxNx3H.dtype),
+        None,
+    )
+
+
+unrolled_gru.defvjp(_gru_forward, _gru_backward)
 
 
 class RunningMean(nn.Module):
-    """The mean of a sequence's features so far: the aggregator without memory of the order."""
+    """The mean of a sequence's features so far: the aggregator without memory of the order.
+
+    Attributes:
+      unroll: see `GRU`.
+    """
+
+    unroll: int = 1
 
     def project(self, features: Array) -> Array:
         """The features as they are."""
@@ -129,7 +247,7 @@ class RunningMean(nn.Module):
 
         features = features_TxNxD.astype(jnp.float32)
         nothing = (jnp.zeros_like(features[0]), jnp.zeros(features.shape[1]))
-        _, mean_TxNxD = lax.scan(add, nothing, (features, starts_TxN))
+        _, mean_TxNxD = lax.scan(add, nothing, (features, starts_TxN), unroll=self.unroll)
         return mean_TxNxD.astype(features_TxNxD.dtype)
 
 
@@ -140,14 +258,16 @@ def gru_layers(model: ConfigDict) -> tuple[GRU, ...]:
             "--config.model.gru_units=() with model.aggregator=gru: expected the units of one or "
             'more layers, as in "(128,)"'
         )
-    dtype = jnp.dtype(model.dtype)
-    return tuple(GRU(units, dtype, name=f"gru_{i}") for i, units in enumerate(model.gru_units))
+    dtype, unroll = jnp.dtype(model.dtype), unrolled(model.unroll)
+    return tuple(
+        GRU(units, dtype, unroll, name=f"gru_{i}") for i, units in enumerate(model.gru_units)
+    )
 
 
 def mean_layers(model: ConfigDict) -> tuple[RunningMean, ...]:
     """The running mean alone."""
     _refuse_units(model)
-    return (RunningMean(name="running_mean"),)
+    return (RunningMean(unrolled(model.unroll), name="running_mean"),)
 
 
 def no_layers(model: ConfigDict) -> tuple[()]:

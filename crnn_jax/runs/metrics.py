@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,17 +34,21 @@ class Writer:
           OSError: one of the files cannot be written.
         """
         # Half a second, which only a process that writes should pay. Not its SummaryWriter: that
-        # writes in a thread, and hangs once the thread has died of a full disk.
+        # writes in a thread, and hangs once the thread has died of a full disk. It imports PyTorch
+        # where that is installed, for three seconds more, and does without where it is not.
+        torch = sys.modules.setdefault("torch", None)  # pyright: ignore[reportArgumentType]
         from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto.event_pb2 import SessionLog
+        from tensorboardX.proto import event_pb2
 
+        if torch is None:
+            del sys.modules["torch"]
         _drop_after(folder.metrics, resume_step)
         self._lines = folder.metrics.open("a", encoding="utf-8")
         folder.tensorboard.mkdir(exist_ok=True)
         # The name has a resolution of one second: a quick restart would overwrite the file.
         self._events = EventsWriter(str(folder.tensorboard / "events"), f".{resume_step}")
         # Hides what was written after `resume_step`.
-        start = SessionLog(status=SessionLog.START)
+        start = event_pb2.SessionLog(status="START")  # pyright: ignore[reportAttributeAccessIssue]
         self._add_event(step=resume_step + 1, file_version="brain.Event:2")
         self._add_event(step=resume_step + 1, session_log=start)
 
@@ -82,9 +87,10 @@ class Writer:
         self._events.flush()
 
     def _add_event(self, **fields: Any) -> None:
-        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto import event_pb2
 
-        self._events.write_event(Event(wall_time=time.time(), **fields))
+        event = event_pb2.Event  # pyright: ignore[reportAttributeAccessIssue]
+        self._events.write_event(event(wall_time=time.time(), **fields))
 
 
 def _drop_after(path: Path, step: int) -> None:

@@ -13,6 +13,7 @@ from crnn_jax.data.batch import Batch
 from crnn_jax.data.draw import Draw, EachImage, Lanes
 from crnn_jax.model.heads import Answers, Output
 from crnn_jax.model.question import Question, Recurrence
+from crnn_jax.model.recurrent import unrolled
 from crnn_jax.tasks.scores import number_scores
 from crnn_jax.tasks.task import Account, Answered, Mark, Task
 
@@ -75,7 +76,8 @@ class Number(Task):
             number_N = self.recurrence.combine(number_N, labels_N)
             return number_N, number_N
 
-        return lax.scan(step, jnp.zeros_like(labels[0]), (labels, starts_TxN))[1]
+        nothing_N, inputs = jnp.zeros_like(labels[0]), (labels, starts_TxN)
+        return lax.scan(step, nothing_N, inputs, unroll=unrolled())[1]
 
     def loss(self, output: Output, batch: Batch) -> Array:
         """See `Task`."""

@@ -48,7 +48,7 @@ def train(
         source = next(sources)
         lowered = trainer.dispatch.lower(state, devices.device_inputs(), source)
         checkpoints.get_ready()  # while XLA compiles
-        dispatch = lowered.compile()
+        dispatch = devices.compile_step(lowered, deterministic=config.train.deterministic)
         if profile and processes.is_main():
             dispatch = _traced(dispatch, folder, (total - step) // config.train.steps_per_dispatch)
         with Stop() as stop, Recorder(folder, config.train, stop, clock, step) as recorder:

@@ -16,6 +16,7 @@ from crnn_jax.data.draw import AUGMENTATION, DROPOUT, SCENE, Draw
 from crnn_jax.data.feed import FEEDS, Feed, Plan
 from crnn_jax.distributed import devices
 from crnn_jax.model import crnn, optimizer
+from crnn_jax.model.flat import Flat
 from crnn_jax.runs.load import start_from
 from crnn_jax.train.batching import micro_batch_size
 
@@ -57,6 +58,10 @@ class Trainer:
         )
         self.feed: Feed = FEEDS[config.data.feed](dataset.train, self.draw, self.plan)
         self.optimizer = optimizer.build(config)
+        self.flat: Flat | None = None
+        if jax.default_backend() != "cpu":
+            params = crnn.parameter_shapes(self.network, self.task.question)
+            self.flat = optimizer.flat(config, params)
         self.lanes = self.draw.lanes(self.plan.micro_batch_size)
         self.dispatch = devices.pmap(self._dispatch, self.feed.source_axis)
 
@@ -89,12 +94,16 @@ class Trainer:
           source: what the feed gives this device for the dispatch.
         """
         steps_K = jnp.arange(self.plan.steps_per_dispatch)
-        return lax.scan(lambda state, k: self._update(state, inputs, source, k), state, steps_K)
+        if self.flat is not None:
+            state = self.flat.vectors(state)
+        state, metrics = lax.scan(lambda s, k: self._update(s, inputs, source, k), state, steps_K)
+        return (state if self.flat is None else self.flat.arrays(state)), metrics
 
     def _update(
         self, state: TrainState, inputs: tuple[Array, Array], source: Any, k: Array
     ) -> tuple[TrainState, dict[str, Array]]:
         device, stop = inputs
+        params = state.params if self.flat is None else self.flat.arrays(state.params)
 
         def loss_and_gradient(micro_batch: Array) -> tuple[Array, Any]:
             images_TxNxHxWxC, labels_TxN = self.feed.micro_batch(
@@ -102,18 +111,23 @@ class Trainer:
             )
             first = self.plan.first_sequence(device, micro_batch)
             return jax.value_and_grad(self._loss)(
-                state.params, images_TxNxHxWxC, labels_TxN, state.step, first
+                params, images_TxNxHxWxC, labels_TxN, state.step, first
             )
 
         def accumulate(total: Any, micro_batch: Array) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, total, loss_and_gradient(micro_batch)), None
 
-        nothing = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), state.params))
-        micro_batches = jnp.arange(self.plan.micro_batches)
-        total, _ = lax.scan(accumulate, nothing, micro_batches)
+        if self.plan.micro_batches == 1:
+            total = loss_and_gradient(jnp.int32(0))
+        else:
+            nothing = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
+            micro_batches = jnp.arange(self.plan.micro_batches)
+            total, _ = lax.scan(accumulate, nothing, micro_batches)
         total, stops = devices.mean((total, stop))
         share = self.plan.devices / self.plan.batch_size
         loss, gradient = jax.tree.map(lambda x: x * share, total)
+        if self.flat is not None:
+            gradient = self.flat.vectors(gradient)
         updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient), "stops": stops}
