@@ -101,6 +101,8 @@ def _pieces(contrast_HxW: np.ndarray, visible_HxW: np.ndarray) -> tuple[np.ndarr
 def _beside_the_glyph(labels_HxW: np.ndarray, name: str) -> list[int]:
     """Labels of pieces that are not the glyph's: what hugs the edge, and what is drawn around."""
     shape = labels_HxW.shape
+    if min(shape) < 8:  # a strip of ink alone
+        return []
     pieces = [p for p in regionprops(labels_HxW) if max(p.image.shape) >= 0.05 * min(shape)]
     hugging = [p.label for p in pieces if hugs_edge(labels_HxW == p.label)]
     if hugging and len(hugging) < len(pieces):
