@@ -36,7 +36,8 @@ class System:
         def infer(device: jax.Array, params: dict, data: tuple[jax.Array, jax.Array]) -> jax.Array:
             images_NxHxWxC, step = data
             frames = images_NxHxWxC[lane_images(draw, lanes, step, device * share)]
-            return network.apply(params, frames, lanes.starts_TxN).estimate()[lanes.last_frames]
+            output = network.apply(params, frames, lanes.starts_TxN)
+            return output.answers().estimate[lanes.last_frames]
 
         self.infer_batch = devices.over_local_devices(infer)
         self.apply = jax.jit(network.apply)
@@ -58,10 +59,8 @@ class System:
         """Sums (B,) of frames (B, 8, 28, 28), of which the first so many are real."""
         frames_TxNxHxWxC = frames.swapaxes(0, 1)[..., None]
         starts = np.arange(LENGTH)[:, None] == np.zeros(len(frames), int)
-        sums_TxN = self.apply(
-            devices.unreplicate(self.state.params), frames_TxNxHxWxC, starts
-        ).estimate()
-        return sums_TxN[lengths - 1, np.arange(len(frames))]
+        output = self.apply(devices.unreplicate(self.state.params), frames_TxNxHxWxC, starts)
+        return output.answers().estimate[lengths - 1, np.arange(len(frames))]
 
 
 def _params(weights: dict[str, np.ndarray]) -> dict:
