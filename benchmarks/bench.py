@@ -67,6 +67,7 @@ class Worker:
     def close(self) -> None:
         """Ends the process."""
         self.process.stdin.close()
+        self.process.stdout.close()
         self.process.wait()
 
 
@@ -82,14 +83,18 @@ def heard(lines: Iterable[str], who: str) -> Any:
 def workers(systems: list[str], batch: int, folder: Path, cache: Path) -> Iterator[list[Worker]]:
     """Opens the systems and checks that they give the same answers."""
     opened = [Worker(system, batch, folder, cache) for system in systems]
-    expected = np.array(opened[0].ask("answers"))
-    for worker in opened[1:]:
-        difference = np.abs(worker.ask("answers") - expected).max()
-        if difference > TOLERANCE * max(1, np.abs(expected).max()):
-            raise SystemExit(f"{worker.system} differs from {opened[0].system} by {difference:.1e}")
-    yield opened
-    for worker in opened:
-        worker.close()
+    try:
+        expected = np.array(opened[0].ask("answers"))
+        for worker in opened[1:]:
+            difference = np.abs(worker.ask("answers") - expected).max()
+            if difference > TOLERANCE * max(1, np.abs(expected).max()):
+                raise SystemExit(
+                    f"{worker.system} differs from {opened[0].system} by {difference:.1e}"
+                )
+        yield opened
+    finally:
+        for worker in opened:
+            worker.close()
 
 
 def rates(

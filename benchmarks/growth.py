@@ -40,17 +40,17 @@ def main() -> None:
     config = get_config()
     config.train.batch_size = 32
     config.train.steps_per_dispatch = 1
-    images, devices = 60_000, None
+    images, cores = 60_000, None
     match what:
         case "length":
             config.task.min_length = config.task.max_length = value
         case "images":
             images = value
         case "devices":
-            config.train.batch_size, devices = 256, value
+            config.train.batch_size, cores = 256, value
         case "tested":
             config.eval.validation_sequences = value
-    devices.use_cores(devices or device_count(config, devices.core_count(), 1))
+    devices.use_cores(cores or device_count(config, devices.core_count(), 1))
     corpus = repeated(folder, images)
     if what == "tested":
         say(testing(config, corpus))
@@ -88,7 +88,7 @@ def testing(config: ConfigDict, corpus: Dataset) -> list[float]:
     """Sequences/s of an evaluation."""
     trainer = Trainer(config, corpus)
     params = trainer.initial_state().params
-    evaluation = evaluate.validation(trainer.network, config, corpus)
+    evaluation = evaluate.validation_evaluator(trainer.network, trainer.task, config, corpus)
     sequences = config.eval.validation_sequences
     return [sequences / evaluation(params)["seconds"] for _ in range(REPEATS)]
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from crnn_jax import exit_status
 from crnn_jax.data.dataset import Dataset, Split
-from crnn_jax.evaluate import validation
+from crnn_jax.evaluate import validation_evaluator
 from crnn_jax.runs.load import dataset_of, restore
 
 
@@ -41,7 +41,8 @@ def main(workdirs: Sequence[str]) -> None:
         table = Table("images", "exact", "mean squared error", title=workdir)
         for part, split in parts(corpus).items():
             asked = dataclasses.replace(corpus, validation=split)
-            found = validation(restored.network, restored.config, asked)(restored.params)
+            evaluate = validation_evaluator(restored.network, restored.task, restored.config, asked)
+            found = evaluate(restored.params)
             squared = f"{found['rmse'] ** 2:.3f}" if "rmse" in found else ""
             table.add_row(part, f"{found['exact']:.4f}", squared)
         Console().print(table)

@@ -46,7 +46,9 @@ def main() -> None:
                 results["right" if answer == str(labels[pick]) else "wrong"] += 1
             except UserError:
                 results["refused"] += 1
-        print(f"{name:34}{results['right']:7}{results['refused']:9}{results['wrong']:7}", flush=True)
+        print(
+            f"{name:34}{results['right']:7}{results['refused']:9}{results['wrong']:7}", flush=True
+        )
 
 
 def read_digits(folder: Path) -> tuple[np.ndarray, np.ndarray]:

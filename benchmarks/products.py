@@ -27,7 +27,7 @@ def exactness(restored: Restored, corpus: Dataset) -> np.ndarray:
     def answer(frames_TxNxHxWxC: np.ndarray) -> jax.Array:
         starts_TxN = np.arange(2)[:, None] * np.ones((1, PAIRS)) == 0
         output = restored.network.apply(restored.params, frames_TxNxHxWxC, starts_TxN)
-        return output.answer()[-1]
+        return output.answers().answer[-1]
 
     images_NxHxWxC, labels_N = corpus.test.images_NxHxWxC, corpus.test.labels_N
     rng = np.random.default_rng(0)

@@ -1,7 +1,7 @@
 """Using a trained network on people's own pictures."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ class Predictor:
         network = restored.network
         self._answer = jax.jit(lambda params, batch: answer(network, params, batch))
 
-    def __call__(self, pictures: Sequence[Picture], *, split: bool = False) -> dict[str, Any]:
+    def __call__(
+        self, pictures: Picture | Iterable[Picture], *, split: bool = False
+    ) -> dict[str, Any]:
         """Answer about a sequence of pictures.
 
         Args:
-          pictures: files or arrays in order, one frame each (`crnn_jax/pictures`); or one picture
-            of a row of glyphs.
+          pictures: one or several, in order, as `frames_of` takes them; or one picture of a row of
+            glyphs.
           split: whether it is that one.
 
         Returns:
@@ -47,12 +49,18 @@ class Predictor:
         return self.explain(pictures, split=split, names=None)
 
     def explain(
-        self, pictures: Sequence[Picture], *, split: bool, names: Sequence[str] | None
+        self,
+        pictures: Picture | Iterable[Picture],
+        *,
+        split: bool,
+        names: Sequence[str] | None,
     ) -> dict[str, Any]:
         """The same, with names for the pictures; None counts them."""
         restored = self.restored
         task, info = restored.task, restored.dataset
-        frames_FxHxWxC = frames_of(pictures, split=split)[..., None]
+        frames_FxHxWxC = frames_of(
+            pictures, shape=info.frame_shape, glyphs=info.glyphs, split=split
+        )
         count = len(frames_FxHxWxC)
         task.check_pictures(count)
         # Filled up to the longest sequence: compiled once, and what follows changes no answer.
@@ -65,7 +73,8 @@ class Predictor:
         answers = jax.device_get(self._answer(restored.params, batch))
         answers = jax.tree.map(lambda x: x[None], answers)  # a chunk of its own
         answered = task.answered(answers.answer, answers, lanes, 1)
-        names = names or [f"picture {i}" for i in range(1, count + 1)]
+        if names is None or len(names) != count:  # a file may have several pages
+            names = [f"picture {i}" for i in range(1, count + 1)]
         return task.explain(answered, names)
 
 

@@ -10,6 +10,9 @@ from scipy import ndimage
 from crnn_jax import UserError, pictures
 from crnn_jax.data.sources.idx import read_idx
 from crnn_jax.data.sources.optdigits import read as read_optdigits
+from crnn_jax.pictures.glyphs import center_glyph, split_row
+from crnn_jax.pictures.grey import grey_of, read_pages
+from crnn_jax.pictures.ink import find_ink
 from tests.files import png_bytes
 
 # Strokes of glyphs, as polygonal lines in a box of 100×100: none is like itself turned.
@@ -57,8 +60,18 @@ def crop(ink):
     return ink[ndimage.find_objects((ink > 0).astype(int))[0]]
 
 
+def frame_of(picture):
+    (frame,) = pictures.frames_of([picture])
+    return frame[..., 0]
+
+
+def ink_of(picture):
+    ((name, grey),) = read_pages(picture, "picture", grey_of)
+    return find_ink(grey, name)
+
+
 INK = draw(FOUR)
-FRAME = pictures.frame_of(INK)
+FRAME = frame_of(INK)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +115,7 @@ def test_frames_come_through_unchanged(digits, tmp_path):
         forms = [frame, 255 - frame, frame[..., None], np.repeat(frame[..., None], 3, axis=2)]
         forms += [frame / 255, frame.astype(np.uint16) * 257]
         for form in forms:
-            np.testing.assert_array_equal(pictures.frame_of(form), frame, strict=True)
+            np.testing.assert_array_equal(frame_of(form), frame, strict=True)
     Image.fromarray(frame).save(tmp_path / "a.png")
     found = pictures.frames_of([tmp_path / "a.png", str(tmp_path / "a.png"), digits[0]])
     np.testing.assert_array_equal(found, np.stack([frame, frame, digits[0]]), strict=True)
@@ -110,14 +123,14 @@ def test_frames_come_through_unchanged(digits, tmp_path):
 
 def test_mnist_comes_through_unchanged(mnist):
     for frame in mnist[:500]:
-        np.testing.assert_array_equal(pictures.frame_of(frame), frame)
-        np.testing.assert_array_equal(pictures.center_glyph(frame / np.float32(255)), frame)
+        np.testing.assert_array_equal(frame_of(frame), frame)
+        np.testing.assert_array_equal(center_glyph(frame / np.float32(255)), frame)
 
 
 def test_other_pictures_of_that_size_are_centred():
     ink = np.zeros((28, 28), np.uint8)
     ink[:16, :14] = 255  # touches a quarter of the border
-    found = pictures.frame_of(ink)
+    found = frame_of(ink)
     assert found[4:24].any(axis=1).all()
     assert not found[:4].any()
 
@@ -125,7 +138,7 @@ def test_other_pictures_of_that_size_are_centred():
 def test_size_and_place_are_those_of_mnist():
     for lines in FOUR, SEVEN, FIVE, TWO:
         ink = draw(lines)[:, 30:] / np.float32(255)
-        frame = pictures.center_glyph(ink)
+        frame = center_glyph(ink)
         height, width = crop(ink).shape
         assert crop(frame).shape == (20, round(20 * width / height))
         np.testing.assert_allclose(ndimage.center_of_mass(frame), 14, atol=0.5)
@@ -135,7 +148,7 @@ def test_size_and_place_are_those_of_mnist():
 def test_wide_glyphs_fit_and_none_leaves_the_frame():
     ink = np.zeros((280, 300), np.float32)
     ink[88:112, 10:290] = ink[:, 230:290] = 1  # the centre of mass is far to the right
-    frame = pictures.center_glyph(ink)
+    frame = center_glyph(ink)
     assert crop(frame).shape == (20, 20)
     assert frame[:, 0].any()
 
@@ -144,7 +157,7 @@ def test_thin_strokes_are_thickened_thick_ones_kept():
     for thickness in 1, 5, 20, 60, 120:
         ink = np.zeros((500, 600), np.float32)
         ink[50:450, 300 : 300 + thickness] = ink[250 : 250 + thickness, 100:500] = 1
-        found = pictures.center_glyph(ink)[7].sum() / 255
+        found = center_glyph(ink)[7].sum() / 255
         assert found == pytest.approx(max(1.7, thickness / 20), abs=0.35)
 
 
@@ -177,25 +190,25 @@ def kinds(folder):
 def test_all_kinds_of_pictures_give_one_frame(tmp_path):
     for i, picture in enumerate(kinds(tmp_path)):
         lossy = isinstance(picture, Path) and picture.suffix == ".jpg"
-        found = pictures.frame_of(picture)
+        found = frame_of(picture)
         np.testing.assert_allclose(found, FRAME, atol=8 if lossy else 1, err_msg=str(i))
 
 
 def test_bool_arrays():
-    np.testing.assert_array_equal(pictures.frame_of(INK > 0), FRAME)
+    np.testing.assert_array_equal(frame_of(INK > 0), FRAME)
 
 
 def test_colours_on_coloured_paper():
     yellow, blue = np.array([250, 240, 120]), np.array([20, 30, 160])
     share = INK[..., None] / 255
     picture = np.uint8(np.round(yellow + (blue - yellow) * share))
-    assert difference(pictures.frame_of(picture), FRAME) < 1
+    assert difference(frame_of(picture), FRAME) < 1
 
 
 @pytest.mark.parametrize("paper", [0.85, 0.2])
 def test_dark_on_light_equals_light_on_dark(paper):
     for picture in INK, photo(INK, paper=paper, dark=0.5, light=0.2):
-        found, negative = pictures.frame_of(picture), pictures.frame_of(255 - picture)
+        found, negative = frame_of(picture), frame_of(255 - picture)
         np.testing.assert_allclose(found.astype(int), negative, atol=1)
         assert difference(found, FRAME) < 4
 
@@ -204,15 +217,15 @@ def test_dark_on_light_equals_light_on_dark(paper):
 def test_ink_on_nothing(ink):
     for alpha, tolerance in (INK, 1), (crop(INK), 8):
         grey = np.full_like(alpha, ink)
-        found = pictures.frame_of(np.dstack([grey, grey, grey, alpha]))
+        found = frame_of(np.dstack([grey, grey, grey, alpha]))
         np.testing.assert_allclose(found, FRAME, atol=tolerance)
 
 
 def test_ink_in_two_greys_on_nothing():
     grey = np.where(np.arange(len(INK)) < 140, 0, 80).astype(np.uint8)
     grey = np.broadcast_to(grey, INK.shape)
-    found = pictures.frame_of(np.dstack([grey, grey, grey, INK]))
-    expected = pictures.frame_of(255 - np.uint8((255.0 - grey) * INK / 255))
+    found = frame_of(np.dstack([grey, grey, grey, INK]))
+    expected = frame_of(255 - np.uint8((255.0 - grey) * INK / 255))
     np.testing.assert_allclose(found, expected, atol=1)
 
 
@@ -220,20 +233,20 @@ def test_ink_that_reaches_round_the_border_of_nothing():
     alpha = np.full((90, 60), 255, np.uint8)
     alpha[10:-10, 10:-10] = 0
     black = np.zeros_like(alpha)
-    found = pictures.frame_of(np.dstack([black, black, black, alpha]))
-    np.testing.assert_array_equal(found, pictures.frame_of(np.pad(alpha, 1)))
+    found = frame_of(np.dstack([black, black, black, alpha]))
+    np.testing.assert_array_equal(found, frame_of(np.pad(alpha, 1)))
 
 
 def test_a_cut_out_piece_of_paper_is_no_ink():
     for ink in INK, 255 - INK:
         alpha = np.full_like(INK, 255)
         alpha[:, :20] = alpha[:25] = 0
-        assert difference(pictures.frame_of(np.dstack([ink] * 3 + [alpha])), FRAME) < 0.1
+        assert difference(frame_of(np.dstack([ink] * 3 + [alpha])), FRAME) < 0.1
 
 
 def test_transparent_palette(tmp_path):
     Image.fromarray(np.uint8(INK == 0)).save(tmp_path / "a.gif", transparency=1)
-    np.testing.assert_allclose(pictures.frame_of(tmp_path / "a.gif"), FRAME, atol=1)
+    np.testing.assert_allclose(frame_of(tmp_path / "a.gif"), FRAME, atol=1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -253,16 +266,16 @@ def test_turned_upright(orientation, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored.save(tmp_path / "a.png", exif=exif)
-    np.testing.assert_array_equal(pictures.frame_of(tmp_path / "a.png"), FRAME)
+    np.testing.assert_array_equal(frame_of(tmp_path / "a.png"), FRAME)
 
 
 def test_margin_and_scale_do_not_matter():
     for scale, margin in [(2, 3), (2, 200), (1, 20), (8, 150), (20, 100)]:
-        found = pictures.frame_of(draw(FOUR, scale=scale, margin=margin))
+        found = frame_of(draw(FOUR, scale=scale, margin=margin))
         assert difference(found, FRAME) < 4
     wide = draw(FOUR, margin=200)
     moved = np.roll(wide, (150, -120), (0, 1))
-    np.testing.assert_array_equal(pictures.frame_of(moved), pictures.frame_of(wide))
+    np.testing.assert_array_equal(frame_of(moved), frame_of(wide))
 
 
 PHOTOS = {
@@ -280,8 +293,8 @@ PHOTOS = {
 def test_photographs(how):
     for lines in FOUR, SEVEN, TWO:
         ink = draw(lines, margin=100)
-        found = pictures.frame_of(photo(ink, **how))
-        expected = pictures.frame_of(ink)
+        found = frame_of(photo(ink, **how))
+        expected = frame_of(ink)
         assert difference(found, expected) < 5
         paper = ndimage.grey_dilation(expected, (7, 7)) == 0
         assert not found[paper].any()
@@ -294,14 +307,14 @@ def test_ruled_paper(ruled):
     for axis, step in enumerate(ruled):
         for start in range(25, 400, step) if step else ():
             lines[(slice(None),) * axis + (slice(start, start + 3),)] = 60
-    found = pictures.frame_of(photo(np.maximum(ink, lines)))
-    assert difference(found, pictures.frame_of(ink)) < 10
+    found = frame_of(photo(np.maximum(ink, lines)))
+    assert difference(found, frame_of(ink)) < 10
 
 
 def test_smudges_are_left_out():
     smudged = INK.copy()
     smudged[200:260, 5:60] = 80
-    np.testing.assert_allclose(pictures.frame_of(255 - smudged), FRAME, atol=1)
+    np.testing.assert_allclose(frame_of(255 - smudged), FRAME, atol=1)
 
 
 def test_shadows_of_straight_edges_are_no_ink():
@@ -310,14 +323,14 @@ def test_shadows_of_straight_edges_are_no_ink():
     for i, lit in enumerate([x + y / 3 > 300, x - y / 3 < 350, y < 250, y > 350]):
         noise = np.random.default_rng(0).normal(0, [3, 3, 3, 0][i], ink.shape)
         picture = np.uint8(np.where(lit, 220, 130) * (1 - 0.7 * (ink / 255)) + noise)
-        assert difference(pictures.frame_of(picture), pictures.frame_of(ink)) < 8
+        assert difference(frame_of(picture), frame_of(ink)) < 8
 
 
 def test_small_photographs():
     ink = draw(TWO, scale=0.4, margin=12)
     for seed in range(5):
-        found = pictures.frame_of(photo(ink, noise=0.06, seed=seed))
-        assert difference(found, pictures.frame_of(ink)) < 15
+        found = frame_of(photo(ink, noise=0.06, seed=seed))
+        assert difference(found, frame_of(ink)) < 15
 
 
 BLANK = [{"noise": 0.03}, {"noise": 0.1}, {"light": 0.7}]
@@ -328,32 +341,32 @@ BLANK = [{"noise": 0.03}, {"noise": 0.1}, {"light": 0.7}]
 def test_nothing_is_seen_in_blank_paper(how, shape):
     for seed in range(3):
         with pytest.raises(UserError, match=r"^picture: no ink"):
-            pictures.read_picture(photo(np.zeros(shape, np.uint8), **how, seed=seed))
+            ink_of(photo(np.zeros(shape, np.uint8), **how, seed=seed))
 
 
 def test_a_steep_gradient_is_no_ink():
     picture = np.linspace(0.1, 1, 340) * np.linspace(0.8, 1, 286)[:, None]
     for turned in picture, picture.T, picture[::-1, ::-1]:
         with pytest.raises(UserError, match="no ink"):
-            pictures.read_picture(turned)
+            ink_of(turned)
 
 
 def test_what_can_hardly_be_seen_is_no_ink():
     with pytest.raises(UserError, match="no ink"):
-        pictures.read_picture(1 - 0.03 * INK / 255)
+        ink_of(1 - 0.03 * INK / 255)
 
 
 def test_thick_ink_on_clean_paper():
     picture = np.full((240, 140), 255, np.uint8)
     picture[20:220, 20:120] = 0  # more ink than paper
-    found = pictures.frame_of(picture)
+    found = frame_of(picture)
     np.testing.assert_array_equal(found[4:24, 9:19], 255)
     assert found.sum() == 255 * 200
 
 
 def test_soft_edges_are_kept():
     soft = ndimage.gaussian_filter(INK / 255, 3)
-    found = pictures.read_picture(1 - soft)
+    found = ink_of(1 - soft)
     np.testing.assert_allclose(found[soft > 0.25], soft[soft > 0.25], atol=0.1)
     assert not found[soft < 0.15].any()
 
@@ -361,20 +374,20 @@ def test_soft_edges_are_kept():
 def test_specks_of_dust_are_left_out():
     picture = INK.copy()
     picture[5:15, 5:15] = 255
-    np.testing.assert_array_equal(pictures.frame_of(picture), FRAME)
-    (found,) = pictures.split_row(picture / np.float32(255))
-    (alone,) = pictures.split_row(INK / np.float32(255))
+    np.testing.assert_array_equal(frame_of(picture), FRAME)
+    (found,) = split_row(picture / np.float32(255))
+    (alone,) = split_row(INK / np.float32(255))
     np.testing.assert_array_equal(found, alone)
 
 
 def test_faint_ink_is_brought_to_full_brightness():
     for share in 0.3, 0.1:
-        found = pictures.frame_of(1 - share * INK / 255)
+        found = frame_of(1 - share * INK / 255)
         np.testing.assert_allclose(found, FRAME, atol=2)
 
 
 def test_large_pictures_are_shrunk():
-    ink = pictures.read_picture(draw(FOUR, scale=20, margin=300))
+    ink = ink_of(draw(FOUR, scale=20, margin=300))
     assert ink.shape == (1300, 1300)
     assert ink.dtype == np.float32
     assert ink.min() == 0
@@ -385,25 +398,25 @@ def test_hairlines_are_shrunk_before_they_are_thickened():
     for length in 30_000, 2_000_000:  # the thickened line would be of length² / 12 pixels
         picture = np.zeros((3, length), np.uint8)
         picture[1, length // 4 : -length // 4] = 255
-        ink = pictures.read_picture(picture)
+        ink = ink_of(picture)
         assert max(ink.shape) <= 8_000
         for turned in picture, picture.T:
-            assert pictures.frame_of(turned).max() > 200
+            assert frame_of(turned).max() > 200
 
 
 def test_a_large_transparent_picture_is_the_same_as_a_small_one(tmp_path):
     alpha = draw(FOUR, scale=20, margin=300)
     grey = np.where(alpha, 40, 255).astype(np.uint8)  # white where it cannot be seen
     Image.fromarray(np.dstack([grey, grey, grey, alpha])).save(tmp_path / "a.png")
-    assert difference(pictures.frame_of(tmp_path / "a.png"), FRAME) < 2
+    assert difference(frame_of(tmp_path / "a.png"), FRAME) < 2
 
 
 def test_a_row_is_split_in_order(digits):
     frames = digits[[3, 14, 25]]
     row = np.concatenate(list(frames), axis=1)
-    alone = [pictures.center_glyph(frame / np.float32(255)) for frame in frames]
-    glyphs = pictures.split_row(row / np.float32(255))
-    np.testing.assert_array_equal([pictures.center_glyph(glyph) for glyph in glyphs], alone)
+    alone = [center_glyph(frame / np.float32(255)) for frame in frames]
+    glyphs = split_row(row / np.float32(255))
+    np.testing.assert_array_equal([center_glyph(glyph) for glyph in glyphs], alone)
 
 
 @pytest.mark.parametrize("how", [None, *PHOTOS.values()], ids=["clean", *PHOTOS])
@@ -414,7 +427,7 @@ def test_a_picture_of_a_row_gives_a_frame_of_each(how, tmp_path):
     found = pictures.frames_of([tmp_path / "row.png"], split=True)
     assert found.shape == (4, 28, 28)
     assert found.dtype == np.uint8
-    alone = [pictures.frame_of(draw(lines)) for lines in (FOUR, SEVEN, TWO)]
+    alone = [frame_of(draw(lines)) for lines in (FOUR, SEVEN, TWO)]
     for frame, i in zip(found, (0, 1, 2, 1), strict=True):
         differences = [difference(frame, other) for other in alone]
         assert np.argmin(differences) == i
@@ -424,7 +437,7 @@ def test_a_picture_of_a_row_gives_a_frame_of_each(how, tmp_path):
 def test_broken_strokes_are_one_glyph():
     ink = draw(FOUR, FIVE + FIVE_BAR, TWO, width=6) / np.float32(255)
     assert ndimage.label(ink > 0)[1] == 4
-    glyphs = pictures.split_row(ink)
+    glyphs = split_row(ink)
     assert len(glyphs) == 3
     assert sum(np.count_nonzero(glyph) for glyph in glyphs) == np.count_nonzero(ink)
 
@@ -434,7 +447,7 @@ def test_neighbours_that_lie_over_one_another_a_little_stay_apart():
     for i in range(40):  # two slanted strokes; the right one begins before the left one ends
         ink[10 + i, 45 - i : 51 - i] = 1
         ink[10 + i, 75 - i : 81 - i] = 1
-    left, right = pictures.split_row(ink)
+    left, right = split_row(ink)
     np.testing.assert_array_equal(left, right)
     assert left.shape == (40, 45)
 
@@ -539,4 +552,4 @@ def test_how_many_pictures():
     with pytest.raises(UserError, match=r"^one picture is given, where a list is expected"):
         pictures.frames_of("a.png")
     with pytest.raises(UserError, match="no glyph to split off"):
-        pictures.split_row(np.zeros((28, 28), np.float32))
+        split_row(np.zeros((28, 28), np.float32))

@@ -82,11 +82,11 @@ def test_a_complete_run_prints_its_results_again_and_changes_nothing(workdir, co
 
 
 def test_a_complete_run_says_what_it_leaves_undone(workdir, config, capsys):
-    config.eval.lengths = (1, 3)
+    config.eval.lengths, config.eval.seed = (1, 3), 5
     run.train(workdir, config, profile=True)
-    _, profile, lengths = capsys.readouterr().err.splitlines()
+    _, profile, tested = capsys.readouterr().err.splitlines()
     assert profile.startswith("--profile traces training: nothing is left to train")
-    assert lengths == "it was tested at other eval.lengths: add --mode=evaluate to test at these"
+    assert tested.startswith("it was tested with eval.seed=1, eval.lengths=(): --mode=evaluate ")
 
 
 def test_a_run_that_goes_on_can_be_traced(config, tmp_path):
@@ -137,7 +137,7 @@ def test_evaluation_as_json_needs_no_config(complete, capsys, step, expected):
     assert list(found)[:2] == ["corpus", "step"]
     scores_of_all = {"n", "rmse", "mae", "exact", "baseline_rmse"}
     rows = {"per_length", "per_step", "lengths"}
-    assert set(found) == {"corpus", "step", "seconds"} | scores_of_all | rows
+    assert set(found) == {"corpus", "step", "seed", "seconds"} | scores_of_all | rows
     assert found["step"] == expected
     trained = scores(json.loads((complete / "results.json").read_text()))
     assert (scores(found) == trained) == (expected == 8)
@@ -163,7 +163,7 @@ def test_evaluation_for_people_is_one_table_and_leaves_the_folder_alone(workdir,
     for row in (
         ["corpus", results["corpus"]],
         ["step", "8"],
-        ["test", "sequences", "400"],
+        ["test", "sequences", "400,", "drawn", "with", "seed", "1"],
         ["rmse", f"{results['rmse']:.3f}"],
         ["exact", f"{results['exact']:.4f}"],
         ["rmse", "of", "the", "training", "mean", f"{results['baseline_rmse']:.2f}"],

@@ -12,13 +12,20 @@ from crnn_jax.data.draw import SCENE
 from crnn_jax.data.sources import clips
 from crnn_jax.distributed import devices
 from crnn_jax.train.trainer import Trainer
-from tests.networks import random_state
+from tests.networks import asking, random_state
 
 
 @pytest.fixture
 def config(tiny_config):
     tiny_config.train.steps = 40
     return tiny_config
+
+
+@pytest.fixture
+def one_device(monkeypatch):
+    """Trains on one of the eight devices."""
+    alone = jax.devices()[:1]
+    monkeypatch.setattr(devices, "all_devices", lambda: alone)
 
 
 def first_metrics(trainer):
@@ -175,3 +182,59 @@ def test_training_on_labels_does_not_look_at_images(config, optdigits):
         found.append(first_metrics(trainer)["loss"].tolist())
     assert found[0] == found[1]
     assert np.isfinite(found[0]).all()
+
+
+def test_a_decoder_learns_to_add(config, optdigits, one_device):
+    """From true digits, as in the second of two stages; all sums of two, the carry too."""
+    config = asking(config, "addition", "decoder", length=2)
+    without_chance(config)
+    config.model.class_bottleneck = config.train.on_labels = True
+    config.model.gru_units, config.model.decoder_units = (32,), 32
+    config.train.batch_size, config.train.steps_per_dispatch = 128, 200
+    config.train.learning_rate, config.train.schedule = 1e-2, "constant"
+    config.train.weight_decay = 0.0
+    trainer = Trainer(config, optdigits)
+    state = devices.replicate(trainer.initial_state())
+    state, _ = trainer.dispatch(state, devices.device_inputs(), next(trainer.feed.sources(0)))
+    pairs_2xB = np.stack(np.meshgrid(range(10), range(10))).reshape(2, 100)
+    starts_2xB = np.array([[True], [False]]) & np.ones(100, bool)
+
+    @jax.jit
+    def write(params):
+        encoded = trainer.network.apply(params, pairs_2xB, method="encode_labels")
+        return trainer.network.apply(params, encoded, starts_2xB, method="aggregate").answers()
+
+    sums_B = np.asarray(write(devices.unreplicate(state.params)).answer) @ [1, 10]
+    assert np.mean(sums_B == pairs_2xB.sum(axis=0)) > 0.95
+
+
+def test_a_step_in_bfloat16_is_near_that_in_float32_and_leaves_float32_parameters(
+    config, optdigits, one_device
+):
+    """Networks in bfloat16 differ by a share of about 2**-8 in what they compute."""
+    without_chance(config)
+    config.model.convs, config.model.dense = ((4, 5, True),), (8,)
+    config.train.schedule = "constant"
+    config.train.optimizer = "sgd"  # whose step is as large as the gradient
+    config.train.weight_decay, config.train.steps_per_dispatch = 0.0, 1
+    changes, metrics = {}, {}
+    for dtype in ("float32", "bfloat16"):
+        config.model.dtype = dtype
+        trainer = Trainer(config, optdigits)
+        before = random_state(trainer)
+        inputs = devices.device_inputs(), next(trainer.feed.sources(0))
+        after, found = trainer.dispatch(devices.replicate(before), *inputs)
+        after = jax.device_get(devices.unreplicate(after))
+        assert {x.dtype for x in jax.tree.leaves(after.params)} == {np.dtype(np.float32)}
+        changes[dtype] = jax.tree.map(np.subtract, after.params, before.params)
+        metrics[dtype] = jax.device_get(devices.unreplicate(found))
+    for name in ("loss", "gradient_norm"):
+        exact, rounded = (metrics[dtype][name] for dtype in ("float32", "bfloat16"))
+        assert np.isfinite(rounded).all()
+        assert (rounded != exact).all()
+        np.testing.assert_allclose(rounded, exact, rtol=0.02)
+    exact, rounded = (
+        np.concatenate([x.ravel() for x in jax.tree.leaves(changes[d])]) for d in changes
+    )
+    cosine = exact @ rounded / (np.linalg.norm(exact) * np.linalg.norm(rounded))
+    assert 0.99 < cosine < 1

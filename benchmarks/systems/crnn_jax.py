@@ -59,8 +59,9 @@ class System:
         """Sums (B,) of frames (B, 8, 28, 28), of which the first so many are real."""
         frames_TxNxHxWxC = frames.swapaxes(0, 1)[..., None]
         starts = np.arange(LENGTH)[:, None] == np.zeros(len(frames), int)
-        output = self.apply(devices.unreplicate(self.state.params), frames_TxNxHxWxC, starts)
-        return output.answers().estimate[lengths - 1, np.arange(len(frames))]
+        params = devices.unreplicate(self.state.params)
+        sums_TxN = self.apply(params, frames_TxNxHxWxC, starts).answers().estimate
+        return sums_TxN[lengths - 1, np.arange(len(frames))]
 
 
 def _params(weights: dict[str, np.ndarray]) -> dict:

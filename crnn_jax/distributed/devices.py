@@ -16,6 +16,8 @@ from crnn_jax.distributed import processes
 
 AXIS = "devices"
 
+_CACHE, _PLATFORMS = "jax_compilation_cache_dir", "jax_platforms"  # settings of JAX
+
 
 def core_count() -> int:
     """Cores of the CPU that this process may use."""
@@ -25,7 +27,7 @@ def core_count() -> int:
 
 
 def use_cores(count: int) -> None:
-    """On a CPU, makes so many devices of one thread each.
+    """On a CPU, expose `count` single-threaded devices.
 
     The layers of one step are too small to divide among threads: two devices with a thread each
     train 1.5 times as fast as one with two threads (benchmarks/NOTES.md). Where the user has set
@@ -41,12 +43,12 @@ def use_cores(count: int) -> None:
 
 
 def keep_compiled_programs() -> None:
-    """Turns JAX's persistent compilation cache on, unless the user chose a place for it."""
-    if jax.config.jax_compilation_cache_dir is not None:
+    """Turn JAX's persistent compilation cache on, unless the user chose a place for it."""
+    if getattr(jax.config, _CACHE) is not None:
         return
     place = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     cache = user_path(place) / "crnn_jax" / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update(_CACHE, str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
@@ -75,11 +77,11 @@ def compile_quickly(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     A network's initial parameters compile in half the time or less, and evaluation runs no slower
     (benchmarks/NOTES.md). On a GPU, no kernels are tried.
     """
-    options = {"cpu": {"xla_backend_optimization_level": 1}, "gpu": REPEATABLE}
+    options: dict[str, Any] = {"cpu": {"xla_backend_optimization_level": 1}, "gpu": REPEATABLE}
     return lowered.compile(compiler_options=options.get(jax.default_backend()))
 
 
-def all_devices() -> list[jax.Device]:
+def all_devices() -> list[Any]:
     """The devices of all processes."""
     return jax.devices()
 
@@ -93,13 +95,14 @@ def check_platform() -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # JAX asserts that there is a GPU
-        wanted, reason = jax.config.jax_platforms, " ".join(str(error).split()) or "none is found"
+        wanted = getattr(jax.config, _PLATFORMS)
+        reason = " ".join(str(error).split()) or "none is found"
         if not wanted:
             raise UserError(f"JAX cannot use its devices ({reason})") from error
-        jax.config.update("jax_platforms", None)
+        jax.config.update(_PLATFORMS, None)
         available = " or ".join(sorted({device.platform for device in jax.devices()}))
         clear_backends()
-        jax.config.update("jax_platforms", wanted)
+        jax.config.update(_PLATFORMS, wanted)
         raise UserError(
             f"JAX_PLATFORMS={wanted} is not available here ({reason}): expected {available}, or "
             "JAX_PLATFORMS unset"
@@ -107,11 +110,12 @@ def check_platform() -> None:
 
 
 def check_devices() -> None:
-    """Sees that all processes have as many devices.
+    """Check that all processes have as many devices, and can reach each other.
 
     Raises:
-      UserError: they have not.
+      UserError: they do not.
     """
+    processes.check_hosts()
     local = jax.local_device_count()
     if device_count() != processes.count() * local:
         raise UserError(
@@ -124,12 +128,12 @@ def check_devices() -> None:
 def pmap(
     step: Callable[[Any, Any, Any], tuple[Any, Any]], source_axis: int | None
 ) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
-    """Runs `step(state, own, source) -> (state, metrics)` on all devices of all processes.
+    """Run `step(state, inputs, source) -> (state, metrics)` on all devices of all processes.
 
     The state is the same on every device and stays so, with no leading axis (see `replicate`),
     because `step` averages what it learns with `mean`. It is donated: its memory is used again
     for the new state. The mapped function takes `device_inputs()`, or what else `shard` gives, for
-    `own`.
+    `inputs`.
 
     Args:
       step: pure. It should hold one collective alone, one call of `mean`: with two, a program for
@@ -154,7 +158,7 @@ def device_inputs(stop: bool = False) -> tuple[Array, Array]:
 
 
 def shard(tree: Any) -> Any:
-    """Gives each local device its slice of a pytree of arrays, in the form `pmap` takes."""
+    """Give each local device its slice of a pytree of arrays, in the form `pmap` takes."""
     sharding = NamedSharding(_mesh(), PartitionSpec(AXIS))
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), tree)
 
@@ -162,7 +166,7 @@ def shard(tree: Any) -> Any:
 def over_local_devices(
     function: Callable[[Array, Any, Any], Any],
 ) -> Callable[[np.ndarray, Any, Any], Any]:
-    """Runs `function(number, params, data)` on each device of this process; stacks the results.
+    """Run `function(number, params, data)` on each device of this process; stacks the results.
 
     `number` counts them from 0; what each device has made, `gather` gives to all.
     """
@@ -183,7 +187,7 @@ def mean(tree: Any) -> Any:
 
 
 def replicate(tree: Any) -> Any:
-    """Puts a pytree of arrays on every device, in the form `pmap` takes without compiling twice."""
+    """Put a pytree of arrays on every device, in the form `pmap` takes without compiling twice."""
     return jax.device_put(tree, NamedSharding(_mesh(), PartitionSpec()))
 
 

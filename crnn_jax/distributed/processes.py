@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from crnn_jax import UserError, explain, say
+from crnn_jax.distributed.meeting import meet
 
 T = TypeVar("T")
 
@@ -28,6 +30,7 @@ LAUNCHERS = (
 )
 """Where launchers say how many processes there are, and which one this is."""
 
+_unreachable: list[str] = []  # hosts, in words (`meeting.meet`)
 _numbers: tuple[int, int] | None = (1, 0)  # of processes, and of this one; None: JAX knows
 
 
@@ -41,20 +44,47 @@ def distributed_session(
     errors are those of `initialize`.
     """
     initialize(coordinator, num_processes, process_id)
-    try:
-        yield
-    except (UserError, OSError) as error:
-        _leave(explain(error))
-    except SystemExit as leaving:
-        if leaving.code:
-            _leave(leaving.code if isinstance(leaving.code, int) else 1)
-        raise
-    except BaseException:
-        traceback.print_exc()
-        _leave(1)
+    with _last_words() as goodbye:
+        try:
+            yield
+            goodbye()
+        except (UserError, OSError) as error:
+            goodbye()
+            _leave(explain(error))
+        except SystemExit as leaving:
+            goodbye()
+            if leaving.code:
+                _leave(leaving.code if isinstance(leaving.code, int) else 1)
+            raise
+        except BaseException:
+            traceback.print_exc()
+            _leave(1)
+
+
+@contextmanager
+def _last_words() -> Iterator[Callable[[], None]]:
+    """Have a helper print a line in words if this process ends without calling what is given.
+
+    Where another process is lost, JAX ends this one from C++, in a stack.
+    """
+    line = (
+        f"error: process {index()} on {socket.gethostname()} has lost another process or the "
+        "connection to it, or was ended itself: the last checkpoint is kept; rerun the same "
+        "command in all processes to resume"
+    )
+    program = "import sys; sys.stdin.read() or print(sys.argv[1], file=sys.stderr)"
+    helper = subprocess.Popen(
+        [sys.executable, "-ISc", program, line],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is not for it
+    )
+    yield lambda: helper.communicate(b"goodbye") and None
 
 
 def _leave(status: int) -> NoReturn:
+    if index() == 0:
+        time.sleep(1)  # its end takes the others with it: those that end by themselves come first
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
@@ -91,6 +121,7 @@ def initialize(coordinator: str | None, num_processes: int | None, process_id: i
     global _numbers
     if coordinator is not None and num_processes is not None and process_id is not None:
         _check(coordinator, num_processes, process_id)
+        _unreachable.extend(meet(coordinator, num_processes, process_id, SECONDS_TO_MEET))
         _numbers = (num_processes, process_id)
     else:
         found = [(os.environ.get(size), os.environ.get(rank)) for size, rank in LAUNCHERS]
@@ -132,14 +163,6 @@ def _check(coordinator: str, num_processes: int, process_id: int) -> None:
             f"--process_id={process_id}: expected 0 to {num_processes - 1}, a number of its own "
             f"for each of --num_processes={num_processes}"
         )
-    if process_id == 0:
-        try:
-            socket.create_server(("", int(port))).close()
-        except OSError as error:
-            raise UserError(
-                f"--coordinator={coordinator}: process 0 cannot wait there "
-                f"({os.strerror(error.errno)}): expected a free port"
-            ) from error
 
 
 def _give_up(place: str, num_processes: int | None) -> NoReturn:
@@ -149,6 +172,19 @@ def _give_up(place: str, num_processes: int | None) -> NoReturn:
         "of them to be started, each once, with the same host and port, which they can reach"
     )
     os._exit(2)  # the main thread is held up in C++
+
+
+def check_hosts() -> None:
+    """Check that hosts can reach each other by their own names, as CPU collectives do.
+
+    Raises:
+      UserError: in all processes; names the hosts.
+    """
+    if _unreachable and jax.default_backend() == "cpu":
+        raise UserError(
+            f"other hosts cannot reach {', nor '.join(_unreachable)}: have it lead to the address "
+            "of its network, in /etc/hosts there"
+        )
 
 
 def count() -> int:

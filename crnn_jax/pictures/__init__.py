@@ -1,41 +1,51 @@
 """Pictures from outside, files or arrays, brought into MNIST's form: ink off paper, centred.
 
-A picture is read (`grey.py`), its ink separated from the paper (`ink.py`), and its glyph or glyphs
-cut out, scaled and placed (`glyphs.py`).
+A picture is read (`grey.py`), its ink separated from the paper (`ink.py`) and from the lines of a
+form (`clutter.py`), and its glyph or glyphs cut out, scaled and placed (`glyphs.py`). For networks
+that read no glyphs it is only stretched.
 """
 
+import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from crnn_jax import UserError
-from crnn_jax.pictures.glyphs import BOX, FRAME, center_glyph, count_marks, split_row
-from crnn_jax.pictures.grey import Picture, read_grey, ring
+from crnn_jax.pictures.glyphs import BOX, FRAME, center_glyph, find_marks, split_row
+from crnn_jax.pictures.grey import (
+    Picture,
+    grey_of,
+    picture_path,
+    pixels_of,
+    read_pages,
+    ring,
+)
 from crnn_jax.pictures.ink import find_ink
 
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# What lies beside pictures in a folder. All else there is one: left out, it would lack in a sum.
+_BESIDE = (".csv", ".db", ".ini", ".json", ".md", ".txt", ".xml", ".xmp", ".yaml", ".yml")
 
 
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """Replaces each folder by the image files in it.
+def find_pictures(paths: Iterable[str | os.PathLike]) -> list[Path]:
+    """Replace each folder by the files in it.
 
     Args:
-      paths: files, which stay as they are whatever their names, and folders, of which the files
-        with the suffix of an image are taken in natural order (2.png before 10.png), but not
-        hidden ones or those in folders within.
+      paths: files, and folders, of which the files are taken in natural order (2.png before
+        10.png), but not hidden ones, text and tables, or those in folders within.
 
     Returns:
-      Files only, in the order of `paths`.
+      Files only, in the order of `paths`. Whether they are pictures is found in reading them.
 
     Raises:
-      UserError: a path does not exist or cannot be looked at, or a folder has no image file.
+      UserError: a path does not exist or cannot be looked at, or a folder has no such file.
     """
     found = []
-    for path in paths:
+    for path in map(picture_path, paths):
         try:
             found += _inside(path) if path.is_dir() else [path]
             exists = path.exists()
@@ -52,15 +62,12 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 def _inside(folder: Path) -> list[Path]:
     pictures = sorted(filter(_is_picture, folder.iterdir()), key=_natural)
     if not pictures:
-        raise UserError(
-            f"{folder}: no picture in this folder, expected names that end in one of "
-            f"{' '.join(_SUFFIXES)}; name the files themselves if theirs end otherwise"
-        )
+        raise UserError(f"{folder}: no picture in this folder, expected files such as digit.png")
     return pictures
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and path.name[0] != "." and path.is_file()
+    return path.suffix.lower() not in _BESIDE and path.name[0] != "." and path.is_file()
 
 
 def _natural(path: Path) -> tuple[list[str | int], str]:
@@ -68,65 +75,77 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
 
-def frames_of(pictures: Sequence[Picture], *, split: bool = False) -> np.ndarray:
-    """Makes of each picture a frame such as MNIST's.
+def frames_of(
+    pictures: Picture | Iterable[Picture],
+    *,
+    shape: tuple[int, int, int] = (FRAME, FRAME, 1),
+    glyphs: bool = True,
+    split: bool = False,
+) -> np.ndarray:
+    """Make frames for a network of pictures, one of each page.
 
     Args:
-      pictures: files or arrays, as `read_picture` takes them.
+      pictures: one or several: a path of an AVIF, BMP, GIF, JPEG, PNG, PPM, TIFF or WebP file, an
+        image of Pillow's, or an array HxW, HxWx1, HxWx3 or HxWx4 (with opacity last) of bool,
+        uint8, floats in 0..1, or wider integers in 0..255 or 0..65535. They are turned upright as
+        their EXIF says.
+      shape: height, width and channels (1 or 3) of a frame.
+      glyphs: makes frames such as MNIST's, of one glyph each; otherwise the pictures themselves,
+        stretched to the shape.
       split: the one picture given shows several glyphs in a row: makes a frame of each.
 
     Returns:
-      uint8 (F, 28, 28), in the order of the pictures, or of the glyphs from left to right.
+      uint8 (F, H, W, C), in the order of the pictures and their pages, or of the glyphs from left
+      to right.
 
     Raises:
-      UserError: a picture stands for a list, there is none, or more than one to split, or one
-        cannot be read or has no ink; the line names the file, or counts pictures from 1.
+      UserError: there is no picture, or more than one to split, or one cannot be read, or has no
+        ink or several glyphs; the line names the file, or counts pictures from 1.
     """
-    if isinstance(pictures, str | os.PathLike) or getattr(pictures, "ndim", 3) == 2:
-        raise UserError(
-            'one picture is given, where a list is expected: put it into [ ], as in ["three.png"]'
-        )
-    if len(pictures) == 0:
+    one = isinstance(pictures, str | os.PathLike | Image.Image)
+    array = getattr(pictures, "shape", ())
+    if one or len(array) == 2 or (len(array) == 3 and array[2] in (1, 3, 4)):
+        pictures = [pictures]
+    numbered = ((f"picture {i}", picture) for i, picture in enumerate(pictures, 1))
+
+    def convert(image: Image.Image, name: str) -> np.ndarray:
+        return grey_of(image, name) if glyphs else pixels_of(image, name, shape)
+
+    pages = itertools.chain.from_iterable(
+        read_pages(picture, name, convert) for name, picture in numbered
+    )
+    if split and glyphs:
+        frames = _frames_of_row(list(itertools.islice(pages, 2)))
+    elif split:
+        raise UserError("split needs a network that reads glyphs: give one picture a frame")
+    else:
+        frames = [_frame_of_grey(page, name) if glyphs else page for name, page in pages]
+    if not frames:
         raise UserError("found 0 pictures, expected at least one; name a picture or a folder")
-    if not split:
-        return np.stack([frame_of(x, name=f"picture {i}") for i, x in enumerate(pictures, 1)])
-    if len(pictures) > 1:
+    return np.stack(frames).reshape(-1, *shape)
+
+
+def _frames_of_row(pages: Sequence[tuple[str, np.ndarray]]) -> list[np.ndarray]:
+    if len(pages) > 1:
         raise UserError(
-            f"found {len(pictures)} pictures to split, expected one with all glyphs in a row; "
-            "name one picture, or do not split"
+            "found 2 pictures or more to split, expected one with all glyphs in a row; name one "
+            "picture, or do not split"
         )
-    ink_HxW = read_picture(pictures[0], name="picture 1")
-    return np.stack([center_glyph(glyph_HxW) for glyph_HxW in split_row(ink_HxW)])
+    inks = [find_ink(grey_HxW, name) for name, grey_HxW in pages]
+    return [center_glyph(glyph_HxW) for ink_HxW in inks for glyph_HxW in split_row(ink_HxW)]
 
 
-def frame_of(picture: Picture, *, name: str = "picture") -> np.ndarray:
-    """Makes of a picture of one glyph a frame such as MNIST's.
-
-    A picture of 28×28 with a black border, or with a white one and dark ink, is such a frame
-    already: its pixels stay as they are.
-
-    Args:
-      picture: a file or array, as `read_picture` takes it.
-      name: what errors call an array.
-
-    Returns:
-      uint8 (28, 28), bright ink on black.
-
-    Raises:
-      UserError: the picture cannot be read or has no ink.
-    """
-    grey_HxW = read_grey(picture, name)
+def _frame_of_grey(grey_HxW: np.ndarray, name: str) -> np.ndarray:
     frame_HxW = _frame_within(grey_HxW)
     if frame_HxW is not None:
         return frame_HxW
-    ink_HxW = find_ink(grey_HxW, _name(picture, name))
-    marks = count_marks(ink_HxW)
-    if marks > 1:
+    marks = find_marks(find_ink(grey_HxW, name))
+    if len(marks) > 1:
         raise UserError(
-            f"{_name(picture, name)}: found {marks} separate marks, expected one glyph a picture; "
-            "for a row of glyphs add --split (in Python split=True), or give one file each"
+            f"{name}: found {len(marks)} separate marks, expected one glyph a picture; for a row of "
+            "glyphs add --split (in Python split=True), or give one file each"
         )
-    return center_glyph(ink_HxW)
+    return center_glyph(marks[0])
 
 
 def _frame_within(grey_HxW: np.ndarray) -> np.ndarray | None:
@@ -140,31 +159,3 @@ def _frame_within(grey_HxW: np.ndarray) -> np.ndarray | None:
         return None
     centre = np.array(ndimage.center_of_mass(frame_HxW)) + 0.5
     return frame_HxW if np.all(np.abs(centre - FRAME / 2) < 1) else None
-
-
-def read_picture(picture: Picture, *, name: str = "picture") -> np.ndarray:
-    """Reads a picture and separates the ink from the paper.
-
-    Whether ink is dark on light or light on dark, the picture itself tells: where its border is
-    of one brightness, that is the paper; else, in a photograph, the paper is what there is more
-    of all around. Of an animation the first image is read.
-
-    Args:
-      picture: a BMP, GIF, JPEG, PNG, PPM, TIFF or WebP file, grey or in colour, turned upright
-        as its EXIF says, transparent parts being taken for paper; or an array HxW, HxWx1, HxWx3
-        or HxWx4 (with opacity last) of bool, uint8, uint16 or floats in 0..1.
-      name: what errors call an array.
-
-    Returns:
-      float32 (H, W) in 0..1: 0 for paper, 1 for full ink. Pictures of more than 2 million pixels,
-      or 8,000 a side, are shrunk by a whole number.
-
-    Raises:
-      UserError: the file is none, is damaged, or has more than 50 million pixels; the array has
-        another shape, type or range; or there is no ink.
-    """
-    return find_ink(read_grey(picture, name), _name(picture, name))
-
-
-def _name(picture: Picture, name: str) -> str:
-    return name if isinstance(picture, np.ndarray) else os.fspath(picture)

@@ -35,7 +35,9 @@ def find_enclosures(pieces: list, labels_HxW: np.ndarray) -> list[int]:
     found = []
     for piece in pieces:
         inside = labels_HxW[piece.slice][piece.image_filled & ~piece.image]
-        extents = [max(other.image.shape) for other in pieces if other.label in set(inside[inside > 0])]
+        extents = [
+            max(other.image.shape) for other in pieces if other.label in set(inside[inside > 0])
+        ]
         if max(extents, default=0) >= max(piece.image.shape) / 3:
             found.append(piece.label)
     return found
@@ -166,12 +168,12 @@ def _reach_past(lines: list[_Line], rest_HxW: np.ndarray) -> bool:
         others = [other for other in lines if other is not line]
         direction = (line.ends[1] - line.ends[0]) / max(_length(line), 1)
         along = rest @ direction
-        past = np.array([along.min() - line.ends[0] @ direction, line.ends[1] @ direction - along.max()])
-        meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
-        border = 0.03 * max(rest_HxW.shape) + 2
-        spans = all(
-            min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends
+        past = np.array(
+            [along.min() - line.ends[0] @ direction, line.ends[1] @ direction - along.max()]
         )
+        meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
+        border = max(1, 0.03 * max(rest_HxW.shape))
+        spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends)
         if not (np.all(meets | (past >= 0.04 * extent + 1)) and past.max() >= 0.04 * extent + 1):
             return False
         boxes = len(lines) >= 4 and extent > 0.4 * min(_length(other) for other in lines)

@@ -15,6 +15,7 @@ from crnn_jax.pictures.ink import EIGHT, large_pieces
 FRAME, BOX = 28, 20  # side in pixels: of a frame, and of what its glyph is fitted into
 _WORKING_SIDE = 128  # pixels at which the gaps between pieces are measured
 _MOST_PIECES = 20  # of one glyph
+_SPECK = 0.08  # of the largest mark's area
 _STROKE = 1.7  # pixels of a frame; nine tenths of the digits of MNIST have thicker strokes
 
 
@@ -64,28 +65,36 @@ def _thicken(ink_HxW: np.ndarray) -> np.ndarray:
     return _crop(np.maximum(ink_HxW, grown.astype(np.float32)))
 
 
-def count_marks(ink_HxW: np.ndarray) -> int:
-    """Count the groups of pieces that are too far apart to be one glyph.
+def find_marks(ink_HxW: np.ndarray) -> list[np.ndarray]:
+    """Find the groups of pieces that are too far apart to be one glyph, but for specks.
 
     A piece belongs to another across a break in the stroke, and one of less than half its height
     across a wider gap, such as the bar of a 5.
+
+    Returns:
+      The ink of each mark alone, of the same shape.
     """
-    ink_HxW = _crop(ink_HxW) > 0
-    labels_HxW = label(shrink(ink_HxW, math.ceil(max(ink_HxW.shape) / _WORKING_SIDE)), connectivity=2)
-    pieces = large_pieces(labels_HxW)
-    if len(pieces) > _MOST_PIECES:
-        return len(pieces)
-    near = np.zeros((len(pieces), len(pieces)), bool)
-    for i, (piece, box) in enumerate(pieces.items()):
-        distance_HxW = ndimage.distance_transform_edt(labels_HxW != piece)
-        for j, (other, its_box) in enumerate(pieces.items()):
+    factor = math.ceil(max(ink_HxW.shape) / _WORKING_SIDE)
+    labels_HxW = label(shrink(ink_HxW > 0, factor), connectivity=2)
+    boxes = ndimage.find_objects(labels_HxW)
+    near = np.eye(len(boxes), dtype=bool)
+    for i, box in enumerate(boxes[:_MOST_PIECES]):
+        distance_HxW = ndimage.distance_transform_edt(labels_HxW != i + 1)
+        for j, its_box in enumerate(boxes[:i]):
             heights = sorted([_length(box[0]), _length(its_box[0])])
             widest = 0.12 if _shared(box[1], its_box[1]) > 0.5 else 0.08
             if heights[0] < heights[1] / 2:
                 widest = 0.3
-            gap = distance_HxW[labels_HxW == other].min() - 1
+            gap = distance_HxW[labels_HxW == j + 1].min() - 1
             near[i, j] = gap <= widest * max(map(_length, (*box, *its_box)))
-    return connected_components(near)[0]
+    count, marks = connected_components(near)
+    of_pixel_HxW = np.concatenate([[-1], marks])[labels_HxW]
+    areas = np.bincount(of_pixel_HxW[of_pixel_HxW >= 0], minlength=count)
+    found = []
+    for mark in np.flatnonzero(areas > _SPECK * areas.max()):
+        whole_HxW = np.repeat(np.repeat(of_pixel_HxW == mark, factor, 0), factor, 1)
+        found.append(np.where(whole_HxW[: ink_HxW.shape[0], : ink_HxW.shape[1]], ink_HxW, 0))
+    return found
 
 
 def _shared(one: slice, other: slice) -> float:

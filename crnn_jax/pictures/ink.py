@@ -1,5 +1,7 @@
 """Separating ink from paper, whatever the light and whatever lies beside the sheet."""
 
+import itertools
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -19,6 +21,7 @@ _PAPER_SIDE = 48  # pixels of the short side where the brightness of paper is es
 _THICKEST = 0.4  # of the short side: darker or brighter parts that are wider are uneven light
 _FAINTEST = 0.06  # contrast below which nothing is ink; that of pencil on paper is 0.3
 _EDGE = 0.2  # of the ink's contrast: what is fainter is paper
+_SMALLEST_TABLE = 0.004  # of the picture
 _STEP = 0.55  # brightness of a table over that of the sheet; shadows are brighter
 EIGHT = np.ones((3, 3))  # pixels that touch at a corner are connected, too
 
@@ -115,16 +118,16 @@ def _beside_the_glyph(labels_HxW: np.ndarray, name: str) -> list[int]:
 def _find_table(grey_HxW: np.ndarray) -> np.ndarray:
     """Where the picture shows what lies beside a sheet: another brightness, with a sharp edge."""
     small_HxW = _shrunk(grey_HxW)
-    bright_HxW = small_HxW > _threshold(small_HxW)
-    for side_HxW in ~bright_HxW, bright_HxW:
-        table_HxW = np.zeros_like(side_HxW)
+    factor = _factor(grey_HxW)
+    dark, bright = np.percentile(small_HxW, [2, 98])
+    # Uneven light can join the table to parts of the sheet at one threshold, not at all of them.
+    for share, is_bright in itertools.product([0.5, 0.4, 0.6, 0.3, 0.7], [False, True]):
+        side_HxW = (small_HxW > dark + share * (bright - dark)) == is_bright
         labels_HxW = label(side_HxW, connectivity=1)
-        for piece in regionprops(labels_HxW):
-            if piece.area > 0.01 * side_HxW.size and hugs_edge(labels_HxW == piece.label):
-                table_HxW |= labels_HxW == piece.label
-        if table_HxW.any() and _is_sheet(~table_HxW, small_HxW):
-            table_HxW = ndimage.binary_dilation(table_HxW, EIGHT)
-            factor = _factor(grey_HxW)
+        sides = [labels_HxW == i for i in range(1, labels_HxW.max() + 1)]
+        tables = [x for x in sides if x.sum() > _SMALLEST_TABLE * x.size and hugs_edge(x)]
+        if tables and _is_sheet(~np.any(tables, axis=0), small_HxW):
+            table_HxW = ndimage.binary_dilation(np.any(tables, axis=0), EIGHT)
             whole_HxW = np.repeat(np.repeat(table_HxW, factor, 0), factor, 1)
             return whole_HxW[: grey_HxW.shape[0], : grey_HxW.shape[1]]
     return np.zeros(grey_HxW.shape, bool)
@@ -150,17 +153,6 @@ def _is_sheet(rest_HxW: np.ndarray, small_HxW: np.ndarray) -> bool:
     return bool(brightness[0] < _STEP * brightness[1])
 
 
-def _threshold(grey_HxW: np.ndarray) -> float:
-    """Between two kinds of brightness, each nearer to its own mean (Ridler & Calvard 1978)."""
-    threshold = float(grey_HxW.mean())
-    for _ in range(20):
-        bright_HxW = grey_HxW > threshold
-        if bright_HxW.all() or not bright_HxW.any():
-            break
-        threshold = float(grey_HxW[bright_HxW].mean() + grey_HxW[~bright_HxW].mean()) / 2
-    return threshold
-
-
 def _factor(grey_HxW: np.ndarray) -> int:
     return max(1, min(grey_HxW.shape) // _PAPER_SIDE)
 
@@ -171,11 +163,11 @@ def _shrunk(grey_HxW: np.ndarray) -> np.ndarray:
 
 def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bool]:
     """The brightness of the paper behind each pixel, and whether the ink is darker."""
-    edge = ring(grey_HxW)
+    edge = ring(grey_HxW)[~ring(beside_HxW)]
+    edge = edge if edge.size else grey_HxW[~beside_HxW]
     border = np.median(edge)
-    even = np.percentile(np.abs(edge - border), 70) < 1 / 255  # ink may touch it
-    if even and not beside_HxW.any():
-        return np.full_like(grey_HxW, border), bool(np.sum((grey_HxW - border) ** 3) < 0)
+    if np.percentile(np.abs(edge - border), 70) < 1 / 255:  # ink may touch it
+        return np.full_like(grey_HxW, border), bool(np.sum((grey_HxW - border)[~beside_HxW] ** 3) < 0)
     height, width = grey_HxW.shape
     small_HxW = _shrunk(grey_HxW)
     if beside_HxW.any():  # the sheet goes on there

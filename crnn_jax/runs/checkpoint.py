@@ -28,7 +28,7 @@ from flax import traverse_util
 from crnn_jax import UserError, say
 from crnn_jax.runs import step as step_folder
 from crnn_jax.runs import trees
-from crnn_jax.runs.steps import DAMAGED, PyTree, StoredSteps, Which
+from crnn_jax.runs.steps import DAMAGED, PyTree, StoredSteps
 
 _DRAFT = ".tmp"  # ends the name of what is being written or removed
 _ROOM = 1 << 20  # bytes for all that is not an array
@@ -62,7 +62,7 @@ class Checkpoints(StoredSteps):
           folder: a local folder, of this class alone.
           keep_latest: newest steps to keep, 1 or more.
           keep_best: steps of lowest score to keep besides, 0 or more.
-          say: called with a line about each damaged step; prints it on stderr if not given.
+          say: hears of each damaged step.
 
         Raises:
           UserError: it holds steps, none of which is good.
@@ -88,11 +88,7 @@ class Checkpoints(StoredSteps):
         return f"set aside as {aside.name}"
 
     def close(self) -> None:
-        """Wait for the save in flight.
-
-        Raises:
-          NotSaved: it has failed.
-        """
+        """Wait for the save in flight; raises `NotSaved` if it has failed."""
         try:
             self._wait()
         finally:
@@ -167,7 +163,7 @@ class Checkpoints(StoredSteps):
         self,
         step: int,
         state: PyTree,
-        metadata: dict[str, Any],
+        metadata: Mapping[str, Any],
         score: float | None,
         removed: list[int],
     ) -> None:
@@ -194,14 +190,3 @@ class Checkpoints(StoredSteps):
                 f"step {step} cannot be saved in {self._folder} ({reason}); the checkpoints from "
                 "before are kept"
             ) from error
-
-    def restore(
-        self, which: Which, like: PyTree | None = None, *, part: str | None = None
-    ) -> tuple[int, PyTree, dict[str, Any]]:
-        """Read one step, after the save in flight; see `StoredSteps.restore`.
-
-        Raises:
-          NotSaved: the save in flight has failed.
-        """
-        self._wait()
-        return super().restore(which, like, part=part)

@@ -38,7 +38,7 @@ class Writer:
         # where that is installed, for three seconds more, and does without where it is not.
         torch = sys.modules.setdefault("torch", None)  # pyright: ignore[reportArgumentType]
         from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto.event_pb2 import SessionLog
+        from tensorboardX.proto import event_pb2
 
         if torch is None:
             del sys.modules["torch"]
@@ -48,7 +48,7 @@ class Writer:
         # The name has a resolution of one second: a quick restart would overwrite the file.
         self._events = EventsWriter(str(folder.tensorboard / "events"), f".{resume_step}")
         # Hides what was written after `resume_step`.
-        start = SessionLog(status=SessionLog.START)
+        start = event_pb2.SessionLog(status="START")  # pyright: ignore[reportAttributeAccessIssue]
         self._add_event(step=resume_step + 1, file_version="brain.Event:2")
         self._add_event(step=resume_step + 1, session_log=start)
 
@@ -87,9 +87,10 @@ class Writer:
         self._events.flush()
 
     def _add_event(self, **fields: Any) -> None:
-        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto import event_pb2
 
-        self._events.write_event(Event(wall_time=time.time(), **fields))
+        event = event_pb2.Event  # pyright: ignore[reportAttributeAccessIssue]
+        self._events.write_event(event(wall_time=time.time(), **fields))
 
 
 def _drop_after(path: Path, step: int) -> None:

@@ -14,17 +14,8 @@ import jax
 from crnn_jax import UserError
 from crnn_jax.distributed import processes
 
-PACKAGES = (
-    "crnn-jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "tensorflow-datasets",
-    "grain",
-    "numpy",
-)
+PACKAGES = ("crnn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+PACKAGES += ("tensorflow-datasets", "grain", "numpy")
 
 NUMERICS = (
     "jax_enable_x64",
@@ -49,17 +40,12 @@ def describe(corpus: str, *, deterministic: bool) -> dict[str, Any]:
         "git_revision": git_revision(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
-        "numerics": numerics(),
+        "numerics": {name: getattr(jax.config, name) for name in NUMERICS},
         "deterministic": deterministic or jax.default_backend() != "gpu",
         "devices": [device.device_kind for device in jax.devices()],
         "processes": processes.count(),
         "platform": platform.platform(),
     }
-
-
-def numerics() -> dict[str, Any]:
-    """JAX's present value of each setting in `NUMERICS`."""
-    return {name: getattr(jax.config, name) for name in NUMERICS}
 
 
 def check_numerics(record: Mapping[str, Any], workdir: Path) -> None:
@@ -68,19 +54,18 @@ def check_numerics(record: Mapping[str, Any], workdir: Path) -> None:
     Raises:
       UserError: one of them has another value.
     """
-    present = numerics()
     for name, value in record.get("numerics", {}).items():
-        if present.get(name, value) != value:
+        if name in NUMERICS and (present := getattr(jax.config, name)) != value:
             raise UserError(
-                f"the run in {workdir} began with {name}={value}, and now it is {present[name]}: "
-                f"set it back ({name.upper()} in the environment), or name another folder"
+                f"the run in {workdir} began with {name}={value}, and now it is {present}: set it "
+                f"back ({name.upper()} in the environment), or name another folder"
             )
 
 
 def git_revision() -> str:
     """The commit of this project's own repository, with "+changes" if files differ from it.
 
-    "unknown" elsewhere: a repository that only surrounds the installed package says nothing of it.
+    "unknown" where there is none: one that merely surrounds an installed package says nothing.
     """
     project = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,54 +16,32 @@ import numpy as np
 from crnn_jax.distributed import processes
 from crnn_jax.runs import checksums
 
-if TYPE_CHECKING:
-    from orbax.checkpoint.options import MultiprocessingOptions
-
 _hook = threading.Lock()
 
 
-def write(
-    folder: Path, state: dict[str, Any], metadata: Mapping[str, Any], score: float | None
-) -> None:
-    """Write a new folder, given by its absolute path.
-
-    Args:
-      folder: where.
-      state: nested dicts of NumPy arrays.
-      metadata: what JSON can hold.
-      score: of the step.
+def write(folder: Path, state: Any, metadata: Mapping[str, Any], score: float | None) -> None:
+    """Write a step, whose state is nested dicts of NumPy arrays, into a new folder.
 
     Raises:
       Exception: of any kind, where Orbax or the system cannot write it.
     """
-    import orbax.checkpoint as ocp
-
     folder.mkdir()
     stored = json.dumps({"score": score, "metadata": metadata}, indent=2)
     (folder / "metadata.json").write_text(stored + "\n")
-    handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
-    with (
-        _silent_threads(),
-        ocp.Checkpointer(handler, multiprocessing_options=_alone()) as checkpointer,
-    ):
-        checkpointer.save(folder / "state", args=ocp.args.StandardSave(state))
+    ocp, handler, alone = _orbax()
+    with _silent_threads(), ocp.Checkpointer(handler, **alone) as checkpointer:
+        checkpointer.save(folder / "state", args=ocp.args.PyTreeSave(state))
     checksums.write(folder)
 
 
 def read_state(folder: Path, part: str | None) -> dict[str, Any]:
-    """Read nested dicts of NumPy arrays, bit for bit as they were written.
-
-    Args:
-      folder: absolute.
-      part: the one entry of the outermost dict to read; None for all of them.
+    """Read a step's state, or the one entry `part` of it, bit for bit as it was written.
 
     Raises:
       ValueError: there is no such part.
       Exception: of any kind, where Orbax cannot read the folder.
     """
-    import orbax.checkpoint as ocp
-
-    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+    ocp, handler, _ = _orbax()
     tree = handler.metadata(folder / "state").tree
     if part is not None and part not in tree:
         raise ValueError(f"it holds no {part}")
@@ -86,12 +64,14 @@ def read_metadata(folder: Path) -> tuple[float | None, dict[str, Any]]:
     return stored["score"], stored[name]
 
 
-def _alone() -> "MultiprocessingOptions":
-    """For one of several processes: every part of Orbax would wait for the others."""
+def _orbax() -> tuple[Any, Any, dict[str, Any]]:
+    """Orbax, and its settings for one process alone: every part would wait for the others."""
     import orbax.checkpoint as ocp
 
     me = processes.index()
-    return ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
+    options = ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
+    alone: dict[str, Any] = {"multiprocessing_options": options}
+    return ocp, ocp.PyTreeCheckpointHandler(**alone), alone
 
 
 @contextlib.contextmanager

@@ -24,12 +24,7 @@ class StoredSteps:
     """
 
     def __init__(self, folder: str | os.PathLike[str], say: Callable[[str], None] = say) -> None:
-        """List the steps.
-
-        Args:
-          folder: may be missing.
-          say: called with a line about each damaged step; prints it on stderr if not given.
-        """
+        """List the steps of a folder, which may be missing; `say` hears of each damaged step."""
         self._folder = Path(folder).absolute()  # Orbax takes no relative path
         self._say = say
         names = os.listdir(self._folder) if self._folder.is_dir() else []
@@ -43,7 +38,10 @@ class StoredSteps:
         self.close()
 
     def close(self) -> None:
-        """Wait for what is still being done; nothing where steps are only read."""
+        """Wait for a save in flight; there is none where steps are only read."""
+
+    def _wait(self) -> None:
+        pass
 
     def _path(self, step: int) -> Path:
         return self._folder / str(step)
@@ -71,7 +69,7 @@ class StoredSteps:
     def restore(
         self, which: Which, like: PyTree | None = None, *, part: str | None = None
     ) -> tuple[int, PyTree, dict[str, Any]]:
-        """Read one step.
+        """Read one step, after a save in flight.
 
         Args:
           which: "latest", "best" (lowest score) or a step.
@@ -85,7 +83,9 @@ class StoredSteps:
 
         Raises:
           UserError: no checkpoint there, or not this one, or its state is not like `like`.
+          NotSaved: the save in flight has failed.
         """
+        self._wait()
         while not self._check(found := self._find(which)):
             self._check_any_good()
         path = self._path(found)
@@ -110,15 +110,13 @@ class StoredSteps:
         steps = self.steps
         if not steps:
             raise UserError(f"no checkpoint in {self._folder}: train first, or name another folder")
+        found = steps[-1] if which == "latest" else self.best_step if which == "best" else which
         choices = ", ".join(map(str, steps))
-        if which == "best":
-            if self.best_step is None:
-                raise UserError(
-                    f"no checkpoint in {self._folder} has a score to be the best by: "
-                    f"ask for latest or for one of the steps {choices}"
-                )
-            return self.best_step
-        found = steps[-1] if which == "latest" else which
+        if found is None:
+            raise UserError(
+                f"no checkpoint in {self._folder} has a score to be the best by: "
+                f"ask for latest or for one of the steps {choices}"
+            )
         if found not in steps:
             raise UserError(
                 f"no checkpoint {which} in {self._folder}: "

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError, evaluate, say, tasks
 from crnn_jax.config import check, differences
-from crnn_jax.data.dataset import STAND_INS, Dataset
+from crnn_jax.data.dataset import STAND_INS, Dataset, known_info
 from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
@@ -49,6 +49,8 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     devices.check_platform()
     check_batching(config, devices.device_count(), jax.default_backend())
     devices.check_devices()
+    # What does not fit is refused before any data is prepared.
+    crnn.build(config.model, tasks.build(config, known_info(config.data.corpus)).question)
     folder = RunFolder(workdir)
     begun_on = processes.run_on_main(lambda: stored_corpus(folder, config))
     dataset = _dataset(workdir, config, begun_on)
@@ -119,7 +121,9 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
     Else what a new run starts from is checked, before anything is written.
     """
     steps = config.train.steps
-    results = read_json(folder.results) if folder.results.exists() else {"step": 0}
+    results: dict[str, Any] = {"step": 0}
+    if folder.results.exists():
+        results = read_json(folder.results)
     saved = StoredSteps(folder.checkpoints).latest_step or 0
     try:
         if max(saved, results["step"]) > steps:
@@ -131,8 +135,14 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
             _say(f"the run in {folder.path} is complete")
             if profile:
                 _say("--profile traces training: nothing is left to train, name another --workdir")
-            if [row["length"] for row in results["lengths"]] != [*config.eval.lengths]:
-                _say("it was tested at other eval.lengths: add --mode=evaluate to test at these")
+            tested = {
+                "test_sequences": results["n"],
+                "seed": results.get("seed", config.eval.seed),  # revision 63bc817 did not say
+                "lengths": tuple(row["length"] for row in results["lengths"]),
+            }
+            other = [f"eval.{n}={x}" for n, x in tested.items() if x != config.eval[n]]
+            if other:
+                _say(f"it was tested with {', '.join(other)}: --mode=evaluate tests it as you say")
             evaluate.print_results(results, config)
             return True
     except (KeyError, TypeError, ValueError, AttributeError) as error:

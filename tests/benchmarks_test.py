@@ -1,0 +1,164 @@
+"""The benchmarks at a tiny size: their systems agree and answer, their tables can be written."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import bench, growth, parts, products, report, worker
+from benchmarks.protocol import Corpus
+from configs.sum8_2016 import get_config
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.train.trainer import Trainer
+from tests.networks import random_state
+
+BATCH = 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, optdigits):
+    """Images and labels as workers read them."""
+    folder = tmp_path_factory.mktemp("digits")
+    for name, split in {"": optdigits.train, "test_": optdigits.test}.items():
+        np.save(folder / f"{name}images.npy", split.images_NxHxWxC[..., 0])
+        np.save(folder / f"{name}labels.npy", split.labels_N)
+    return folder
+
+
+def test_this_project_and_plain_flax_agree_and_are_timed(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    monkeypatch.delenv("XLA_FLAGS")
+    found = bench.rates(["crnn_jax", "flax"], BATCH, 1, folder, tmp_path)
+    assert found["batch"] == BATCH
+    assert found["sgemm"][0] > 1e8
+    for system in found["systems"].values():
+        assert system["train"][0] > 0 < system["infer"][0]
+        assert system["memory"] > 100
+
+
+def test_systems_that_answer_otherwise_are_not_timed(tmp_path, monkeypatch):
+    closed = []
+
+    class Opened:
+        def __init__(self, system, *_):
+            self.system = system
+
+        def ask(self, _):
+            return [1.0, 2.0 if self.system == "right" else 2.1]
+
+        def close(self):
+            closed.append(self.system)
+
+    monkeypatch.setattr(bench, "Worker", Opened)
+    with pytest.raises(SystemExit, match=r"^wrong differs from right by 1\.0e-01$"):
+        bench.rates(["right", "wrong"], BATCH, 1, tmp_path, tmp_path)
+    assert closed == ["right", "wrong"]
+
+
+def test_learning_ends_at_the_aim_and_leaves_the_tests_out(folder, monkeypatch):
+    test = Corpus(*(np.load(folder / f"test_{name}.npy") for name in ("images", "labels")))
+    monkeypatch.setattr(worker, "TESTED", 16)
+
+    class System:
+        trained = 0
+
+        def train(self, steps):
+            self.trained += steps
+
+        def answers(self, frames, lengths):
+            return frames.max(axis=(2, 3)).sum(axis=1) * (self.trained < 3000)
+
+    system = System()
+    monkeypatch.setattr(worker, "AIM", 40.0)  # all zeros are nearer than the brightest pixels
+    found = worker.learned(system, test, BATCH)
+    assert found["sequences"] == system.trained * BATCH
+    assert found["sequences"] >= 3000 * BATCH
+    assert found["rmse"] <= 40
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "expected"),
+    [
+        ("length", 2, {"task.min_length": 2, "task.max_length": 2}),
+        ("images", 700, {}),
+        ("devices", 1, {"train.batch_size": 256}),
+        ("tested", 16, {"eval.validation_sequences": 16}),
+    ],
+)
+def test_growth_is_measured_of_what_is_asked(what, value, expected, folder, monkeypatch, capsys):
+    measured = []
+    for name in ("training", "testing"):
+        monkeypatch.setattr(
+            growth, name, lambda config, corpus: measured.append((config, corpus)) or [2.0]
+        )
+    monkeypatch.setattr(sys, "argv", ["growth.py", what, str(value), str(folder)])
+    growth.main()
+    ((config, corpus),) = measured
+    assert len(corpus.train.labels_N) == (700 if what == "images" else 60_000)
+    for field, setting in expected.items():
+        section, name = field.split(".")
+        assert config[section][name] == setting
+    factor = {"length": 2 * 32, "tested": 1, "devices": 256}.get(what, 32)
+    assert bench.heard(capsys.readouterr().out.splitlines(), what) == [2.0 * factor]
+
+
+def test_growth_trains_and_tests(folder, monkeypatch):
+    monkeypatch.setattr(growth, "STRETCH", 0.01)
+    monkeypatch.setattr(growth, "REPEATS", 1)
+    config = get_config()
+    config.task.max_length, config.train.batch_size, config.train.steps_per_dispatch = 2, 16, 1
+    config.model.convs, config.model.gru_units = (), (8,)
+    config.eval.validation_sequences = 16
+    corpus = growth.repeated(folder, 500)
+    for measure in (growth.training, growth.testing):
+        (rate,) = measure(config, corpus)
+        assert rate > 0
+
+
+@pytest.fixture
+def a_run(tiny_config, optdigits, data_dir, tmp_path):
+    """Folder of a run on products of two digits, of random parameters."""
+    tiny_config.task.name, tiny_config.task.min_length, tiny_config.task.max_length = (
+        "product",
+        2,
+        2,
+    )
+    tiny_config.model.convs, tiny_config.data.data_dir = (), data_dir
+    state = random_state(Trainer(tiny_config, optdigits))
+    metadata = {
+        "config": json.loads(tiny_config.to_json()),
+        "dataset": optdigits.info.to_json(),
+        "clock": {},
+    }
+    with Checkpoints(tmp_path / "run" / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
+        checkpoints.save(4, {"params": jax.device_get(state.params)}, metadata, None)
+    return str(tmp_path / "run")
+
+
+def test_a_run_is_read_on_each_part_of_the_images(a_run, capsys):
+    parts.main([a_run])
+    lines = capsys.readouterr().out
+    for part in ("training", "validation", "test, first half", "test, second half"):
+        assert f"│ {part}" in lines
+
+
+def test_a_run_is_read_pair_by_pair(a_run, capsys, monkeypatch):
+    monkeypatch.setattr(products, "PAIRS", 5)
+    products.main([a_run])
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert len(rows) == 10
+    assert all(len(row.split("│")) == 13 for row in rows)
+
+
+def test_results_are_what_was_measured(project, tmp_path):
+    measured = json.loads((project / "benchmarks" / "results.json").read_text())
+    (tmp_path / "figures").mkdir()
+    report.write(measured, tmp_path)
+    written = (tmp_path / "RESULTS.md").read_text()
+    assert written == (project / "benchmarks" / "RESULTS.md").read_text()
+    assert (tmp_path / "figures" / "rates.png").read_bytes().startswith(b"\x89PNG")
+    measured["quick"]["found"]["rmse"] = [0.1234]
+    report.write(measured, tmp_path)
+    assert "0.123" in (tmp_path / "RESULTS.md").read_text()
