@@ -179,7 +179,9 @@ def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.nd
         )
         meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
         border = max(1, 0.03 * max(rest_HxW.shape))
-        spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends)
+        spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(
+            min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends
+        )
         if not (np.all(meets | (past >= 0.04 * extent + 1)) and past.max() >= 0.04 * extent + 1):
             return False
         boxes = len(others) >= 3 and extent > 0.4 * min(map(_length, [line, *others]))

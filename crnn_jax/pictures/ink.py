@@ -170,7 +170,9 @@ def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bo
     edge = edge if edge.size else grey_HxW[~beside_HxW]
     border = np.median(edge)
     if np.percentile(np.abs(edge - border), 70) < 1 / 255:  # ink may touch it
-        return np.full_like(grey_HxW, border), bool(np.sum((grey_HxW - border)[~beside_HxW] ** 3) < 0)
+        return np.full_like(grey_HxW, border), bool(
+            np.sum((grey_HxW - border)[~beside_HxW] ** 3) < 0
+        )
     height, width = grey_HxW.shape
     small_HxW = _shrunk(grey_HxW)
     if beside_HxW.any():  # the sheet goes on there
