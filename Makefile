@@ -1,5 +1,6 @@
 # make train: sets up .venv once, then trains configs/sum8.py. More flags: make train ARGS=...
-# make test:  sets up .venv once, then checks the style and runs the tests.
+# make test:  sets up .venv once, then checks the style and runs the tests. With another Python:
+#             make clean test PYTHON=python3.12.
 # make test-cluster: installs Open MPI, Slurm and shellcheck (Debian), then tests launch/ with them.
 # make torture: does to sum8 what happens to jobs, and prints how it was survived (half an hour).
 # make bench: sets up .venv-bench once, with the peers, and writes benchmarks/RESULTS.md.
