@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,11 +65,15 @@ def _length(line: _Line) -> float:
     return float(np.hypot(*(line.ends[1] - line.ends[0])))
 
 
-def remove_lines(ink_HxW: np.ndarray) -> np.ndarray:
+def remove_lines(ink_HxW: np.ndarray, before: Sequence[_Line] = ()) -> np.ndarray:
     """Take out straight lines that reach past the glyph, and the boxes that they make.
 
-    Takes out as few of the longest lines as it takes until all of them reach past what is left;
-    where they never do, they are the glyph's own strokes and stay.
+    Takes out as few of the longest lines as it takes until all of them reach past what is left,
+    and looks again; where they never do, they are the glyph's own strokes and stay.
+
+    Args:
+      ink_HxW: float32, 0 where there is no ink.
+      before: lines taken out already.
     """
     factor = math.ceil(max(ink_HxW.shape) / _SIDE)
     small_HxW = shrink(ink_HxW > 0, factor)
@@ -78,11 +83,12 @@ def remove_lines(ink_HxW: np.ndarray) -> np.ndarray:
         # Some of the glyph's strokes may be longer than a side of the box.
         for chosen in itertools.combinations(range(min(count + _STROKES, len(lines))), count):
             rest_HxW = small_HxW & ~np.any([pixels[i] for i in chosen], axis=0)
-            if _reach_past([lines[i] for i in chosen], rest_HxW):
-                found = [_pixels(ink_HxW > 0, lines[i], factor) for i in chosen]
-                found_HxW = np.any(found, axis=0) & (ink_HxW > 0)
+            found = [lines[i] for i in chosen]
+            if _reach_past(found, before, rest_HxW):
+                found_HxW = np.any([_pixels(ink_HxW > 0, line, factor) for line in found], axis=0)
                 rest_HxW = np.where(found_HxW, 0, ink_HxW)
-                return remove_lines(rest_HxW) if found_HxW.any() and rest_HxW.any() else ink_HxW
+                if found_HxW.any() and rest_HxW.any():
+                    return remove_lines(rest_HxW, [*before, *found])
     return ink_HxW
 
 
@@ -151,7 +157,7 @@ def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
     return found_HxW
 
 
-def _reach_past(lines: list[_Line], rest_HxW: np.ndarray) -> bool:
+def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.ndarray) -> bool:
     """Whether lines are none of the glyph's strokes, given what is left without them."""
     labels_HxW = label(rest_HxW, connectivity=2)
     pieces = regionprops(labels_HxW)
@@ -165,7 +171,7 @@ def _reach_past(lines: list[_Line], rest_HxW: np.ndarray) -> bool:
     is_bar = whole.axis_minor_length < 0.25 * whole.axis_major_length
     at_edge = (rest == 0).any() or (rest == np.array(rest_HxW.shape) - 1).any()
     for line in lines:
-        others = [other for other in lines if other is not line]
+        others = [other for other in [*lines, *before] if other is not line]
         direction = (line.ends[1] - line.ends[0]) / max(_length(line), 1)
         along = rest @ direction
         past = np.array(
@@ -173,10 +179,12 @@ def _reach_past(lines: list[_Line], rest_HxW: np.ndarray) -> bool:
         )
         meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
         border = max(1, 0.03 * max(rest_HxW.shape))
-        spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends)
+        spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(
+            min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends
+        )
         if not (np.all(meets | (past >= 0.04 * extent + 1)) and past.max() >= 0.04 * extent + 1):
             return False
-        boxes = len(lines) >= 4 and extent > 0.4 * min(_length(other) for other in lines)
+        boxes = len(others) >= 3 and extent > 0.4 * min(map(_length, [line, *others]))
         if (meets.all() and boxes) or (spans and not (is_bar and at_edge)):
             continue
         flat = not line.steep and abs(line.slope) < 0.3

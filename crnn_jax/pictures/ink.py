@@ -101,6 +101,8 @@ def _pieces(contrast_HxW: np.ndarray, visible_HxW: np.ndarray) -> tuple[np.ndarr
 def _beside_the_glyph(labels_HxW: np.ndarray, name: str) -> list[int]:
     """Labels of pieces that are not the glyph's: what hugs the edge, and what is drawn around."""
     shape = labels_HxW.shape
+    if min(shape) < 8:  # a strip of ink alone
+        return []
     pieces = [p for p in regionprops(labels_HxW) if max(p.image.shape) >= 0.05 * min(shape)]
     hugging = [p.label for p in pieces if hugs_edge(labels_HxW == p.label)]
     if hugging and len(hugging) < len(pieces):
@@ -149,8 +151,9 @@ def _is_sheet(rest_HxW: np.ndarray, small_HxW: np.ndarray) -> bool:
     sheet_HxW = labels_HxW == sheet.label
     inner = small_HxW[sheet_HxW & ndimage.binary_dilation(~rest_HxW, EIGHT, iterations=2)]
     outer = small_HxW[~rest_HxW & ndimage.binary_dilation(sheet_HxW, EIGHT, iterations=2)]
-    brightness = sorted([np.median(inner), np.median(outer)])
-    return bool(brightness[0] < _STEP * brightness[1])
+    pairs = (inner, outer), (small_HxW[sheet_HxW], small_HxW[~rest_HxW])
+    medians = [sorted(np.median(one) for one in pair) for pair in pairs]
+    return all(darker < _STEP * brighter for darker, brighter in medians)
 
 
 def _factor(grey_HxW: np.ndarray) -> int:
@@ -167,7 +170,9 @@ def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bo
     edge = edge if edge.size else grey_HxW[~beside_HxW]
     border = np.median(edge)
     if np.percentile(np.abs(edge - border), 70) < 1 / 255:  # ink may touch it
-        return np.full_like(grey_HxW, border), bool(np.sum((grey_HxW - border)[~beside_HxW] ** 3) < 0)
+        return np.full_like(grey_HxW, border), bool(
+            np.sum((grey_HxW - border)[~beside_HxW] ** 3) < 0
+        )
     height, width = grey_HxW.shape
     small_HxW = _shrunk(grey_HxW)
     if beside_HxW.any():  # the sheet goes on there
