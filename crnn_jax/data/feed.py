@@ -40,7 +40,7 @@ class Plan:
         """Micro-batches of one step on one device."""
         return self.batch_size // self.devices // self.micro_batch_size
 
-    def first_sequence(self, device: int | Array, micro_batch: int | Array) -> int | Array:
+    def first_sequence(self, device: Any, micro_batch: Any) -> Any:
         """Index in the global batch of a micro-batch's first sequence."""
         return (device * self.micro_batches + micro_batch) * self.micro_batch_size
 
@@ -48,11 +48,14 @@ class Plan:
 class Feed(Protocol):
     """What the training step needs of a feed."""
 
-    source_axis: int | None
-    """The axis of `sources` that is split over local devices; None where all share the source."""
+    @property
+    def source_axis(self) -> int | None:
+        """The axis of `sources` that is split over local devices; None where all share it."""
+        ...
 
     def sources(self, first_step: int) -> Iterator[Any]:
         """On the host: what each dispatch is given, beginning with the one at `first_step`."""
+        ...
 
     def micro_batch(
         self, source: Any, step: Array, k: Array, device: Array, micro_batch: Array
@@ -66,6 +69,7 @@ class Feed(Protocol):
           device: number of the device.
           micro_batch: number of the micro-batch on this device.
         """
+        ...
 
 
 class Resident:
@@ -152,7 +156,7 @@ class _Dispatches:
         return self.split.images_NxHxWxC[indices_DxKxAxTxN], self.split.labels_N[indices_DxKxAxTxN]
 
 
-def lane_images(draw: Draw, lanes: Lanes, step: Array, first_sequence: Array) -> Array:
+def lane_images(draw: Draw, lanes: Lanes, step: int | Array, first_sequence: int | Array) -> Array:
     """Indices TxN of the images in the lanes of the sequences from `first_sequence` on."""
     sequences_B = first_sequence + jnp.arange(lanes.ends_TxN.sum())
     indices_BxL = draw.image_indices(step, sequences_B)

@@ -29,7 +29,10 @@ _SCRATCH = "glyphs-scratch-"  # begins the name of the folder for downloads in a
 _PARTS = ("train", "validation", "test")
 
 
-class LabelledImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take the keyword
+    tfds.core.GeneratorBasedBuilder,
+    skip_registration=True,  # pyright: ignore[reportCallIssue]
+):
     """Labelled images of any height and width, grey or RGB.
 
     The records of a split come back shuffled: `read` restores the original order. The data set's

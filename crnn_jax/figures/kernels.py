@@ -133,6 +133,7 @@ def draw_kernels(restored: Restored, beside: Restored | None) -> Figure:
       UserError: kernels of both are not of the same size.
     """
     kernels_KxHxW = first_kernels(restored)
+    assert kernels_KxHxW is not None, "there is a first layer to draw"
     name = f"{restored.config.task.name}, step {restored.step:,}"
     height, width = kernels_KxHxW.shape[1:]
     title = f"{len(kernels_KxHxW)} first kernels of {width}×{height} ({name})"
@@ -140,6 +141,7 @@ def draw_kernels(restored: Restored, beside: Restored | None) -> Figure:
         cells = [((k, None), "") for k in range(len(kernels_KxHxW))]
         return _draw_cells([kernels_KxHxW], cells, title)
     others_MxHxW = first_kernels(beside)
+    assert others_MxHxW is not None, "there is another to compare it with"
     if others_MxHxW.shape[1:] != (height, width):
         other_height, other_width = others_MxHxW.shape[1:]
         raise UserError(

@@ -124,7 +124,8 @@ def row_conv(frames_FxHxWxC: Array, kernel: Array) -> Array:
     matrix = kernel.transpose(1, 2, 0, 3).reshape(width * channels, height * features)
     shares = patches.reshape(-1, width * channels) @ matrix
     shares = shares.reshape(frames, -1, columns, height * features)
-    return sum(shares[:, i : i + rows, :, i * features : (i + 1) * features] for i in range(height))
+    of_rows = [shares[:, i : i + rows, :, i * features : (i + 1) * features] for i in range(height)]
+    return functools.reduce(jnp.add, of_rows)
 
 
 def max_pool(frame_HxWxC: Array) -> Array:

@@ -1,7 +1,7 @@
 """The network: frames → features → states → what the head reads."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -76,6 +76,11 @@ class CRNN(nn.Module):
     layers: tuple[nn.Module, ...]
     answer_head: nn.Module
     state_dropout: float
+
+    if TYPE_CHECKING:
+
+        def apply(self, *args: Any, **kwargs: Any) -> Any:
+            """The output alone: nothing of this network is mutable."""
 
     def encode(self, frames_TxNxHxWxC: Array, dropout_keys_N: Array | None = None) -> Array:
         """All that needs no time: uint8 frames to what `aggregate` takes, TxNxD.
@@ -186,10 +191,10 @@ def example(question: Question) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStr
     return frames, jax.ShapeDtypeStruct(lane, jnp.bool_)
 
 
-def parameter_shapes(network: CRNN, question: Question) -> dict[str, Any]:
+def parameter_shapes(network: CRNN, question: Question) -> Any:
     """Shapes of a network's parameters, without computing any."""
 
-    def init(*shown: Array) -> dict[str, Any]:
+    def init(*shown: Array) -> Any:
         return network.init(jax.random.key(0), *shown)
 
     return jax.eval_shape(init, *example(question))

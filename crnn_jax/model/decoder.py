@@ -1,5 +1,7 @@
 """The decoder: a recurrent head that writes an answer, symbol by symbol."""
 
+from typing import Any
+
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
@@ -153,11 +155,12 @@ class Decoder(nn.Module):
         else:
             given_SxN = jnp.concatenate([start_N[None], targets.T[:-1]])
         state_NxH = jnp.tanh(nn.Dense(self.hidden, name="state")(memory_NxTxD[:, -1]))
+        axes: Any = (0, 0, nn.broadcast)
         write = nn.scan(
             WriteSymbol,
             variable_broadcast="params",
             split_rngs={"params": False},
-            in_axes=(0, 0, nn.broadcast),
+            in_axes=axes,
             out_axes=1,
             unroll=self.unroll,
         )(self.hidden, self.vocabulary, name="write")

@@ -6,6 +6,7 @@ with the encoder. Called with what `project` made and with starts, a layer retur
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -104,8 +105,9 @@ class GRU(nn.Module):
             gates = jnp.split(gates_TxNx3H, 3, axis=-1)
             _, hidden_TxNxH = self.step(carry, (gates, starts_TxN))
         else:
+            run: Any = unrolled_gru  # of a function with its own gradient no types are known
             weights = self.step.weights()
-            hidden_TxNxH = unrolled_gru(*weights, gates_TxNx3H, starts_TxN, self.unroll)
+            hidden_TxNxH = run(*weights, gates_TxNx3H, starts_TxN, self.unroll)
         return hidden_TxNxH.astype(self.dtype)
 
 

@@ -181,7 +181,7 @@ def _apply_in_bands(name: str, image_HxWxC: np.ndarray) -> np.ndarray:
         first = min(first, shape[0] - rows)
         last = first + rows - 1
         under = padded[first * chosen.stride : last * chosen.stride + chosen.window]
-        filtered[first : last + 1] = chosen.layer(under)
+        filtered[first : last + 1] = chosen.layer(jnp.asarray(under))
     return filtered
 
 
@@ -270,12 +270,12 @@ def _read(path: Path) -> np.ndarray:
 
 def _to_floats(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):  # grey of 16 bits
-        grey = np.divide(image, 65535, dtype=np.float32)
+        grey = np.divide(np.asarray(image), 65535, dtype=np.float32)
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    return np.divide(image.convert("RGB"), 255, dtype=np.float32)
+    return np.divide(np.asarray(image.convert("RGB")), 255, dtype=np.float32)
 
 
 def _write(path: Path, pixels_HxWx3: np.ndarray) -> None:

@@ -67,7 +67,7 @@ class Number(Task):
                 f"{longest} frames can exceed 32 bits, expected {most} frames or fewer"
             )
 
-    def targets(self, labels: Array, starts_TxN: Array) -> Array:
+    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
         """See `Task`."""
 
         def step(number_N: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -76,7 +76,7 @@ class Number(Task):
             number_N = self.recurrence.combine(number_N, labels_N)
             return number_N, number_N
 
-        nothing_N, inputs = jnp.zeros_like(labels[0]), (labels, starts_TxN)
+        nothing_N, inputs = jnp.zeros_like(labels[0]), (labels, jnp.asarray(starts_TxN))
         return lax.scan(step, nothing_N, inputs, unroll=unrolled())[1]
 
     def loss(self, output: Output, batch: Batch) -> Array:
@@ -235,7 +235,8 @@ class Class(Number):
         self, targets: np.ndarray, answers: Answers, lanes: Lanes, sequences: int
     ) -> Answered:
         """See `Task`: the mean of classes means nothing."""
-        return super().answered(targets, answers.replace(estimate=None), lanes, sequences)
+        answers = dataclasses.replace(answers, estimate=None)
+        return super().answered(targets, answers, lanes, sequences)
 
     def text(self, number: int) -> str:
         """The class's name."""

@@ -98,7 +98,7 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def targets(self, labels: Array, starts_TxN: Array) -> Array:
+    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
         """The right answers: TxN int32 after every frame, or NxS int32 symbols.
 
         Args:

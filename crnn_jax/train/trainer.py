@@ -5,6 +5,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array, lax
 from ml_collections import ConfigDict
@@ -156,7 +157,7 @@ class Trainer:
     def _augment(self, images_TxNxHxWxC: Array, sequences_TxN: Array, step: Array) -> Array:
         """Change each image at random, by a key of its step, its sequence and its place in it."""
 
-        def frame_key(sequence: Array, frame: Array) -> Array:
+        def frame_key(sequence: Array, frame: Array | np.ndarray) -> Array:
             return jax.random.fold_in(self.draw.key(step, sequence, AUGMENTATION), frame)
 
         frame_F = self.lanes.frame_TxN.reshape(-1)
