@@ -13,6 +13,7 @@ LARGE = 0.125  # of the largest piece's extent: what is smaller is dust
 _SIDE = 128  # pixels of the long side where lines are looked for
 _NEAR = 0.02  # of the picture's side: what is so close to the edge touches it
 _MOST_LINES = 12
+_THICKEST = 0.12  # of its length
 _STROKES = 2  # of the glyph, that are longer than some line
 
 
@@ -102,7 +103,8 @@ def _find_lines(ink_HxW: np.ndarray) -> list[_Line]:
         found_HxW = _pixels(ink_HxW, line, 1)
         if _length(line) < shortest or not found_HxW.any():
             break
-        lines.append(line)
+        if found_HxW.sum() < _THICKEST * _length(line) ** 2:
+            lines.append(line)
         ink_HxW = ink_HxW & ~found_HxW
     return lines
 
@@ -122,7 +124,7 @@ def _longest_line(ink_HxW: np.ndarray, steep: bool) -> _Line:
     above = width // 2 + 1
     rises_SxW = np.round(slopes[:, None] * (columns - width / 2)).astype(np.int16)
     rows_SxHxW = rises_SxW[:, None] + np.arange(height, dtype=np.int16)[:, None] + np.int16(above)
-    thick_HxW = ndimage.binary_dilation(ink_HxW, np.ones((3, 3)))
+    thick_HxW = ndimage.binary_dilation(ink_HxW, np.ones((3, 1)))
     on_SxHxW = np.pad(thick_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns]
     gaps_SxHxW = np.maximum.accumulate(np.where(on_SxHxW, np.int16(-1), columns), axis=-1)
     runs_SxHxW = columns - gaps_SxHxW
