@@ -13,7 +13,7 @@ LARGE = 0.125  # of the largest piece's extent: what is smaller is dust
 _SIDE = 128  # pixels of the long side where lines are looked for
 _NEAR = 0.02  # of the picture's side: what is so close to the edge touches it
 _MOST_LINES = 12
-_THICKEST = 0.12  # of its length
+_THICKEST = 0.16  # of its length
 _STROKES = 2  # of the glyph, that are longer than some line
 
 
@@ -99,7 +99,7 @@ def _find_lines(ink_HxW: np.ndarray) -> list[_Line]:
     shortest = max(8, 0.6 * min(np.ptp(places) for places in around))
     lines: list[_Line] = []
     while len(lines) < _MOST_LINES:
-        line = max(_longest_line(ink_HxW, False), _longest_line(ink_HxW.T, True), key=_length)
+        _, line = max(_longest_line(ink_HxW, False), _longest_line(ink_HxW.T, True))
         found_HxW = _pixels(ink_HxW, line, 1)
         if _length(line) < shortest or not found_HxW.any():
             break
@@ -116,7 +116,7 @@ def shrink(ink_HxW: np.ndarray, factor: int) -> np.ndarray:
     return padded.reshape(height, factor, width, factor).any((1, 3))
 
 
-def _longest_line(ink_HxW: np.ndarray, steep: bool) -> _Line:
+def _longest_line(ink_HxW: np.ndarray, steep: bool) -> tuple[float, _Line]:
     """The longest run of ink along all lines of slope -1 to 1, which may wobble by a pixel."""
     height, width = ink_HxW.shape
     columns = np.arange(width, dtype=np.int16)
@@ -131,10 +131,12 @@ def _longest_line(ink_HxW: np.ndarray, steep: bool) -> _Line:
     runs_SxH = runs_SxHxW.max(-1) * np.sqrt(1 + slopes[:, None] ** 2)
     # Of the lines in a thick stroke, the one in its middle.
     middle_SxH = np.pad(ink_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns].sum(-1)
-    best, row = np.unravel_index((runs_SxH + middle_SxH / 2).argmax(), runs_SxH.shape)
+    scores_SxH = runs_SxH + 2 * middle_SxH
+    best, row = np.unravel_index(scores_SxH.argmax(), scores_SxH.shape)
     stop = int(runs_SxHxW[best, row].argmax())
     start, slope = int(gaps_SxHxW[best, row, stop]) + 1, float(slopes[best])
-    return _Line(steep, start, stop, float(row - slope * width / 2), slope)
+    line = _Line(steep, start, stop, float(row - slope * width / 2), slope)
+    return float(scores_SxH[best, row]), line
 
 
 def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
@@ -161,17 +163,19 @@ def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
 
 def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.ndarray) -> bool:
     """Whether lines are none of the glyph's strokes, given what is left without them."""
-    labels_HxW = label(rest_HxW, connectivity=2)
-    pieces = regionprops(labels_HxW)
-    extent = max((max(piece.image.shape) for piece in pieces), default=0)
-    large = [piece for piece in pieces if max(piece.image.shape) >= max(LARGE * extent, 3)]
+    pieces = regionprops(label(rest_HxW, connectivity=2))
+    last = np.array(rest_HxW.shape) - 1
+    # Ends of lines at the edge are no part of the glyph.
+    inner = [p for p in pieces if np.all(p.coords > 0) and np.all(p.coords < last)] or pieces
+    extent = max((max(piece.image.shape) for piece in inner), default=0)
+    large = [piece for piece in inner if max(piece.image.shape) >= max(LARGE * extent, 3)]
     if extent < 6 or not large:
         return False
     rest = np.concatenate([piece.coords for piece in large])
     extent = np.ptp(rest, axis=0).max() + 1
-    (whole,) = regionprops(np.isin(labels_HxW, [piece.label for piece in large]).astype(int))
-    is_bar = whole.axis_minor_length < 0.25 * whole.axis_major_length
-    at_edge = (rest == 0).any() or (rest == np.array(rest_HxW.shape) - 1).any()
+    margin = max(1, 0.03 * extent)
+    narrow, long = np.sqrt(np.linalg.eigvalsh(np.cov(rest.T)))
+    is_bar, at_edge = narrow < 0.25 * long, inner is pieces
     for line in lines:
         others = [other for other in [*lines, *before] if other is not line]
         direction = (line.ends[1] - line.ends[0]) / max(_length(line), 1)
@@ -182,7 +186,7 @@ def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.nd
         meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
         border = max(1, 0.03 * max(rest_HxW.shape))
         spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends)
-        if not (np.all(meets | (past >= 0.04 * extent + 1)) and past.max() >= 0.04 * extent + 1):
+        if not np.all(meets | (past >= margin)) or (is_bar and past.max() < margin):
             return False
         boxes = len(others) >= 3 and extent > 0.4 * min(map(_length, [line, *others]))
         if (meets.all() and boxes) or (spans and not (is_bar and at_edge)):
