@@ -78,7 +78,7 @@ def remove_lines(ink_HxW: np.ndarray, before: Sequence[_Line] = ()) -> np.ndarra
     """
     factor = math.ceil(max(ink_HxW.shape) / _SIDE)
     small_HxW = shrink(ink_HxW > 0, factor)
-    lines = _find_lines(small_HxW)
+    lines = _find_lines(small_HxW) if min(small_HxW.shape) >= 8 else []
     pixels = [_pixels(small_HxW, line, 1) for line in lines]
     for count in range(1, len(lines) + 1):
         # Some of the glyph's strokes may be longer than a side of the box.

@@ -66,9 +66,9 @@ def read_pages(
     """
     if isinstance(picture, str | os.PathLike):
         path = picture_path(picture)
-        if not path.is_file():  # a pipe would keep us waiting
-            with _refusing(str(path)):
-                exists = path.exists()
+        with _refusing(str(path)):
+            is_file, exists = path.is_file(), path.exists()
+        if not is_file:  # a pipe would keep us waiting
             found = "a folder" if path.is_dir() else "not a file" if exists else "not found"
             raise UserError(f"{path}: {found}, expected a picture; name a file such as digit.png")
         with _refusing(str(path)):
