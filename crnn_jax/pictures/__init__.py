@@ -1,8 +1,8 @@
 """Pictures from outside, files or arrays, brought into MNIST's form: ink off paper, centred.
 
-A picture is read (`grey.py`), its ink separated from the paper (`ink.py`) and from the lines of a
-form (`clutter.py`), and its glyph or glyphs cut out, scaled and placed (`glyphs.py`). For networks
-that read no glyphs it is only stretched.
+A picture is read (`grey.py`), the sheet found in it (`sheet.py`), the ink separated from the paper
+(`ink.py`) and from a form's lines (`lines.py`), and its glyph or glyphs cut out, scaled and placed
+(`glyphs.py`). For networks that read no glyphs it is only stretched.
 """
 
 import itertools
@@ -142,8 +142,8 @@ def _frame_of_grey(grey_HxW: np.ndarray, name: str) -> np.ndarray:
     marks = find_marks(find_ink(grey_HxW, name))
     if len(marks) > 1:
         raise UserError(
-            f"{name}: found {len(marks)} separate marks, expected one glyph a picture; for a row of "
-            "glyphs add --split (in Python split=True), or give one file each"
+            f"{name}: found {len(marks)} separate marks, expected one glyph a picture; for a row "
+            "of glyphs add --split (in Python split=True), or give one file each"
         )
     return center_glyph(marks[0])
 

@@ -1,4 +1,4 @@
-"""What is as dark as the ink and not the glyph: edges of the sheet, lines and boxes of a form."""
+"""Lines and boxes of a form, as dark as the ink: found as straight runs, and taken out."""
 
 import itertools
 import math
@@ -7,42 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import label, perimeter, regionprops
+from skimage.measure import label, regionprops
 
-LARGE = 0.125  # of the largest piece's extent: what is smaller is dust
+_SPECK = 0.125  # of the glyph's extent: what is smaller is left of a line
 _SIDE = 128  # pixels of the long side where lines are looked for
-_NEAR = 0.02  # of the picture's side: what is so close to the edge touches it
 _MOST_LINES = 12
 _THICKEST = 0.16  # of its length
 _STROKES = 2  # of the glyph, that are longer than some line
-
-
-def touched_sides(piece_HxW: np.ndarray) -> np.ndarray:
-    """Which shares of the picture's upper, lower, left and right side a piece touches."""
-    near = max(1, round(_NEAR * min(piece_HxW.shape)))
-    turned_WxH = piece_HxW.T
-    bands = [piece_HxW[:near], piece_HxW[-near:], turned_WxH[:near], turned_WxH[-near:]]
-    return np.array([band.any(0).mean() for band in bands])
-
-
-def hugs_edge(piece_HxW: np.ndarray) -> bool:
-    """Whether much of a piece's outline is the picture's edge: a table, a scanner's column."""
-    height, width = piece_HxW.shape
-    contact = touched_sides(piece_HxW) @ [width, width, height, height]
-    return bool(contact > 0 and contact >= 0.45 * perimeter(piece_HxW))
-
-
-def find_enclosures(pieces: list, labels_HxW: np.ndarray) -> list[int]:
-    """Labels of the pieces that are drawn around others, such as boxes and circles."""
-    found = []
-    for piece in pieces:
-        inside = labels_HxW[piece.slice][piece.image_filled & ~piece.image]
-        extents = [
-            max(other.image.shape) for other in pieces if other.label in set(inside[inside > 0])
-        ]
-        if max(extents, default=0) >= max(piece.image.shape) / 3:
-            found.append(piece.label)
-    return found
 
 
 class _Line(NamedTuple):
@@ -140,7 +111,7 @@ def _longest_line(ink_HxW: np.ndarray, steep: bool) -> tuple[float, _Line]:
 
 
 def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
-    """The pixels of a line, but where it crosses thicker ink; the line is `factor` times smaller."""
+    """The pixels of a line of a picture `factor` times smaller, but where it crosses thicker ink."""
     if line.steep:
         return _pixels(ink_HxW.T, line._replace(steep=False), factor).T
     height, width = ink_HxW.shape
@@ -168,7 +139,7 @@ def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.nd
     # Ends of lines at the edge are no part of the glyph.
     inner = [p for p in pieces if np.all(p.coords > 0) and np.all(p.coords < last)] or pieces
     extent = max((max(piece.image.shape) for piece in inner), default=0)
-    large = [piece for piece in inner if max(piece.image.shape) >= max(LARGE * extent, 3)]
+    large = [piece for piece in inner if max(piece.image.shape) >= max(_SPECK * extent, 3)]
     if extent < 6 or not large:
         return False
     rest = np.concatenate([piece.coords for piece in large])
@@ -185,7 +156,9 @@ def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.nd
         )
         meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
         border = max(1, 0.03 * max(rest_HxW.shape))
-        spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends)
+        spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(
+            min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends
+        )
         if not np.all(meets | (past >= margin)) or (is_bar and past.max() < margin):
             return False
         boxes = len(others) >= 3 and extent > 0.4 * min(map(_length, [line, *others]))
