@@ -1,15 +1,17 @@
 # make train: sets up .venv once, then trains configs/sum8.py. More flags: make train ARGS=...
-# make test:  sets up .venv once, then checks the style and runs the tests.
+# make test:  sets up .venv once, then checks the style and runs the tests. With another Python:
+#             make clean test PYTHON=python3.12.
 # make test-cluster: installs Open MPI, Slurm and shellcheck (Debian), then tests launch/ with them.
 # make torture: does to sum8 what happens to jobs, and prints how it was survived (half an hour).
 # make bench: sets up .venv-bench once, with the peers, and writes benchmarks/RESULTS.md.
+# make bench-gpu: on a GPU, with the JAX and PyTorch that $(PYTHON) has; writes benchmarks/GPU.md.
 # make bench-smoke: the ratio to plain Flax alone, in .venv.
 
 PYTHON ?= python3
 CONFIG ?= configs/sum8.py
 ARGS ?=
 
-.PHONY: train test test-cluster torture bench bench-smoke clean
+.PHONY: train test test-cluster torture bench bench-gpu bench-smoke clean
 
 train: .venv/installed
 	.venv/bin/python -m crnn_jax.main --config=$(CONFIG) $(ARGS)
@@ -34,6 +36,9 @@ torture: .venv/installed
 
 bench: .venv-bench/installed
 	.venv-bench/bin/python -m benchmarks.bench $(ARGS)
+
+bench-gpu:
+	$(PYTHON) -m benchmarks.gpu $(ARGS)
 
 bench-smoke: .venv/installed
 	.venv/bin/python -m benchmarks.bench --smoke

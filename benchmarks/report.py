@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from ml_collections import ConfigDict
 
 from benchmarks.protocol import AIM
 from benchmarks.worker import BETWEEN_TESTS, TESTED
@@ -53,13 +54,14 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def training_flops() -> float:
+def training_flops(config: ConfigDict) -> float:
     """The model's own arithmetic on the real frames of a sequence, forward and backward.
 
     Backward costs twice as much as forward, but the first convolution has no frames' gradient.
     """
-    first = 2 * 25 * 25 * 4 * 4 * 8
-    return MEAN_LENGTH * (3 * frame_flops(get_config().model, (28, 28, 1)) - first)
+    features, size, *_ = config.model.convs[0]
+    first = 2 * (28 - size + 1) ** 2 * size**2 * features
+    return MEAN_LENGTH * (3 * frame_flops(config.model, (28, 28, 1)) - first)
 
 
 def spread(values: Sequence[float], form: str = ",.0f") -> str:
@@ -81,8 +83,8 @@ def write(measured: dict, folder: Path) -> None:
         "same weights and give the same answers; they are timed for a second each or more, in "
         f"turn. Median (least – most) of {len(found['rates'][0]['sgemm'])} rounds. Ratios are "
         "taken within a round. Share of sgemm: the model's own arithmetic on real frames, "
-        f"{training_flops() / 1e6:.1f} MFLOP a sequence trained, of the rate of a float32 matrix "
-        "product of 2,048² measured in the same round.",
+        f"{training_flops(get_config()) / 1e6:.1f} MFLOP a sequence trained, of the rate of a "
+        "float32 matrix product of 2,048² measured in the same round.",
         "",
         "PyTorch packed by hand and crnn_jax compute real frames alone, 4.5 of 8 on average; the "
         "others pad every sequence to 8 frames, as people usually write it, so that up to 1.78 of "
@@ -142,7 +144,7 @@ def _rates(rates: dict) -> list[str]:
             for work in ("train", "infer")
         }
         shares = [
-            rate * training_flops() / sgemm
+            rate * training_flops(get_config()) / sgemm
             for rate, sgemm in zip(found["train"], rates["sgemm"], strict=True)
         ]
         lines.append(

@@ -46,6 +46,13 @@ def test_the_scan_is_a_loop_over_symbols(params):
     assert len(np.unique(np.argmax(found, axis=-1))) > 2
 
 
+def test_unrolled_it_writes_the_same(params):
+    unrolled = jax.jit(DECODER.clone(unroll=16).apply).lower(params, random_hidden(), STARTS)
+    assert "while" not in unrolled.as_text()
+    found = unrolled.compile()(params, random_hidden(), STARTS).logits_NxSxV
+    np.testing.assert_allclose(found, freely(params, random_hidden()), rtol=1e-5, atol=1e-6)
+
+
 def test_given_what_it_wrote_itself_it_writes_the_same(params):
     alone = freely(params, random_hidden())
     again = given(params, random_hidden(), np.argmax(alone, axis=-1))

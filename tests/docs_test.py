@@ -19,9 +19,13 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = {path.stem for path in (ROOT / "configs").glob("*.py")}
 PLACEHOLDERS = {"NAME": "sum8", "SEED": "0", "STEP": "100"}
 
+DOCS = [  # recipes_test.py follows extend.md, whose files are not there yet
+    path for path in (ROOT / "docs").glob("*.md") if path.name != "extend.md"
+]
+
 document = pytest.mark.parametrize(
     "path",
-    [ROOT / "README.md", ROOT / "benchmarks" / "NOTES.md", *sorted((ROOT / "docs").glob("*.md"))],
+    [ROOT / "README.md", ROOT / "benchmarks" / "NOTES.md", *sorted(DOCS)],
     ids=lambda path: path.name,
 )
 

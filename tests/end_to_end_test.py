@@ -62,19 +62,15 @@ def test_sums_over_coloured_images_of_odd_size_are_learned(quick, coloured, tmp_
     quick.data.augment.shift = 1.0
     restored, last = run(quick, coloured, tmp_path / "run")
     assert last["validation_exact"] > 0.9
+    predict = Predictor(restored)
+    triples = zip(*(x.reshape(30, 3, *x.shape[1:]) for x in coloured.test), strict=True)
+    right = [predict(images)["answer"] == str(labels.sum()) for images, labels in triples]
+    assert np.mean(right) > 0.8
     report = evaluate.evaluate_test(restored.config, coloured, restored.params)
     assert report["exact"] > 0.9
     assert report["rmse"] < 0.5 < report["baseline_rmse"]
     draw_figures(restored, coloured, tmp_path / "run", beside=None)
     assert len(list((tmp_path / "run" / "figures").iterdir())) == 5
-
-
-@pytest.mark.xfail(strict=True, reason="pictures are brought into MNIST's form whatever is read")
-def test_coloured_pictures_are_predicted_as_they_were_trained(quick, coloured, tmp_path):
-    restored, _ = run(quick, coloured, tmp_path / "run")
-    images, labels = (x[:3] for x in coloured.test)
-    found = Predictor(restored)(list(images))
-    assert found["answer"] == str(labels.sum())
 
 
 def test_the_class_head_learns_digits(quick, optdigits, tmp_path):

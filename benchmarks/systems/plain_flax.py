@@ -1,5 +1,7 @@
 """Flax as one would write it: `nn.Conv`, `nn.max_pool`, `nn.RNN`; padded sequences."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,15 +15,18 @@ from benchmarks.protocol import DECAY, DROPOUT, LEARNING_RATE, Corpus
 class Network(nn.Module):
     """The network of 2016."""
 
+    dtype: jnp.dtype | None = None
+
     @nn.compact
     def __call__(self, frames_BxTxHxW: Array, training: bool) -> Array:
         """Sums B of uint8 frames."""
         batch, steps, height, width = frames_BxTxHxW.shape
         x = frames_BxTxHxW.reshape(batch * steps, height, width, 1) / 255
-        x = nn.relu(nn.max_pool(nn.Conv(8, (4, 4), padding="VALID")(x), (2, 2), (2, 2)))
-        x = nn.relu(nn.Conv(8, (3, 3), padding="VALID")(x))
-        x = nn.RNN(nn.GRUCell(100))(x.reshape(batch, steps, -1))
-        x = nn.RNN(nn.GRUCell(50))(x)[:, -1]
+        conv = functools.partial(nn.Conv, padding="VALID", dtype=self.dtype)
+        x = nn.relu(nn.max_pool(conv(8, (4, 4), name="Conv_0")(x), (2, 2), (2, 2)))
+        x = nn.relu(conv(8, (3, 3), name="Conv_1")(x))
+        x = nn.RNN(nn.GRUCell(100, dtype=self.dtype))(x.reshape(batch, steps, -1))
+        x = nn.RNN(nn.GRUCell(50, dtype=self.dtype))(x)[:, -1]
         return nn.Dense(1)(nn.Dropout(DROPOUT, deterministic=not training)(x))[:, 0]
 
 

@@ -32,9 +32,9 @@ from jax import Array, lax
 MATRIX_CHANNELS = {"cpu": math.inf, "gpu": 8}
 """By backend, the most input channels of a layer whose matrix-product form is the faster one.
 
-A CPU: benchmarks/NOTES.md. A GPU (H200, JAX 0.11.2, 2026-11-28, whole steps of 1,024 sequences):
-with 1 channel `pooled_conv` makes sum8 1.2 times as fast as XLA's convolution, with 8 `row_conv`
-makes sum8_2016 1.16 times as fast, with 24 and 48 it makes sum8 slower, by 1.22. Others: XLA's.
+CPU: benchmarks/NOTES.md. GPU (an H200, docs/speed.md): at 1,024 sequences a step, `pooled_conv` for
+1 channel makes sum8 1.17 times as fast as XLA's own form, `row_conv` for 8 makes sum8_2016 1.16
+times as fast, and for 24 and 48 it makes sum8 1.22 times slower. Other backends: XLA's own.
 """
 
 

@@ -80,7 +80,8 @@ class GRU(nn.Module):
     def setup(self) -> None:
         """Makes the input projection and the step."""
         self.input = nn.Dense(3 * self.hidden, dtype=self.dtype)
-        self.step = GRUStep(self.hidden, self.dtype)
+        scan = nn.scan(GRUStep, variable_broadcast="params", split_rngs={"params": False})
+        self.step = scan(self.hidden, self.dtype)
 
     def project(self, features: Array) -> Array:
         """Projects features (..., D) to the three gates' inputs (..., 3H)."""
@@ -96,8 +97,15 @@ class GRU(nn.Module):
         Returns:
           hidden_TxNxH in `dtype`.
         """
-        run = _scan_gru if self.unroll == 1 else unrolled_gru
-        hidden_TxNxH = run(*self.step.weights(), gates_TxNx3H, starts_TxN, self.unroll)
+        if self.unroll == 1:
+            carry = jnp.zeros((gates_TxNx3H.shape[1], self.hidden))
+            # Not in the step: XLA's loop over thirds of a row that is chosen there does not
+            # vectorize.
+            gates = jnp.split(gates_TxNx3H, 3, axis=-1)
+            _, hidden_TxNxH = self.step(carry, (gates, starts_TxN))
+        else:
+            weights = self.step.weights()
+            hidden_TxNxH = unrolled_gru(*weights, gates_TxNx3H, starts_TxN, self.unroll)
         return hidden_TxNxH.astype(self.dtype)
 
 
@@ -133,7 +141,6 @@ def _scan_gru(
     """Hidden states TxNxH, float32."""
     _, lanes, _ = gates_TxNx3H.shape
     carry = jnp.zeros((lanes, len(bias_H)))
-    # Not in the step: XLA's loop over thirds of a row that is chosen there does not vectorize.
     gates = jnp.split(gates_TxNx3H, 3, axis=-1)
     step = functools.partial(_advance, kernel_Hx3H, bias_H)
     return lax.scan(step, carry, (gates, starts_TxN), unroll=unroll)[1]
@@ -143,7 +150,7 @@ def _scan_gru(
 def unrolled_gru(
     kernel_Hx3H: Array, bias_H: Array, gates_TxNx3H: Array, starts_TxN: Array, unroll: int
 ) -> Array:
-    """`_scan_gru` with a gradient of few operations, where each is a launch of a kernel.
+    """The same as the scan of `GRUStep`, with a gradient of few operations: each is a launch.
 
     The gates are opened anew for all steps at once; the loop back holds one matrix product a
     step, and the kernel's gradient is one product after it, as in cuDNN.

@@ -1,0 +1,1 @@
+"""The benchmark on a GPU: `make bench-gpu`, or `python -m benchmarks.gpu --help`."""
