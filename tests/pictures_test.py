@@ -406,7 +406,7 @@ def test_hairlines_are_shrunk_before_they_are_thickened():
         ink = ink_of(picture)
         assert max(ink.shape) <= 8_000
         for turned in picture, picture.T:
-            assert frame_of(turned).max() > 200
+            assert center_glyph(ink_of(turned)).max() > 200
 
 
 def test_a_large_transparent_picture_is_the_same_as_a_small_one(tmp_path):

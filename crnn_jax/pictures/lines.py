@@ -1,4 +1,4 @@
-"""What is as dark as the ink and not the glyph: edges of the sheet, lines and boxes of a form."""
+"""Lines and boxes of a form, as dark as the ink: found as straight runs, and taken out."""
 
 import itertools
 import math
@@ -7,41 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import label, perimeter, regionprops
+from skimage.measure import label, regionprops
 
-LARGE = 0.125  # of the largest piece's extent: what is smaller is dust
+_SPECK = 0.125  # of the glyph's extent: what is smaller is left of a line
 _SIDE = 128  # pixels of the long side where lines are looked for
-_NEAR = 0.02  # of the picture's side: what is so close to the edge touches it
 _MOST_LINES = 12
+_THICKEST = 0.16  # of its length
 _STROKES = 2  # of the glyph, that are longer than some line
-
-
-def touched_sides(piece_HxW: np.ndarray) -> np.ndarray:
-    """Which shares of the picture's upper, lower, left and right side a piece touches."""
-    near = max(1, round(_NEAR * min(piece_HxW.shape)))
-    turned_WxH = piece_HxW.T
-    bands = [piece_HxW[:near], piece_HxW[-near:], turned_WxH[:near], turned_WxH[-near:]]
-    return np.array([band.any(0).mean() for band in bands])
-
-
-def hugs_edge(piece_HxW: np.ndarray) -> bool:
-    """Whether much of a piece's outline is the picture's edge: a table, a scanner's column."""
-    height, width = piece_HxW.shape
-    contact = touched_sides(piece_HxW) @ [width, width, height, height]
-    return bool(contact > 0 and contact >= 0.45 * perimeter(piece_HxW))
-
-
-def find_enclosures(pieces: list, labels_HxW: np.ndarray) -> list[int]:
-    """Labels of the pieces that are drawn around others, such as boxes and circles."""
-    found = []
-    for piece in pieces:
-        inside = labels_HxW[piece.slice][piece.image_filled & ~piece.image]
-        extents = [
-            max(other.image.shape) for other in pieces if other.label in set(inside[inside > 0])
-        ]
-        if max(extents, default=0) >= max(piece.image.shape) / 3:
-            found.append(piece.label)
-    return found
 
 
 class _Line(NamedTuple):
@@ -77,7 +49,7 @@ def remove_lines(ink_HxW: np.ndarray, before: Sequence[_Line] = ()) -> np.ndarra
     """
     factor = math.ceil(max(ink_HxW.shape) / _SIDE)
     small_HxW = shrink(ink_HxW > 0, factor)
-    lines = _find_lines(small_HxW)
+    lines = _find_lines(small_HxW) if min(small_HxW.shape) >= 8 else []
     pixels = [_pixels(small_HxW, line, 1) for line in lines]
     for count in range(1, len(lines) + 1):
         # Some of the glyph's strokes may be longer than a side of the box.
@@ -98,11 +70,12 @@ def _find_lines(ink_HxW: np.ndarray) -> list[_Line]:
     shortest = max(8, 0.6 * min(np.ptp(places) for places in around))
     lines: list[_Line] = []
     while len(lines) < _MOST_LINES:
-        line = max(_longest_line(ink_HxW, False), _longest_line(ink_HxW.T, True), key=_length)
+        _, line = max(_longest_line(ink_HxW, False), _longest_line(ink_HxW.T, True))
         found_HxW = _pixels(ink_HxW, line, 1)
         if _length(line) < shortest or not found_HxW.any():
             break
-        lines.append(line)
+        if found_HxW.sum() < _THICKEST * _length(line) ** 2:
+            lines.append(line)
         ink_HxW = ink_HxW & ~found_HxW
     return lines
 
@@ -111,10 +84,10 @@ def shrink(ink_HxW: np.ndarray, factor: int) -> np.ndarray:
     """Ink in blocks of factor × factor pixels."""
     padded = np.pad(ink_HxW, [(0, -side % factor) for side in ink_HxW.shape])
     height, width = (side // factor for side in padded.shape)
-    return padded.reshape(height, factor, width, factor).any((1, 3))
+    return np.any(padded.reshape(height, factor, width, factor), axis=(1, 3))
 
 
-def _longest_line(ink_HxW: np.ndarray, steep: bool) -> _Line:
+def _longest_line(ink_HxW: np.ndarray, steep: bool) -> tuple[float, _Line]:
     """The longest run of ink along all lines of slope -1 to 1, which may wobble by a pixel."""
     height, width = ink_HxW.shape
     columns = np.arange(width, dtype=np.int16)
@@ -122,21 +95,23 @@ def _longest_line(ink_HxW: np.ndarray, steep: bool) -> _Line:
     above = width // 2 + 1
     rises_SxW = np.round(slopes[:, None] * (columns - width / 2)).astype(np.int16)
     rows_SxHxW = rises_SxW[:, None] + np.arange(height, dtype=np.int16)[:, None] + np.int16(above)
-    thick_HxW = ndimage.binary_dilation(ink_HxW, np.ones((3, 3)))
+    thick_HxW = ndimage.binary_dilation(ink_HxW, np.ones((3, 1)))
     on_SxHxW = np.pad(thick_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns]
     gaps_SxHxW = np.maximum.accumulate(np.where(on_SxHxW, np.int16(-1), columns), axis=-1)
     runs_SxHxW = columns - gaps_SxHxW
     runs_SxH = runs_SxHxW.max(-1) * np.sqrt(1 + slopes[:, None] ** 2)
     # Of the lines in a thick stroke, the one in its middle.
     middle_SxH = np.pad(ink_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns].sum(-1)
-    best, row = np.unravel_index((runs_SxH + middle_SxH / 2).argmax(), runs_SxH.shape)
+    scores_SxH = runs_SxH + 2 * middle_SxH
+    best, row = np.unravel_index(scores_SxH.argmax(), scores_SxH.shape)
     stop = int(runs_SxHxW[best, row].argmax())
     start, slope = int(gaps_SxHxW[best, row, stop]) + 1, float(slopes[best])
-    return _Line(steep, start, stop, float(row - slope * width / 2), slope)
+    line = _Line(steep, start, stop, float(row - slope * width / 2), slope)
+    return float(scores_SxH[best, row]), line
 
 
 def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
-    """The pixels of a line, but where it crosses thicker ink; the line is `factor` times smaller."""
+    """The pixels of a line in a picture `factor` times smaller, save where it crosses thick ink."""
     if line.steep:
         return _pixels(ink_HxW.T, line._replace(steep=False), factor).T
     height, width = ink_HxW.shape
@@ -159,17 +134,19 @@ def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
 
 def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.ndarray) -> bool:
     """Whether lines are none of the glyph's strokes, given what is left without them."""
-    labels_HxW = label(rest_HxW, connectivity=2)
-    pieces = regionprops(labels_HxW)
-    extent = max((max(piece.image.shape) for piece in pieces), default=0)
-    large = [piece for piece in pieces if max(piece.image.shape) >= max(LARGE * extent, 3)]
+    pieces = regionprops(label(rest_HxW, connectivity=2))
+    last = np.array(rest_HxW.shape) - 1
+    # Ends of lines at the edge are no part of the glyph.
+    inner = [p for p in pieces if np.all(p.coords > 0) and np.all(p.coords < last)] or pieces
+    extent = max((max(piece.image.shape) for piece in inner), default=0)
+    large = [piece for piece in inner if max(piece.image.shape) >= max(_SPECK * extent, 3)]
     if extent < 6 or not large:
         return False
     rest = np.concatenate([piece.coords for piece in large])
     extent = np.ptp(rest, axis=0).max() + 1
-    (whole,) = regionprops(np.isin(labels_HxW, [piece.label for piece in large]).astype(int))
-    is_bar = whole.axis_minor_length < 0.25 * whole.axis_major_length
-    at_edge = (rest == 0).any() or (rest == np.array(rest_HxW.shape) - 1).any()
+    margin = max(1, 0.03 * extent)
+    narrow, long = np.sqrt(np.linalg.eigvalsh(np.cov(rest.T)))
+    is_bar, at_edge = narrow < 0.25 * long, inner is pieces
     for line in lines:
         others = [other for other in [*lines, *before] if other is not line]
         direction = (line.ends[1] - line.ends[0]) / max(_length(line), 1)
@@ -182,7 +159,7 @@ def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.nd
         spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(
             min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends
         )
-        if not (np.all(meets | (past >= 0.04 * extent + 1)) and past.max() >= 0.04 * extent + 1):
+        if not np.all(meets | (past >= margin)) or (is_bar and past.max() < margin):
             return False
         boxes = len(others) >= 3 and extent > 0.4 * min(map(_length, [line, *others]))
         if (meets.all() and boxes) or (spans and not (is_bar and at_edge)):
