@@ -106,7 +106,7 @@ def frames_of(
     one = isinstance(pictures, str | os.PathLike | Image.Image)
     array = getattr(pictures, "shape", ())
     one = one or len(array) == 2 or (len(array) == 3 and array[2] in (1, 3, 4))
-    several: Iterable[Any] = [pictures] if one else pictures
+    several: Any = [pictures] if one else pictures
     numbered = ((f"picture {i}", picture) for i, picture in enumerate(several, 1))
 
     def convert(image: Image.Image, name: str) -> np.ndarray:
