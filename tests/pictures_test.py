@@ -76,7 +76,7 @@ FRAME = frame_of(INK)
 
 @pytest.fixture(scope="module")
 def digits():
-    return read_optdigits()["test"].images_NxHxWxC[..., 0]
+    return read_optdigits()["test"].images_IxHxWxC[..., 0]
 
 
 @pytest.fixture(scope="module")

@@ -111,8 +111,8 @@ class Written(Task):
         return answered.targets.reshape(-1), answered.answers.reshape(-1), self.vocabulary
 
 
-def _rows(x_CxNxS: Any, sequences: int) -> np.ndarray:
-    return x_CxNxS.reshape(-1, x_CxNxS.shape[-1])[:sequences]
+def _rows(x_MxNxS: Any, sequences: int) -> np.ndarray:
+    return x_MxNxS.reshape(-1, x_MxNxS.shape[-1])[:sequences]
 
 
 @dataclasses.dataclass(frozen=True)
