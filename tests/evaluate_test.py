@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from crnn_jax import evaluate, tasks
+from crnn_jax.data import clips
 from crnn_jax.data.draw import SCENE, Draw, padded_lanes
-from crnn_jax.data.sources import clips
 from crnn_jax.evaluate import Evaluation
 from crnn_jax.model import crnn
 from tests.networks import random_params

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from crnn_jax import UserError
+from crnn_jax.data import clips
 from crnn_jax.data.batch import Batch
 from crnn_jax.data.draw import padded_lanes
-from crnn_jax.data.sources import clips
 from crnn_jax.model.decoder import Text
 from crnn_jax.model.heads import Answers
 from crnn_jax.tasks.task import Account, Mark
