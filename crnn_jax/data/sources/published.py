@@ -129,7 +129,7 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
         except requests.RequestException as error:
             raise DownloadError(f"{url}: {type(error).__name__}") from error
         except ValueError as error:  # of the checksum
-            raise DownloadError(f"{url}: what arrived is not the official file") from error
+            raise DownloadError(f"{url}: checksum mismatch: not the official file") from error
         if arrived < LEAST_BYTES:
             given_up.set()
             raise DownloadError(f"{url}: {arrived:,} bytes in {PATIENCE_S:g} s")
