@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from crnn_jax import UserError, say, user_path
+from crnn_jax import UserError, user_path
 from crnn_jax.data.sources import SOURCES
 from crnn_jax.data.sources.source import Source
 from crnn_jax.data.split import Split, drop_grey_axis, identity
@@ -150,7 +150,6 @@ def _prepare(name: str, splits: dict[str, Split] | None, data_dir: Path, folder:
         killed = [*folder.parent.glob("incomplete.*"), *data_dir.glob(f"{_SCRATCH}*")]
         for leftover in killed:  # of a process that was killed: the lock is ours
             shutil.rmtree(leftover)
-        say(f"preparing {name} in {folder}, once")
         with tempfile.TemporaryDirectory(dir=data_dir, prefix=_SCRATCH) as scratch:
             if splits is None:
                 assert source.published  # else `_read_given` would have read it
