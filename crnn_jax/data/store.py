@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
 from crnn_jax import UserError, user_path
 from crnn_jax.data.sources import SOURCES
@@ -151,7 +150,6 @@ def _prepare(name: str, splits: dict[str, Split] | None, data_dir: Path, folder:
         killed = [*folder.parent.glob("incomplete.*"), *data_dir.glob(f"{_SCRATCH}*")]
         for leftover in killed:  # of a process that was killed: the lock is ours
             shutil.rmtree(leftover)
-        logging.info("Preparing %s in %s, once.", name, folder)
         with tempfile.TemporaryDirectory(dir=data_dir, prefix=_SCRATCH) as scratch:
             if splits is None:
                 assert source.published  # else `_read_given` would have read it
