@@ -9,6 +9,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import label, regionprops
 
+from crnn_jax.pictures.grey import ring
+
 _SPECK = 0.125  # of the glyph's extent: what is smaller is left of a line
 _SIDE = 128  # pixels of the long side where lines are looked for
 _MOST_LINES = 12
@@ -45,7 +47,7 @@ def remove_lines(ink_HxW: np.ndarray, before: Sequence[_Line] = ()) -> np.ndarra
 
     Args:
       ink_HxW: float32, 0 where there is no ink.
-      before: lines taken out already.
+      before: lines that were taken out last.
     """
     factor = math.ceil(max(ink_HxW.shape) / _SIDE)
     small_HxW = shrink(ink_HxW > 0, factor)
@@ -60,14 +62,21 @@ def remove_lines(ink_HxW: np.ndarray, before: Sequence[_Line] = ()) -> np.ndarra
                 found_HxW = np.any([_pixels(ink_HxW > 0, line, factor) for line in found], axis=0)
                 rest_HxW = np.where(found_HxW, 0, ink_HxW)
                 if found_HxW.any() and rest_HxW.any():
-                    return remove_lines(rest_HxW, [*before, *found])
+                    return remove_lines(_without_ends(rest_HxW), found)
     return ink_HxW
+
+
+def _without_ends(ink_HxW: np.ndarray) -> np.ndarray:
+    """The ink without what touches the picture's edge, such as ends of lines, unless all does."""
+    labels_HxW = label(ink_HxW > 0, connectivity=2)
+    inner_HxW = np.where(np.isin(labels_HxW, ring(labels_HxW)), 0, ink_HxW)
+    return inner_HxW if inner_HxW.any() else ink_HxW
 
 
 def _find_lines(ink_HxW: np.ndarray) -> list[_Line]:
     """Straight lines, the longest first."""
     around = [np.flatnonzero(ink_HxW.any(axis)) for axis in (0, 1)]
-    shortest = max(8, 0.6 * min(np.ptp(places) for places in around))
+    shortest = max(5, 0.6 * min(np.ptp(places) for places in around))
     lines: list[_Line] = []
     while len(lines) < _MOST_LINES:
         _, line = max(_longest_line(ink_HxW, False), _longest_line(ink_HxW.T, True))
@@ -154,14 +163,22 @@ def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.nd
         past = np.array(
             [along.min() - line.ends[0] @ direction, line.ends[1] @ direction - along.max()]
         )
-        meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
+        meets = np.array(
+            [
+                any(_distance(end, other) <= 3 for other in lines if other is not line)
+                | any(_distance(end, other) <= 1.5 for other in before)
+                for end in line.ends
+            ]
+        )
         border = max(1, 0.03 * max(rest_HxW.shape))
         spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(
             min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends
         )
         if not np.all(meets | (past >= margin)) or (is_bar and past.max() < margin):
             return False
-        boxes = len(others) >= 3 and extent > 0.4 * min(map(_length, [line, *others]))
+        across = (rest - line.ends[0]) @ np.array([-direction[1], direction[0]])
+        outside = min(across.max(), -across.min()) < (0.12 * extent if before else np.inf)
+        boxes = len(others) >= 3 and outside and extent > 0.4 * min(map(_length, [line, *others]))
         if (meets.all() and boxes) or (spans and not (is_bar and at_edge)):
             continue
         flat = not line.steep and abs(line.slope) < 0.3
