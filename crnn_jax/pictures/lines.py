@@ -120,7 +120,7 @@ def _longest_line(ink_HxW: np.ndarray, steep: bool) -> tuple[float, _Line]:
 
 
 def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
-    """The pixels of a line of a picture `factor` times smaller, but where it crosses thicker ink."""
+    """The pixels of a line, found at 1 / factor of the size, but where it crosses thicker ink."""
     if line.steep:
         return _pixels(ink_HxW.T, line._replace(steep=False), factor).T
     height, width = ink_HxW.shape
@@ -132,7 +132,8 @@ def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
     distance = np.where(strip, abs(offsets), 9 * factor)
     nearest = distance.argmin(0)
     gaps = np.cumsum(~strip, 0)
-    run = strip & (gaps == gaps[nearest, np.arange(columns.size)]) & (distance.min(0) <= 2 * factor)
+    run = strip & (gaps == gaps[nearest, np.arange(columns.size)])
+    run &= distance.min(0) <= 2 * factor
     thickness = run.sum(0)
     usual = np.median(thickness[thickness > 0]) if thickness.any() else 0
     run &= thickness <= 1.5 * usual + 1
@@ -154,37 +155,35 @@ def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.nd
     rest = np.concatenate([piece.coords for piece in large])
     extent = np.ptp(rest, axis=0).max() + 1
     margin = max(1, 0.03 * extent)
-    narrow, long = np.sqrt(np.linalg.eigvalsh(np.cov(rest.T)))
-    is_bar, at_edge = narrow < 0.25 * long, inner is pieces
+    narrow, long = np.linalg.eigvalsh(np.cov(rest.T))  # squares of its extents
+    is_bar, at_edge = narrow < 0.25**2 * long, inner is pieces
     for line in lines:
-        others = [other for other in [*lines, *before] if other is not line]
-        direction = (line.ends[1] - line.ends[0]) / max(_length(line), 1)
-        along = rest @ direction
-        past = np.array(
-            [along.min() - line.ends[0] @ direction, line.ends[1] @ direction - along.max()]
-        )
-        meets = np.array(
-            [
-                any(_distance(end, other) <= 3 for other in lines if other is not line)
-                | any(_distance(end, other) <= 1.5 for other in before)
-                for end in line.ends
-            ]
-        )
-        border = max(1, 0.03 * max(rest_HxW.shape))
-        spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(
-            min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends
-        )
+        others = [other for other in lines if other is not line]
+        start, stop = line.ends
+        direction = (stop - start) / _length(line)
+        along, across = (rest - start) @ direction, (rest - start) @ [-direction[1], direction[0]]
+        past = np.array([along.min(), _length(line) - along.max()])
+        meets = np.array([_meets(end, others, 3) or _meets(end, before, 1.5) for end in line.ends])
         if not np.all(meets | (past >= margin)) or (is_bar and past.max() < margin):
             return False
-        across = (rest - line.ends[0]) @ np.array([-direction[1], direction[0]])
-        outside = min(across.max(), -across.min()) < (0.12 * extent if before else np.inf)
-        boxes = len(others) >= 3 and outside and extent > 0.4 * min(map(_length, [line, *others]))
-        if (meets.all() and boxes) or (spans and not (is_bar and at_edge)):
+        # A side of a box, or a line from side to side of the picture, or one that underlines.
+        shortest = min(map(_length, [*lines, *before]))
+        outside = not before or min(across.max(), -across.min()) < 0.12 * extent
+        if meets.all() and len(lines) + len(before) >= 4 and outside and extent > 0.4 * shortest:
+            continue
+        border = max(1, 0.03 * max(rest_HxW.shape))
+        to_edge = np.minimum(line.ends, last - line.ends).min(1)
+        spans = _length(line) > 0.7 * min(rest_HxW.shape) and np.all(to_edge <= border)
+        if spans and not (is_bar and at_edge):
             continue
         flat = not line.steep and abs(line.slope) < 0.3
         if not flat or is_bar or past.min() < 0.15 * extent or _length(line) < 1.2 * extent:
             return False
     return True
+
+
+def _meets(point: np.ndarray, lines: Sequence[_Line], reach: float) -> bool:
+    return any(_distance(point, line) <= reach for line in lines)
 
 
 def _distance(point: np.ndarray, line: _Line) -> float:
