@@ -1,6 +1,7 @@
 # make train: sets up .venv once, then trains configs/sum8.py. More flags: make train ARGS=...
-# make test:  sets up .venv once, then checks the style and runs the tests. With another Python:
-#             make clean test PYTHON=python3.12.
+# make test:  sets up .venv once, then checks style and types and runs the tests. With another
+#             Python: make clean test PYTHON=python3.12.
+# make types: checks the types alone.
 # make test-cluster: installs Open MPI, Slurm and shellcheck (Debian), then tests launch/ with them.
 # make torture: does to sum8 what happens to jobs, and prints how it was survived (half an hour).
 # make bench: sets up .venv-bench once, with the peers, and writes benchmarks/RESULTS.md.
@@ -11,15 +12,18 @@ PYTHON ?= python3
 CONFIG ?= configs/sum8.py
 ARGS ?=
 
-.PHONY: train test test-cluster torture bench bench-gpu bench-smoke clean
+.PHONY: train test types test-cluster torture bench bench-gpu bench-smoke clean
 
 train: .venv/installed
 	.venv/bin/python -m crnn_jax.main --config=$(CONFIG) $(ARGS)
 
-test: .venv/installed
+test: types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+
+types: .venv/installed
+	.venv/bin/pyright --pythonpath .venv/bin/python
 
 # Root starts Slurm's services; nothing it makes stays behind.
 test-cluster: SUDO = $(if $(filter 0,$(shell id -u)),,sudo)

@@ -2,10 +2,12 @@
 
 Arrays carry their shape in their name where it helps. Each letter has one meaning:
 
-    B sequences      T steps of a lane      N lanes, or images of a data set      F frames
-    H, W, C          height, width and channels of a frame (H alone, last: hidden units)
-    D features       K numbers that an answer can be      L longest sequence, in frames
-    S symbols of a written answer      V symbols of its vocabulary
+    B sequences           T steps of a lane     N lanes             L longest sequence, in frames
+    I images of a data set      F frames of any place     H, W, C height, width, channels
+    D features            U units of a state    Q attention heads, of E features each
+    G classes of a frame  K numbers or classes that an answer can be
+    S symbols of a written answer               V symbols of its vocabulary
+    J updates of a dispatch     A micro-batches     P devices     M chunks of a long computation
 
 The packages, in the order in which the data passes them: `data`, `model`, `train`, `runs`;
 `pictures` reads what people bring, `figures` draws what was learned, `distributed` is all that

@@ -81,7 +81,7 @@ def optdigits(data_dir):
 @pytest.fixture(scope="session")
 def digits():
     """Real digits in MNIST's form: uint8 (50, 28, 28)."""
-    images = read_optdigits()["test"].images_NxHxWxC[:50, ..., 0]
+    images = read_optdigits()["test"].images_IxHxWxC[:50, ..., 0]
     return np.stack([center_glyph(image / np.float32(255)) for image in images])
 
 

@@ -47,13 +47,13 @@ def test_optdigits(optdigits, data_dir):
         (optdigits.validation, 200),
         (optdigits.test, 300),
     ]:
-        assert split.images_NxHxWxC.shape == (size, 28, 28, 1)
-        assert split.images_NxHxWxC.dtype == np.uint8
-        assert split.labels_N.shape == (size,)
-        assert split.labels_N.dtype == np.int32
+        assert split.images_IxHxWxC.shape == (size, 28, 28, 1)
+        assert split.images_IxHxWxC.dtype == np.uint8
+        assert split.labels_I.shape == (size,)
+        assert split.labels_I.dtype == np.int32
     again = load_dataset("optdigits", data_dir=data_dir, manual_dir="", fallback=False)
     assert again.identity == optdigits.identity
-    np.testing.assert_array_equal(again.train.images_NxHxWxC, optdigits.train.images_NxHxWxC)
+    np.testing.assert_array_equal(again.train.images_IxHxWxC, optdigits.train.images_IxHxWxC)
 
 
 def test_mnist_from_its_files_then_from_what_was_prepared(
@@ -65,7 +65,7 @@ def test_mnist_from_its_files_then_from_what_was_prepared(
     assert (found.info.frame_shape, found.info.classes) == ((28, 28, 1), tuple("0123456789"))
     again = load_dataset("mnist", data_dir=data_dir, manual_dir="", fallback=False)
     assert again.identity == found.identity
-    sizes = [len(s.labels_N) for s in (again.train, again.validation, again.test)]
+    sizes = [len(s.labels_I) for s in (again.train, again.validation, again.test)]
     assert sizes == [55_000, 5_000, 10_000]
     assert warnings == []
 
@@ -73,7 +73,7 @@ def test_mnist_from_its_files_then_from_what_was_prepared(
 def test_mnist_5k_stands_in_with_one_warning(data_dir, no_network, warnings):
     found = load_dataset("mnist", data_dir=data_dir, manual_dir="", fallback=True)
     assert found.info.name == "mnist-5k"
-    sizes = [len(s.labels_N) for s in (found.train, found.validation, found.test)]
+    sizes = [len(s.labels_I) for s in (found.train, found.validation, found.test)]
     assert sizes == [4_000, 500, 500]
     (warning,) = warnings
     assert "\n" not in warning

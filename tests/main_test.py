@@ -325,7 +325,7 @@ def test_the_same_command_again_then_evaluate(here, trained, data_dir, optdigits
 
 
 def test_predict_answers_about_picture_files(here, trained, optdigits, capsys):
-    images = list(optdigits.test.images_NxHxWxC[:2, ..., 0])
+    images = list(optdigits.test.images_IxHxWxC[:2, ..., 0])
     for i, image in enumerate(images):
         Image.fromarray(image).save(here / f"{i}.png")
     arguments = ["--mode=predict", f"--workdir={trained}", "1.png", "0.png"]

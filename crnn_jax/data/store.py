@@ -29,7 +29,10 @@ _SCRATCH = "glyphs-scratch-"  # begins the name of the folder for downloads in a
 _PARTS = ("train", "validation", "test")
 
 
-class LabelledImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take the keyword
+    tfds.core.GeneratorBasedBuilder,
+    skip_registration=True,  # pyright: ignore[reportCallIssue]
+):
     """Labelled images of any height and width, grey or RGB.
 
     The records of a split come back shuffled: `read` restores the original order. The data set's
@@ -75,10 +78,10 @@ class LabelledImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {part: self._generate_examples(split) for part, split in self.given.items()}
 
     def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, Any]]]:
-        images = drop_grey_axis(split.images_NxHxWxC)
+        images = drop_grey_axis(split.images_IxHxWxC)
         for first in range(0, len(images), _BLOCK):
             block = slice(first, first + _BLOCK)
-            record = {"images": images[block], "labels": split.labels_N[block]}
+            record = {"images": images[block], "labels": split.labels_I[block]}
             yield first, {**record, "first_index": first}
 
     def read(self) -> dict[str, Split]:
@@ -95,8 +98,8 @@ class LabelledImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         blocks = [records[index] for index in range(len(records))]
         blocks.sort(key=lambda block: block["first_index"])
         images = np.concatenate([block["images"] for block in blocks])
-        labels_N = np.concatenate([block["labels"] for block in blocks])
-        return Split(images.reshape(-1, *self.source.frame_shape), labels_N)
+        labels_I = np.concatenate([block["labels"] for block in blocks])
+        return Split(images.reshape(-1, *self.source.frame_shape), labels_I)
 
 
 def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str, Split], str]:
@@ -170,12 +173,12 @@ def _check(name: str, source: Source, splits: dict[str, Split]) -> None:
         )
     expected = f"uint8 {source.frame_shape}, labels 0..{len(source.classes) - 1}"
     for part in _PARTS:
-        images, labels_N = splits[part]
+        images, labels_I = splits[part]
         if not len(images):
             raise UserError(f"the source {name} reads no images for {part}, expected some")
-        found = f"{images.dtype} {images.shape[1:]}, labels {labels_N.min()}..{labels_N.max()}"
+        found = f"{images.dtype} {images.shape[1:]}, labels {labels_I.min()}..{labels_I.max()}"
         right = images.dtype == np.uint8 and images.shape[1:] == source.frame_shape
-        if not (right and np.isin(labels_N, range(len(source.classes))).all()):
+        if not (right and np.isin(labels_I, range(len(source.classes))).all()):
             raise UserError(f"the source {name} reads {part} as {found}, expected {expected}")
 
 

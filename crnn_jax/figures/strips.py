@@ -75,10 +75,9 @@ class Gallery:
 
     def _strip(self, i: int) -> Strip:
         (indices_L,) = np.asarray(self.draw.image_indices(0, jnp.array([i])))
-        images, labels = self.split.images_NxHxWxC[indices_L], self.split.labels_N[indices_L]
+        images, labels = (jnp.asarray(x[indices_L][:, None]) for x in self.split)
         keys_1 = jax.vmap(lambda i: self.draw.key(0, i, SCENE))(jnp.array([i]))
-        lane = (images[:, None], labels[:, None], keys_1)
-        frames = np.asarray(self.task.composition.render(*lane)[0])[:, 0]
+        frames = np.asarray(self.task.composition.render(images, labels, keys_1)[0])[:, 0]
         length, account = int(self.answered.lengths_B[i]), self.task.account(self.answered, i)
         shown = frames[:length][:FRAMES]
         if length > len(shown):

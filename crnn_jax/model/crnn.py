@@ -1,7 +1,7 @@
 """The network: frames → features → states → what the head reads."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -77,10 +77,15 @@ class CRNN(nn.Module):
     answer_head: nn.Module
     state_dropout: float
 
+    if TYPE_CHECKING:
+
+        def apply(self, *args: Any, **kwargs: Any) -> Any:
+            """The output alone: nothing of this network is mutable."""
+
     def encode(self, frames_TxNxHxWxC: Array, dropout_keys_N: Array | None = None) -> Array:
         """All that needs no time: uint8 frames to what `aggregate` takes, TxNxD.
 
-        That is the features, as the first layer projects them: for a GRU its gate inputs, TxNx3H.
+        That is the features, as the first layer projects them: for a GRU its gate inputs, TxNx3U.
         Of an encoder with classes these features are probabilities, or log-probabilities where
         there are no layers.
 
@@ -119,13 +124,13 @@ class CRNN(nn.Module):
           dropout_keys_N: one random key a lane, to train with dropout; None without.
           targets: the right answers, for heads that are trained with them.
         """
-        hidden_TxNxH = encoded_TxNxD
+        hidden_TxNxU = encoded_TxNxD
         for i, layer in enumerate(self.layers):
-            inputs = layer.project(hidden_TxNxH) if i else hidden_TxNxH
-            hidden_TxNxH = layer(inputs, starts_TxN)
+            inputs = layer.project(hidden_TxNxU) if i else hidden_TxNxU
+            hidden_TxNxU = layer(inputs, starts_TxN)
         if dropout_keys_N is not None:
-            hidden_TxNxH = lane_dropout(hidden_TxNxH, dropout_keys_N, self.state_dropout)
-        return self.answer_head(hidden_TxNxH, starts_TxN, targets)
+            hidden_TxNxU = lane_dropout(hidden_TxNxU, dropout_keys_N, self.state_dropout)
+        return self.answer_head(hidden_TxNxU, starts_TxN, targets)
 
     def __call__(
         self,
@@ -186,10 +191,10 @@ def example(question: Question) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStr
     return frames, jax.ShapeDtypeStruct(lane, jnp.bool_)
 
 
-def parameter_shapes(network: CRNN, question: Question) -> dict[str, Any]:
+def parameter_shapes(network: CRNN, question: Question) -> Any:
     """Shapes of a network's parameters, without computing any."""
 
-    def init(*shown: Array) -> dict[str, Any]:
+    def init(*shown: Array) -> Any:
         return network.init(jax.random.key(0), *shown)
 
     return jax.eval_shape(init, *example(question))

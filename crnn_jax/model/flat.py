@@ -27,7 +27,8 @@ class Flat:
           vector_of: the path of the vector that an array goes into, by the array's own path. An
             optimizer's masks read it as they read a parameter's.
         """
-        self.shapes = {path: leaf.shape for path, leaf in flatten_dict(like).items()}
+        leaves: dict[Path, Any] = flatten_dict(like)
+        self.shapes = {path: leaf.shape for path, leaf in leaves.items()}
         self.members: dict[Path, list[Path]] = {}
         for path in self.shapes:
             self.members.setdefault(vector_of(path), []).append(path)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -104,9 +105,9 @@ def frames_of(
     """
     one = isinstance(pictures, str | os.PathLike | Image.Image)
     array = getattr(pictures, "shape", ())
-    if one or len(array) == 2 or (len(array) == 3 and array[2] in (1, 3, 4)):
-        pictures = [pictures]
-    numbered = ((f"picture {i}", picture) for i, picture in enumerate(pictures, 1))
+    one = one or len(array) == 2 or (len(array) == 3 and array[2] in (1, 3, 4))
+    several: Any = [pictures] if one else pictures
+    numbered = ((f"picture {i}", picture) for i, picture in enumerate(several, 1))
 
     def convert(image: Image.Image, name: str) -> np.ndarray:
         return grey_of(image, name) if glyphs else pixels_of(image, name, shape)

@@ -167,7 +167,7 @@ def _apply_in_bands(name: str, image_HxWxC: np.ndarray) -> np.ndarray:
         first = min(first, shape[0] - rows)
         last = first + rows - 1
         under = padded[first * chosen.stride : last * chosen.stride + chosen.window]
-        filtered[first : last + 1] = chosen.layer(under)
+        filtered[first : last + 1] = chosen.layer(jnp.asarray(under))
     return filtered
 
 
@@ -232,7 +232,7 @@ def _to_floats(image: Image.Image, name: str) -> np.ndarray:
     image = unit(image, name)
     if image.mode == "F":
         return np.repeat(np.asarray(image)[..., None], 3, axis=-1)
-    return np.divide(on_white(image).convert("RGB"), 255, dtype=np.float32)
+    return np.asarray(on_white(image).convert("RGB"), np.float32) / 255
 
 
 def _write(path: Path, pixels_HxWx3: np.ndarray) -> None:

@@ -93,7 +93,7 @@ def shrink(ink_HxW: np.ndarray, factor: int) -> np.ndarray:
     """Ink in blocks of factor × factor pixels."""
     padded = np.pad(ink_HxW, [(0, -side % factor) for side in ink_HxW.shape])
     height, width = (side // factor for side in padded.shape)
-    return padded.reshape(height, factor, width, factor).any((1, 3))
+    return np.any(padded.reshape(height, factor, width, factor), axis=(1, 3))
 
 
 def _longest_line(ink_HxW: np.ndarray, steep: bool) -> tuple[float, _Line]:
@@ -120,7 +120,7 @@ def _longest_line(ink_HxW: np.ndarray, steep: bool) -> tuple[float, _Line]:
 
 
 def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
-    """The pixels of a line, found at 1 / factor of the size, but where it crosses thicker ink."""
+    """The pixels of a line in a picture `factor` times smaller, save where it crosses thick ink."""
     if line.steep:
         return _pixels(ink_HxW.T, line._replace(steep=False), factor).T
     height, width = ink_HxW.shape

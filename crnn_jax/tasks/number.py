@@ -67,7 +67,7 @@ class Number(Task):
                 f"{longest} frames can exceed 32 bits, expected {most} frames or fewer"
             )
 
-    def targets(self, labels: Array, starts_TxN: Array) -> Array:
+    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
         """See `Task`."""
 
         def step(number_N: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -76,7 +76,7 @@ class Number(Task):
             number_N = self.recurrence.combine(number_N, labels_N)
             return number_N, number_N
 
-        nothing_N, inputs = jnp.zeros_like(labels[0]), (labels, starts_TxN)
+        nothing_N, inputs = jnp.zeros_like(labels[0]), (labels, jnp.asarray(starts_TxN))
         return lax.scan(step, nothing_N, inputs, unroll=unrolled())[1]
 
     def loss(self, output: Output, batch: Batch) -> Array:
@@ -96,23 +96,23 @@ class Number(Task):
         """See `number_scores`."""
         return number_scores(targets, answers, lanes, sequences, baseline)
 
-    def baseline(self, labels_N: np.ndarray) -> float | None:
+    def baseline(self, labels_I: np.ndarray) -> float | None:
         """See `Task`."""
-        return self.recurrence.mean(labels_N, np.arange(self.min_length, self.max_length + 1))
+        return self.recurrence.mean(labels_I, np.arange(self.min_length, self.max_length + 1))
 
     def answered(
         self, targets: np.ndarray, answers: Answers, lanes: Lanes, sequences: int
     ) -> Answered:
         """See `Task`; what is behind a sequence's end repeats its last frame."""
-        lengths_M = np.bincount(lanes.sequence_TxN[lanes.real_TxN])
-        starts_2xM = np.argwhere(lanes.starts_TxN)[
+        lengths_B = np.bincount(lanes.sequence_TxN[lanes.real_TxN])
+        starts_2xB = np.argwhere(lanes.starts_TxN)[
             np.argsort(lanes.sequence_TxN[lanes.starts_TxN])
         ].T
-        frame_MxL = np.minimum(np.arange(lengths_M.max())[None], lengths_M[:, None] - 1)
-        t_MxL, n_MxL = starts_2xM[0][:, None] + frame_MxL, starts_2xM[1][:, None]
+        frame_BxL = np.minimum(np.arange(lengths_B.max())[None], lengths_B[:, None] - 1)
+        t_BxL, n_BxL = starts_2xB[0][:, None] + frame_BxL, starts_2xB[1][:, None]
 
-        def rows(x_CxTxN: Any) -> np.ndarray:
-            return x_CxTxN[:, t_MxL, n_MxL].reshape(-1, frame_MxL.shape[1])[:sequences]
+        def rows(x_MxTxN: Any) -> np.ndarray:
+            return x_MxTxN[:, t_BxL, n_BxL].reshape(-1, frame_BxL.shape[1])[:sequences]
 
         target, answer = rows(targets), rows(answers.answer)
         estimate = None if answers.estimate is None else rows(answers.estimate)
@@ -123,7 +123,7 @@ class Number(Task):
             assert estimate is not None, "a head without probabilities gives an estimate"
             severity_B = np.abs(estimate[:, -1] - target[:, -1])
         return Answered(
-            lengths_B=np.tile(lengths_M, len(targets))[:sequences],
+            lengths_B=np.tile(lengths_B, len(targets))[:sequences],
             targets=target,
             answers=answer,
             estimates=estimate,
@@ -227,15 +227,16 @@ class Class(Number):
         """See `Task`."""
         return dataclasses.replace(super().question, kind="class")
 
-    def baseline(self, labels_N: np.ndarray) -> None:
+    def baseline(self, labels_I: np.ndarray) -> None:
         """See `Task`: classes have no mean."""
-        del labels_N
+        del labels_I
 
     def answered(
         self, targets: np.ndarray, answers: Answers, lanes: Lanes, sequences: int
     ) -> Answered:
         """See `Task`: the mean of classes means nothing."""
-        return super().answered(targets, answers.replace(estimate=None), lanes, sequences)
+        answers = dataclasses.replace(answers, estimate=None)
+        return super().answered(targets, answers, lanes, sequences)
 
     def text(self, number: int) -> str:
         """The class's name."""

@@ -98,7 +98,7 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def targets(self, labels: Array, starts_TxN: Array) -> Array:
+    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
         """The right answers: TxN int32 after every frame, or NxS int32 symbols.
 
         Args:
@@ -122,7 +122,7 @@ class Task(abc.ABC):
         """How good answers are (`scores.py`).
 
         Args:
-          targets: the right answers of C chunks, each in `lanes`.
+          targets: the right answers of M chunks, each in `lanes`.
           answers: the network's.
           lanes: of a chunk.
           sequences: sequences scored; the rest is padding.
@@ -170,13 +170,13 @@ class Task(abc.ABC):
         targets = self.targets(labels, lanes.starts_TxN)
         return Batch(frames, lanes.starts_TxN, lanes.ends_TxN, lanes.real_TxN, targets)
 
-    def baseline(self, labels_N: np.ndarray) -> float | None:
+    def baseline(self, labels_I: np.ndarray) -> float | None:
         """The mean right answer, where answers have one.
 
         Args:
-          labels_N: of the training images.
+          labels_I: of the training images.
         """
-        del labels_N
+        del labels_I
         return None
 
     def goal(self, report: dict[str, Any]) -> float:

@@ -111,8 +111,8 @@ class Written(Task):
         return answered.targets.reshape(-1), answered.answers.reshape(-1), self.vocabulary
 
 
-def _rows(x_CxNxS: Any, sequences: int) -> np.ndarray:
-    return x_CxNxS.reshape(-1, x_CxNxS.shape[-1])[:sequences]
+def _rows(x_MxNxS: Any, sequences: int) -> np.ndarray:
+    return x_MxNxS.reshape(-1, x_MxNxS.shape[-1])[:sequences]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Addition(Written):
                 "expected the same even number, the frames of two numbers of as many digits"
             )
 
-    def targets(self, labels: Array, starts_TxN: Array) -> Array:
+    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
         """See `Task`; a lane holds one sequence."""
         del starts_TxN
         digits = labels.shape[0] // 2
@@ -196,7 +196,7 @@ class Caption(Written):
                 "image"
             )
 
-    def targets(self, labels: Array, starts_TxN: Array) -> Array:
+    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
         """The captions of what the clips show."""
         del starts_TxN
         return jnp.asarray(clips.CAPTIONS)[labels]
