@@ -335,7 +335,7 @@ def test_a_picture_becomes_a_frame_or_is_refused(folder, capfd, content):
         assert_one_clear_line(error, path)
         assert content not in PICTURES
     else:
-        assert (frames.shape, frames.dtype) == ((1, 28, 28), np.uint8)
+        assert (frames.shape[1:], frames.dtype) == ((28, 28, 1), np.uint8)
         assert frames.max() > 0
     assert capfd.readouterr() == ("", "")  # nor do the libraries behind Pillow print anything
 
@@ -350,7 +350,7 @@ def test_pixels_at_random_become_a_frame_or_are_refused(data):
     picture = np.frombuffer(values, np.uint8).reshape(height, width)
     for pixels in (picture, np.where(picture > 250, 0, 255).astype(np.uint8)):
         try:
-            assert frames_of([pixels]).shape == (1, 28, 28)
+            assert frames_of([pixels]).shape == (1, 28, 28, 1)
         except UserError as error:
             assert_one_clear_line(error, "picture 1")
 

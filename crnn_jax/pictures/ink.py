@@ -1,5 +1,7 @@
 """Separating ink from paper, whatever the light and whatever lies beside the sheet."""
 
+import itertools
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -10,7 +12,7 @@ from crnn_jax.pictures.grey import ring
 from crnn_jax.pictures.lines import remove_lines
 from crnn_jax.pictures.sheet import (
     EIGHT,
-    find_table,
+    find_tables,
     hugs_edge,
     shrink_factor,
     shrunk,
@@ -38,15 +40,12 @@ def find_ink(grey_HxW: np.ndarray, name: str) -> np.ndarray:
     Raises:
       UserError: there is no ink, or it cannot be told from what reaches the picture's edge.
     """
-    beside_HxW = find_table(grey_HxW)
-    ink_HxW = _ink_of(grey_HxW, beside_HxW, name) if beside_HxW.any() else beside_HxW
-    if not ink_HxW.any():
-        ink_HxW = _ink_of(grey_HxW, np.zeros_like(beside_HxW), name)
-    if not ink_HxW.any():
-        raise UserError(
-            f"{name}: no ink to be seen, expected a glyph darker or brighter than paper"
-        )
-    return remove_lines(ink_HxW).astype(np.float32)
+    nothing_HxW = np.zeros(grey_HxW.shape, bool)
+    for beside_HxW in itertools.chain(find_tables(grey_HxW), [nothing_HxW]):
+        ink_HxW = _ink_of(grey_HxW, beside_HxW, name)
+        if ink_HxW.any():
+            return remove_lines(ink_HxW).astype(np.float32)
+    raise UserError(f"{name}: no ink to be seen, expected a glyph darker or brighter than paper")
 
 
 def _ink_of(grey_HxW: np.ndarray, beside_HxW: np.ndarray, name: str) -> np.ndarray:
@@ -106,7 +105,8 @@ def _beside_the_glyph(labels_HxW: np.ndarray, name: str) -> list[int]:
         return hugging
     for piece in pieces:
         along = max(touched_sides(labels_HxW == piece.label)) > 0.9
-        if piece.image.shape != shape and (piece.label in hugging or along):
+        cropped = np.all(np.divide(piece.image.shape, shape) > 0.93)  # the picture, to the glyph
+        if not cropped and (piece.label in hugging or along):
             raise UserError(
                 f"{name}: something reaches along the picture's edge and cannot be told from the "
                 "glyph, expected paper all around it; cut it off"
@@ -132,7 +132,7 @@ def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bo
     edge = ring(grey_HxW)[~ring(beside_HxW)]
     edge = edge if edge.size else grey_HxW[~beside_HxW]
     border = np.median(edge)
-    if np.percentile(np.abs(edge - border), 70) < 1 / 255:  # ink may touch it
+    if np.percentile(np.abs(edge - border), 60) < 1 / 255:  # ink may touch it
         return np.full_like(grey_HxW, border), bool(
             np.sum((grey_HxW - border)[~beside_HxW] ** 3) < 0
         )

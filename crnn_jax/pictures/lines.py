@@ -9,6 +9,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import label, regionprops
 
+from crnn_jax.pictures.grey import ring
+
 _SPECK = 0.125  # of the glyph's extent: what is smaller is left of a line
 _SIDE = 128  # pixels of the long side where lines are looked for
 _MOST_LINES = 12
@@ -45,7 +47,7 @@ def remove_lines(ink_HxW: np.ndarray, before: Sequence[_Line] = ()) -> np.ndarra
 
     Args:
       ink_HxW: float32, 0 where there is no ink.
-      before: lines taken out already.
+      before: lines that were taken out last.
     """
     factor = math.ceil(max(ink_HxW.shape) / _SIDE)
     small_HxW = shrink(ink_HxW > 0, factor)
@@ -60,14 +62,21 @@ def remove_lines(ink_HxW: np.ndarray, before: Sequence[_Line] = ()) -> np.ndarra
                 found_HxW = np.any([_pixels(ink_HxW > 0, line, factor) for line in found], axis=0)
                 rest_HxW = np.where(found_HxW, 0, ink_HxW)
                 if found_HxW.any() and rest_HxW.any():
-                    return remove_lines(rest_HxW, [*before, *found])
+                    return remove_lines(_without_ends(rest_HxW), found)
     return ink_HxW
+
+
+def _without_ends(ink_HxW: np.ndarray) -> np.ndarray:
+    """The ink without what touches the picture's edge, such as ends of lines, unless all does."""
+    labels_HxW = label(ink_HxW > 0, connectivity=2)
+    inner_HxW = np.where(np.isin(labels_HxW, ring(labels_HxW)), 0, ink_HxW)
+    return inner_HxW if inner_HxW.any() else ink_HxW
 
 
 def _find_lines(ink_HxW: np.ndarray) -> list[_Line]:
     """Straight lines, the longest first."""
     around = [np.flatnonzero(ink_HxW.any(axis)) for axis in (0, 1)]
-    shortest = max(8, 0.6 * min(np.ptp(places) for places in around))
+    shortest = max(5, 0.6 * min(np.ptp(places) for places in around))
     lines: list[_Line] = []
     while len(lines) < _MOST_LINES:
         _, line = max(_longest_line(ink_HxW, False), _longest_line(ink_HxW.T, True))
@@ -123,7 +132,8 @@ def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
     distance = np.where(strip, abs(offsets), 9 * factor)
     nearest = distance.argmin(0)
     gaps = np.cumsum(~strip, 0)
-    run = strip & (gaps == gaps[nearest, np.arange(columns.size)]) & (distance.min(0) <= 2 * factor)
+    run = strip & (gaps == gaps[nearest, np.arange(columns.size)])
+    run &= distance.min(0) <= 2 * factor
     thickness = run.sum(0)
     usual = np.median(thickness[thickness > 0]) if thickness.any() else 0
     run &= thickness <= 1.5 * usual + 1
@@ -145,29 +155,35 @@ def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.nd
     rest = np.concatenate([piece.coords for piece in large])
     extent = np.ptp(rest, axis=0).max() + 1
     margin = max(1, 0.03 * extent)
-    narrow, long = np.sqrt(np.linalg.eigvalsh(np.cov(rest.T)))
-    is_bar, at_edge = narrow < 0.25 * long, inner is pieces
+    narrow, long = np.linalg.eigvalsh(np.cov(rest.T))  # squares of its extents
+    is_bar, at_edge = narrow < 0.25**2 * long, inner is pieces
     for line in lines:
-        others = [other for other in [*lines, *before] if other is not line]
-        direction = (line.ends[1] - line.ends[0]) / max(_length(line), 1)
-        along = rest @ direction
-        past = np.array(
-            [along.min() - line.ends[0] @ direction, line.ends[1] @ direction - along.max()]
-        )
-        meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
-        border = max(1, 0.03 * max(rest_HxW.shape))
-        spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(
-            min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends
-        )
+        others = [other for other in lines if other is not line]
+        start, stop = line.ends
+        direction = (stop - start) / _length(line)
+        along, across = (rest - start) @ direction, (rest - start) @ [-direction[1], direction[0]]
+        past = np.array([along.min(), _length(line) - along.max()])
+        meets = np.array([_meets(end, others, 3) or _meets(end, before, 1.5) for end in line.ends])
         if not np.all(meets | (past >= margin)) or (is_bar and past.max() < margin):
             return False
-        boxes = len(others) >= 3 and extent > 0.4 * min(map(_length, [line, *others]))
-        if (meets.all() and boxes) or (spans and not (is_bar and at_edge)):
+        # A side of a box, or a line from side to side of the picture, or one that underlines.
+        shortest = min(map(_length, [*lines, *before]))
+        outside = not before or min(across.max(), -across.min()) < 0.12 * extent
+        if meets.all() and len(lines) + len(before) >= 4 and outside and extent > 0.4 * shortest:
+            continue
+        border = max(1, 0.03 * max(rest_HxW.shape))
+        to_edge = np.minimum(line.ends, last - line.ends).min(1)
+        spans = _length(line) > 0.7 * min(rest_HxW.shape) and np.all(to_edge <= border)
+        if spans and not (is_bar and at_edge):
             continue
         flat = not line.steep and abs(line.slope) < 0.3
         if not flat or is_bar or past.min() < 0.15 * extent or _length(line) < 1.2 * extent:
             return False
     return True
+
+
+def _meets(point: np.ndarray, lines: Sequence[_Line], reach: float) -> bool:
+    return any(_distance(point, line) <= reach for line in lines)
 
 
 def _distance(point: np.ndarray, line: _Line) -> float:

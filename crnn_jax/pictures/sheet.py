@@ -1,6 +1,7 @@
 """Finding the sheet in a picture: what lies beside it hugs the picture's edge."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -9,7 +10,7 @@ from skimage.measure import label, perimeter, regionprops
 
 EIGHT = np.ones((3, 3))  # pixels that touch at a corner are connected, too
 _SHORT_SIDE = 48  # pixels at which surfaces are told apart
-_NEAR = 0.02  # of the picture's side: what is so close to the edge touches it
+_NEAR = 0.03  # of the picture's side: what is so close to the edge touches it
 _HUGS = 0.45  # share of a piece's outline at the edge; that of a straight table is half or more
 _SMALLEST_TABLE = 0.004  # of the picture
 _STEP = 0.55  # brightness of a dark table over that of the sheet; shadows are brighter
@@ -46,43 +47,45 @@ def enlarged(mask_HxW: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.nd
     return whole_HxW[: shape[0], : shape[1]]
 
 
-def find_table(grey_HxW: np.ndarray) -> np.ndarray:
-    """Find what lies beside a sheet: an area of another brightness, with a sharp edge.
+def find_tables(grey_HxW: np.ndarray) -> Iterator[np.ndarray]:
+    """Find what may lie beside a sheet: areas of another brightness, with a sharp edge.
 
-    Returns:
-      bool (H, W), False everywhere if the sheet fills the picture.
+    Yields:
+      bool (H, W), True there.
     """
     small_HxW = shrunk(grey_HxW)
     dark, bright = np.percentile(small_HxW, [2, 98])
     # Uneven light can join the table to parts of the sheet at one threshold, not at all of them.
     for share, is_bright in itertools.product([0.5, 0.4, 0.6, 0.3, 0.7], [False, True]):
-        labels_HxW = label(
-            (small_HxW > dark + share * (bright - dark)) == is_bright, connectivity=1
-        )
+        side_HxW = (small_HxW > dark + share * (bright - dark)) == is_bright
+        labels_HxW = label(side_HxW, connectivity=1)
         areas = [labels_HxW == i for i in range(1, labels_HxW.max() + 1)]
         tables = [x for x in areas if x.mean() > _SMALLEST_TABLE and hugs_edge(x)]
-        if tables and _is_sheet(~np.any(tables, axis=0), small_HxW):
-            table_HxW = ndimage.binary_dilation(np.any(tables, axis=0), EIGHT)
-            return enlarged(table_HxW, shrink_factor(grey_HxW), grey_HxW.shape)
-    return np.zeros(grey_HxW.shape, bool)
+        sheet_HxW = _sheet(~np.any(tables, axis=0), small_HxW) if tables else None
+        if sheet_HxW is not None:
+            table_HxW = ndimage.binary_dilation(~sheet_HxW, EIGHT)
+            if not table_HxW.all():
+                yield enlarged(table_HxW, shrink_factor(grey_HxW), grey_HxW.shape)
 
 
-def _is_sheet(rest_HxW: np.ndarray, small_HxW: np.ndarray) -> bool:
-    """Whether the rest of a picture is a sheet: large, convex, nearly rectangular."""
+def _sheet(rest_HxW: np.ndarray, small_HxW: np.ndarray) -> np.ndarray | None:
+    """The rest of a picture, if it is a sheet: large, convex, nearly rectangular, and no shadow."""
     labels_HxW = label(rest_HxW, connectivity=1)
     sheet = max(regionprops(labels_HxW), key=lambda piece: piece.area, default=None)
     if sheet is None or sheet.area_filled < 0.15 * rest_HxW.size or sheet.solidity < 0.9:
-        return False
+        return None
     y, x = np.nonzero(sheet.image_convex)
     boxes = [
         np.ptp(x * np.cos(turn) + y * np.sin(turn)) * np.ptp(y * np.cos(turn) - x * np.sin(turn))
         for turn in np.linspace(0, np.pi / 2, 30)
     ]
     if sheet.area_convex < 0.85 * min(boxes):
-        return False
+        return None
     sheet_HxW = labels_HxW == sheet.label
     inner = small_HxW[sheet_HxW & ndimage.binary_dilation(~rest_HxW, EIGHT, iterations=2)]
     outer = small_HxW[~rest_HxW & ndimage.binary_dilation(sheet_HxW, EIGHT, iterations=2)]
-    pairs = (inner, outer), (small_HxW[sheet_HxW], small_HxW[~rest_HxW])
-    medians = [sorted(np.median(one) for one in pair) for pair in pairs]
-    return all(darker < _STEP * brighter for darker, brighter in medians)
+    for pair in (inner, outer), (small_HxW[sheet_HxW], small_HxW[~rest_HxW]):
+        darker, brighter = sorted(np.median(values) for values in pair)
+        if darker >= _STEP * brighter:
+            return None
+    return ndimage.binary_fill_holes(sheet_HxW)
