@@ -219,8 +219,8 @@ def main(argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name, split in {"": corpus.train, "test_": corpus.test}.items():
-            np.save(folder / f"{name}images.npy", split.images_NxHxWxC[..., 0])
-            np.save(folder / f"{name}labels.npy", split.labels_N)
+            np.save(folder / f"{name}images.npy", split.images_IxHxWxC[..., 0])
+            np.save(folder / f"{name}labels.npy", split.labels_I)
         cache = folder / "cache"
         if options.smoke:
             systems = ["crnn_jax", "flax"]

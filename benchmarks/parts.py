@@ -24,7 +24,7 @@ def parts(corpus: Dataset) -> dict[str, Split]:
     image; and the halves of those are from two collections of NIST (LeCun, Cortes & Burges, "The
     MNIST database").
     """
-    size, test = len(corpus.validation.labels_N), corpus.test
+    size, test = len(corpus.validation.labels_I), corpus.test
     return {
         "training": Split(*(x[-size:] for x in corpus.train)),
         "validation": corpus.validation,

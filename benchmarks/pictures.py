@@ -80,11 +80,11 @@ def placed(glyph: np.ndarray, shape: tuple[int, int], top: int, left: int) -> np
     return ink
 
 
-def on_sheet(digit: np.ndarray, rng: Rng, *, height: int = 120, margin: int = 60) -> np.ndarray:
-    """Ink of the digit on a sheet of random margins."""
-    glyph = enlarged(digit, height)
-    around = rng.integers(margin // 2, 2 * margin, 4)
-    return np.pad(glyph, (tuple(around[:2]), tuple(around[2:])))
+def on_sheet(digit: np.ndarray, rng: Rng) -> np.ndarray:
+    """Ink of the digit, 20 to 240 pixels high, on a sheet of random margins."""
+    height = int(rng.choice([20, 40, 80, 120, 240]))
+    around = rng.integers(height // 4, height, 4)
+    return np.pad(enlarged(digit, height), (tuple(around[:2]), tuple(around[2:])))
 
 
 def scan(ink: np.ndarray) -> np.ndarray:
@@ -140,7 +140,8 @@ def small(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def scanner_column(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """A black column of a scanner at one side, or within a few pixels of it."""
     picture, back = turned(scan(on_sheet(digit, rng)).copy(), rng)
-    start, width = rng.choice([0, 0, 0, 2]), rng.integers(1, 12)
+    width = max(1, round(picture.shape[1] * rng.uniform(0, 0.05)))
+    start = rng.choice([0, 0, 0, picture.shape[1] // 100])
     picture = picture.copy()
     picture[:, start : start + width] = rng.integers(0, 60)
     return back(picture)
@@ -168,7 +169,7 @@ def table_beside(digit: np.ndarray, rng: Rng) -> np.ndarray:
     wide = round(width * share)
     whole = np.pad(picture, ((0, 0), (wide, 0)), mode="edge")
     y, x = np.mgrid[: whole.shape[0], : whole.shape[1]]
-    edge = np.clip(x - wide + slant * (y - height / 2) + 15, 0, 1)
+    edge = np.clip(x - wide + slant * (y - height / 2) + min(15, height / 20), 0, 1)
     return back(jpeg(edge * whole + (1 - edge) * table(whole.shape, rng)))
 
 
@@ -183,7 +184,8 @@ def clean_table_beside(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def sheet_on_table(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """A turned sheet with the table all around."""
     sheet = photo(on_sheet(digit, rng), rng) / 255
-    around = [tuple(rng.integers(20, 90, 2)) for _ in range(2)]
+    wide = max(sheet.shape)
+    around = [tuple(rng.integers(wide // 10, wide // 3, 2)) for _ in range(2)]
     sheet, inside = np.pad(sheet, around), np.pad(np.ones_like(sheet), around)
     angle = rng.uniform(-8, 8)
     sheet, inside = (
@@ -195,7 +197,8 @@ def sheet_on_table(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def clean_sheet_on_table(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """An even sheet on an even ground."""
     sheet = scan(on_sheet(digit, rng))
-    around = [tuple(rng.integers(10, 150, 2)) for _ in range(2)]
+    wide = max(sheet.shape)
+    around = [tuple(rng.integers(wide // 20, wide // 2, 2)) for _ in range(2)]
     return np.pad(sheet, around, constant_values=int(rng.integers(0, 120)))
 
 
@@ -217,13 +220,19 @@ def dark_corner(digit: np.ndarray, rng: Rng) -> np.ndarray:
     return back(picture)
 
 
+def pen_width(rng: Rng, unit: float) -> int:
+    """Of lines, in pixels."""
+    return max(1, round(unit * rng.uniform(2, 6)))
+
+
 def lined(digit: np.ndarray, rng: Rng, draw: Callable) -> np.ndarray:
     """Lines as dark as the ink, drawn over a digit; a scan or a photo."""
     ink = on_sheet(digit, rng)
     ys, xs = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     box = (xs[0], ys[0], xs[-1], ys[-1])
     image = Image.new("L", ink.shape[::-1])
-    draw(ImageDraw.Draw(image), box, image.size, int(rng.integers(2, 6)))
+    unit = max(box[2] - box[0], box[3] - box[1]) / 120
+    draw(ImageDraw.Draw(image), box, image.size, unit)
     ink = np.maximum(ink, np.asarray(image) / 255)
     return scan(ink) if rng.random() < 0.5 else photo(ink, rng)
 
@@ -231,9 +240,11 @@ def lined(digit: np.ndarray, rng: Rng, draw: Callable) -> np.ndarray:
 def form_box(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """A box around the digit, which does not touch it."""
 
-    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, width: int) -> None:
-        gaps = rng.integers(8, 25, 4)
-        pen.rectangle(tuple(np.array(box) + gaps * (-1, -1, 1, 1)), outline=255, width=width)
+    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, unit: float) -> None:
+        gaps = np.maximum(2, unit * rng.integers(8, 25, 4))
+        pen.rectangle(
+            tuple(np.array(box) + gaps * (-1, -1, 1, 1)), outline=255, width=pen_width(rng, unit)
+        )
 
     return lined(digit, rng, draw)
 
@@ -241,10 +252,12 @@ def form_box(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def crossed_box(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """A box whose lower or right side the digit touches or crosses."""
 
-    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, width: int) -> None:
-        gaps = rng.integers(8, 25, 4)
-        gaps[rng.integers(4)] = rng.integers(-10, 3)
-        pen.rectangle(tuple(np.array(box) + gaps * (-1, -1, 1, 1)), outline=255, width=width)
+    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, unit: float) -> None:
+        gaps = np.maximum(2, unit * rng.integers(8, 25, 4))
+        gaps[rng.integers(4)] = unit * rng.integers(-10, 3)
+        pen.rectangle(
+            tuple(np.array(box) + gaps * (-1, -1, 1, 1)), outline=255, width=pen_width(rng, unit)
+        )
 
     return lined(digit, rng, draw)
 
@@ -252,11 +265,11 @@ def crossed_box(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def double_box(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """A box in a box; the digit may touch the inner one."""
 
-    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, width: int) -> None:
-        gaps = rng.integers(8, 14, 4)
+    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, unit: float) -> None:
+        gaps, width = np.maximum(2, unit * rng.integers(8, 14, 4)), pen_width(rng, unit)
         if rng.random() < 0.5:
-            gaps[rng.integers(4)] = rng.integers(-8, 3)
-        for more in 0, width + int(rng.integers(4, 8)):
+            gaps[rng.integers(4)] = unit * rng.integers(-8, 3)
+        for more in 0, width + max(2, unit * rng.integers(4, 8)):
             bounds = tuple(np.array(box) + (gaps + more) * (-1, -1, 1, 1))
             pen.rectangle(bounds, outline=255, width=width)
 
@@ -266,11 +279,13 @@ def double_box(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def comb(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """A row of boxes with one digit."""
 
-    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, width: int) -> None:
-        left, top, right, bottom = np.array(box) + np.array([-12, -12, 12, 12])
+    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, unit: float) -> None:
+        left, top, right, bottom = np.array(box) + np.array([-1, -1, 1, 1]) * max(2, 12 * unit)
         for i in range(-3, 4):
             step = i * (right - left)
-            pen.rectangle((left + step, top, right + step, bottom), outline=255, width=width)
+            pen.rectangle(
+                (left + step, top, right + step, bottom), outline=255, width=pen_width(rng, unit)
+            )
 
     return lined(digit, rng, draw)
 
@@ -278,10 +293,10 @@ def comb(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def ruled_line(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """One line from side to side, through the digit or under it."""
 
-    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, width: int) -> None:
-        y = rng.uniform(box[1] + 0.4 * (box[3] - box[1]), box[3] + 8)
+    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, unit: float) -> None:
+        y = rng.uniform(box[1] + 0.4 * (box[3] - box[1]), box[3] + 8 * unit)
         slant = rng.uniform(-0.04, 0.04) * size[0]
-        pen.line((0, y - slant, size[0], y + slant), 255, width)
+        pen.line((0, y - slant, size[0], y + slant), 255, pen_width(rng, unit))
 
     return lined(digit, rng, draw)
 
@@ -289,10 +304,10 @@ def ruled_line(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def upright_line(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """One line from top to bottom, through the digit or beside it."""
 
-    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, width: int) -> None:
-        x = rng.uniform(box[0] - 8, box[2] + 8)
+    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, unit: float) -> None:
+        x = rng.uniform(box[0] - 8 * unit, box[2] + 8 * unit)
         slant = rng.uniform(-0.1, 0.1) * size[1]
-        pen.line((x - slant, 0, x + slant, size[1]), 255, width)
+        pen.line((x - slant, 0, x + slant, size[1]), 255, pen_width(rng, unit))
 
     return lined(digit, rng, draw)
 
@@ -300,11 +315,11 @@ def upright_line(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def slanted_line(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """One line in any direction, from side to side."""
 
-    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, width: int) -> None:
+    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, unit: float) -> None:
         x, y = rng.uniform(box[0], box[2]), rng.uniform(box[1], box[3])
         turn = rng.uniform(0, np.pi)
         step = 2000 * np.array([np.cos(turn), np.sin(turn)])
-        pen.line((x - step[0], y - step[1], x + step[0], y + step[1]), 255, width)
+        pen.line((x - step[0], y - step[1], x + step[0], y + step[1]), 255, pen_width(rng, unit))
 
     return lined(digit, rng, draw)
 
@@ -312,8 +327,9 @@ def slanted_line(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def ruled_lines(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """Several lines from side to side."""
 
-    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, width: int) -> None:
-        slant, step = rng.uniform(-0.04, 0.04) * size[0], rng.uniform(40, 120)
+    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, unit: float) -> None:
+        width = pen_width(rng, unit)
+        slant, step = rng.uniform(-0.04, 0.04) * size[0], unit * rng.uniform(40, 120)
         for y in np.arange(rng.uniform(0, step), size[1], step):
             pen.line((0, y - slant, size[0], y + slant), 255, width)
 
@@ -323,8 +339,9 @@ def ruled_lines(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def squared(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """Lines from side to side and from top to bottom."""
 
-    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, width: int) -> None:
-        step = rng.uniform(60, 140)
+    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, unit: float) -> None:
+        width = pen_width(rng, unit)
+        step = unit * rng.uniform(60, 140)
         for y in np.arange(rng.uniform(0, step), size[1], step):
             pen.line((0, y, size[0], y), 255, width)
         for x in np.arange(rng.uniform(0, step), size[0], step):
@@ -336,23 +353,27 @@ def squared(digit: np.ndarray, rng: Rng) -> np.ndarray:
 def underline(digit: np.ndarray, rng: Rng) -> np.ndarray:
     """A line under the digit that ends before the sheet does; they may touch."""
 
-    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, width: int) -> None:
-        y = box[3] + rng.integers(-4, 12)
-        left, right = rng.integers(40, 100, 2)
-        pen.line((max(6, box[0] - left), y, min(size[0] - 6, box[2] + right), y), 255, width)
+    def draw(pen: ImageDraw.ImageDraw, box: tuple, size: tuple, unit: float) -> None:
+        y = box[3] + unit * rng.integers(-4, 12)
+        left, right = unit * rng.integers(40, 100, 2)
+        pen.line(
+            (max(6 * unit, box[0] - left), y, min(size[0] - 6 * unit, box[2] + right), y),
+            255,
+            pen_width(rng, unit),
+        )
 
     return lined(digit, rng, draw)
 
 
 def broken(digit: np.ndarray, rng: Rng) -> np.ndarray:
-    """A stroke broken by a gap of 4 to 8 pixels of 120."""
+    """A stroke broken by a gap of a twentieth of the height or so."""
     ink = on_sheet(digit, rng)
     y, x = np.mgrid[: ink.shape[0], : ink.shape[1]]
     on = np.argwhere(ink > 0.5)
     middle = on[rng.integers(len(on))]
     turn = rng.uniform(0, np.pi)
     across = np.cos(turn) * (y - middle[0]) + np.sin(turn) * (x - middle[1])
-    return scan(np.where(np.abs(across) < rng.uniform(2, 4), 0, ink))
+    return scan(np.where(np.abs(across) < max(0.6, ink.shape[0] / 240 * rng.uniform(2, 4)), 0, ink))
 
 
 def many(columns: int, rows: int) -> Situation:

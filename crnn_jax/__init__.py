@@ -2,10 +2,12 @@
 
 Arrays carry their shape in their name where it helps. Each letter has one meaning:
 
-    B sequences      T steps of a lane      N lanes, or images of a data set      F frames
-    H, W, C          height, width and channels of a frame (H alone, last: hidden units)
-    D features       K numbers that an answer can be      L longest sequence, in frames
-    S symbols of a written answer      V symbols of its vocabulary
+    B sequences           T steps of a lane     N lanes             L longest sequence, in frames
+    I images of a data set      F frames of any place     H, W, C height, width, channels
+    D features            U units of a state    Q attention heads, of E features each
+    G classes of a frame  K numbers or classes that an answer can be
+    S symbols of a written answer               V symbols of its vocabulary
+    J updates of a dispatch     A micro-batches     P devices     M chunks of a long computation
 
 The packages, in the order in which the data passes them: `data`, `model`, `train`, `runs`;
 `pictures` reads what people bring, `figures` draws what was learned, `distributed` is all that
@@ -33,7 +35,7 @@ class UserError(Exception):
 
 
 def exit_status(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
-    """Run a command with its arguments; end mistakes and failing output in one line on stderr.
+    """Run a command; report user errors and output failures in one line on stderr.
 
     Returns:
       The exit status: 0, or that of `explain` after such a line.
@@ -100,7 +102,7 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 
 def load(
-    workdir: str | os.PathLike[str], step: Literal["latest", "best"] | int = "latest"
+    workdir: str | os.PathLike[str], step: Literal["latest", "best"] | str | int = "latest"
 ) -> "Predictor":
     """Load the trained network of a run, to be called with pictures.
 
@@ -112,6 +114,6 @@ def load(
       UserError: the folder holds no such run or checkpoint.
     """
     from crnn_jax.predict import Predictor  # imports JAX: not for --help or a mistyped flag
-    from crnn_jax.runs.load import restore
+    from crnn_jax.runs.load import parse_step, restore
 
-    return Predictor(restore(user_path(workdir), step))
+    return Predictor(restore(user_path(workdir), parse_step(f"{step}")))

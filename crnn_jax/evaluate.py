@@ -29,7 +29,7 @@ IMAGES_AT_ONCE = 250
 """Images that a CPU encodes together, at most: their features are few enough for its caches."""
 
 FRAMES_AT_ONCE = 1152
-"""Frames that a CPU aggregates together, about: what a marginal head makes of more leaves its
+"""Frames that a CPU aggregates together, about: larger chunks of a marginal head overflow its
 caches."""
 
 ACCELERATED = 16
@@ -123,28 +123,28 @@ class Evaluation:
         self, device: Array, params: Any, data: tuple[Array, Array]
     ) -> tuple[Array, Answers]:
         """Answer one device's share of the chunks; the right answers stand first."""
-        images_NxHxWxC, labels_N = data
+        images_IxHxWxC, labels_I = data
         task = self.task
 
         def encode(frames_TxNxHxWxC: Array) -> Array:
             return self.network.apply(params, frames_TxNxHxWxC, method="encode")
 
-        def encode_all(images_NxHxWxC: Array) -> Array:
+        def encode_all(images_IxHxWxC: Array) -> Array:
             """Encode all images, each on one device."""
-            groups = -(-len(labels_N) // (self.devices * self.images_at_once))
-            size = -(-len(labels_N) // (self.devices * groups))
+            groups = -(-len(labels_I) // (self.devices * self.images_at_once))
+            size = -(-len(labels_I) // (self.devices * groups))
             first = device * groups * size
-            mine = (first + jnp.arange(groups * size)).reshape(groups, size) % len(labels_N)
-            encoded = lax.map(lambda images: encode(images[:, None])[:, 0], images_NxHxWxC[mine])
+            mine = (first + jnp.arange(groups * size)).reshape(groups, size) % len(labels_I)
+            encoded = lax.map(lambda images: encode(images[:, None])[:, 0], images_IxHxWxC[mine])
             return devices.gather(encoded.reshape(groups * size, -1))
 
-        table = task.composition.encode_images(encode_all, images_NxHxWxC)
+        table = task.composition.encode_images(encode_all, images_IxHxWxC)
 
         def answer_chunk(first: Array) -> tuple[Array, Answers]:
             indices_TxN = lane_images(self.draw, self.lanes, 0, first)
             sequences_N = first + self.lanes.sequence_TxN[0]
             keys_N = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_N, SCENE)
-            batch = task.batch(table[indices_TxN], labels_N[indices_TxN], self.lanes, keys_N)
+            batch = task.batch(table[indices_TxN], labels_I[indices_TxN], self.lanes, keys_N)
             encoded = task.composition.encode_frames(encode, batch.frames_TxNxHxWxC)
             return batch.targets, answer(self.network, params, batch, encoded)
 
@@ -162,7 +162,7 @@ def validation_evaluator(
         dataset.validation,
         _draw(config, dataset.validation),
         config.eval.validation_sequences,
-        baseline=task.baseline(dataset.train.labels_N),
+        baseline=task.baseline(dataset.train.labels_I),
     )
 
 
@@ -180,7 +180,7 @@ def evaluate_test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str
       the test does, but 100 at least.
     """
     task = tasks.build(config, dataset.info)
-    baseline = task.baseline(dataset.train.labels_N)
+    baseline = task.baseline(dataset.train.labels_I)
     draw, sequences = _draw(config, dataset.test), config.eval.test_sequences
 
     def evaluate_draw(task: Task, draw: Draw, sequences: int) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def evaluate_test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str
 
 def _draw(config: ConfigDict, split: Split) -> Draw:
     task = config.task
-    return Draw(config.eval.seed, task.min_length, task.max_length, len(split.labels_N))
+    return Draw(config.eval.seed, task.min_length, task.max_length, len(split.labels_I))
 
 
 def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bool) -> None:

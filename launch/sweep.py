@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 
 from crnn_jax import UserError, exit_status, user_path
 from crnn_jax.config import load_config, load_sweep
-from crnn_jax.figures.curves import read_metrics
 from crnn_jax.runs.folder import RunFolder
+from crnn_jax.runs.metrics import read_lines
 from crnn_jax.runs.progress import print_table
 
 
@@ -122,7 +122,7 @@ def row(results: Sequence[dict[str, Any]]) -> str:
 
 def curve(folder: Path) -> tuple[list[float], list[float]]:
     """Steps and exactness on the validation images, as the run in `folder` logged them."""
-    lines = read_metrics(RunFolder(folder).metrics)
+    lines = read_lines(RunFolder(folder).metrics)
     points = [line for line in lines if "validation_exact" in line]
     return [p["step"] for p in points], [p["validation_exact"] for p in points]
 

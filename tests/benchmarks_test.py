@@ -24,8 +24,8 @@ def folder(tmp_path_factory, optdigits):
     """Images and labels as workers read them."""
     folder = tmp_path_factory.mktemp("digits")
     for name, split in {"": optdigits.train, "test_": optdigits.test}.items():
-        np.save(folder / f"{name}images.npy", split.images_NxHxWxC[..., 0])
-        np.save(folder / f"{name}labels.npy", split.labels_N)
+        np.save(folder / f"{name}images.npy", split.images_IxHxWxC[..., 0])
+        np.save(folder / f"{name}labels.npy", split.labels_I)
     return folder
 
 
@@ -98,7 +98,7 @@ def test_growth_is_measured_of_what_is_asked(what, value, expected, folder, monk
     monkeypatch.setattr(sys, "argv", ["growth.py", what, str(value), str(folder)])
     growth.main()
     ((config, corpus),) = measured
-    assert len(corpus.train.labels_N) == (700 if what == "images" else 60_000)
+    assert len(corpus.train.labels_I) == (700 if what == "images" else 60_000)
     for field, setting in expected.items():
         section, name = field.split(".")
         assert config[section][name] == setting

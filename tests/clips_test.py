@@ -3,16 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from crnn_jax.data import clips
 from crnn_jax.data.draw import padded_lanes
-from crnn_jax.data.sources import clips
 
 CLIPS = clips.Clips()
 
 
 @jax.jit
-def film(images_NxHxW, labels_N, keys_N):
+def film(images_IxHxW, labels_N, keys_N):
     """The clips' frames TxNxHxW, and the symbols of their captions NxS."""
-    frames, captions_N = CLIPS.render(images_NxHxW[None, ..., None], labels_N[None], keys_N)
+    frames, captions_N = CLIPS.render(images_IxHxW[None, ..., None], labels_N[None], keys_N)
     return frames[..., 0], jnp.asarray(clips.CAPTIONS)[captions_N]
 
 

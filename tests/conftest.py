@@ -10,11 +10,14 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from absl import flags
 
 from crnn_jax import config
 from crnn_jax.data.dataset import load_dataset
+from crnn_jax.data.sources.optdigits import read as read_optdigits
+from crnn_jax.pictures.glyphs import center_glyph
 
 PROJECT = Path(__file__).parents[1]
 
@@ -73,6 +76,13 @@ def data_dir(tmp_path_factory):
 def optdigits(data_dir):
     """The corpus of real digits that every machine has."""
     return load_dataset("optdigits", data_dir=data_dir, manual_dir="", fallback=False)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Real digits in MNIST's form: uint8 (50, 28, 28)."""
+    images = read_optdigits()["test"].images_IxHxWxC[:50, ..., 0]
+    return np.stack([center_glyph(image / np.float32(255)) for image in images])
 
 
 @pytest.fixture

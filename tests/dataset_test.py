@@ -22,7 +22,7 @@ def no_network(monkeypatch):
 def warnings(monkeypatch):
     """The warnings that were given."""
     found = []
-    monkeypatch.setattr(dataset.logging, "warning", lambda text, *args: found.append(text % args))
+    monkeypatch.setattr(dataset, "say", found.append)
     return found
 
 
@@ -30,7 +30,9 @@ def test_what_is_known_of_a_data_set_goes_through_json():
     for name in SOURCES:
         info = known_info(f"{name}:0123")
         assert (info.name, info.identity) == (name, f"{name}:0123")
-        assert DatasetInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
+        stored = json.loads(json.dumps(info.to_json()))
+        for form in (stored, stored | {"kind": "labelled_images"}):  # as older runs stored it
+            assert DatasetInfo.from_json(form) == info
         assert hash(info)  # has no lists
     with pytest.raises((KeyError, TypeError)):
         DatasetInfo.from_json({"name": "mnist"})
@@ -47,13 +49,13 @@ def test_optdigits(optdigits, data_dir):
         (optdigits.validation, 200),
         (optdigits.test, 300),
     ]:
-        assert split.images_NxHxWxC.shape == (size, 28, 28, 1)
-        assert split.images_NxHxWxC.dtype == np.uint8
-        assert split.labels_N.shape == (size,)
-        assert split.labels_N.dtype == np.int32
+        assert split.images_IxHxWxC.shape == (size, 28, 28, 1)
+        assert split.images_IxHxWxC.dtype == np.uint8
+        assert split.labels_I.shape == (size,)
+        assert split.labels_I.dtype == np.int32
     again = load_dataset("optdigits", data_dir=data_dir, manual_dir="", fallback=False)
     assert again.identity == optdigits.identity
-    np.testing.assert_array_equal(again.train.images_NxHxWxC, optdigits.train.images_NxHxWxC)
+    np.testing.assert_array_equal(again.train.images_IxHxWxC, optdigits.train.images_IxHxWxC)
 
 
 def test_mnist_from_its_files_then_from_what_was_prepared(
@@ -65,7 +67,7 @@ def test_mnist_from_its_files_then_from_what_was_prepared(
     assert (found.info.frame_shape, found.info.classes) == ((28, 28, 1), tuple("0123456789"))
     again = load_dataset("mnist", data_dir=data_dir, manual_dir="", fallback=False)
     assert again.identity == found.identity
-    sizes = [len(s.labels_N) for s in (again.train, again.validation, again.test)]
+    sizes = [len(s.labels_I) for s in (again.train, again.validation, again.test)]
     assert sizes == [55_000, 5_000, 10_000]
     assert warnings == []
 
@@ -73,7 +75,7 @@ def test_mnist_from_its_files_then_from_what_was_prepared(
 def test_mnist_5k_stands_in_with_one_warning(data_dir, no_network, warnings):
     found = load_dataset("mnist", data_dir=data_dir, manual_dir="", fallback=True)
     assert found.info.name == "mnist-5k"
-    sizes = [len(s.labels_N) for s in (found.train, found.validation, found.test)]
+    sizes = [len(s.labels_I) for s in (found.train, found.validation, found.test)]
     assert sizes == [4_000, 500, 500]
     (warning,) = warnings
     assert "\n" not in warning
@@ -113,7 +115,7 @@ def test_a_wrong_manual_dir_is_a_mistake_even_with_fallback(tmp_path, warnings, 
 
 
 def test_an_unknown_name(tmp_path):
-    with pytest.raises(UserError, match=r"unknown corpus 'emnist', expected .*mnist.*optdigits"):
+    with pytest.raises(UserError, match=r"emnist is unknown, expected .*mnist.*optdigits"):
         load_dataset("emnist", data_dir=str(tmp_path), manual_dir="", fallback=True)
 
 

@@ -80,11 +80,11 @@ def test_letters_stand_upright_and_count_from_0(tmp_path):
     stroke = np.zeros((60, 28, 28), np.uint8)
     stroke[7, 3, 20] = 255  # as NIST stores it: column 3, row 20
     splits = emnist.read(write_loose(tmp_path, train_pixels=stroke))
-    assert np.argwhere(splits["train"].images_NxHxWxC).tolist() == [[7, 20, 3, 0]]
+    assert np.argwhere(splits["train"].images_IxHxWxC).tolist() == [[7, 20, 3, 0]]
     upright = PIXELS["test"].transpose(0, 2, 1)[..., None]
-    np.testing.assert_array_equal(splits["test"].images_NxHxWxC, upright, strict=True)
-    labels_N = np.arange(26, dtype=np.int32)
-    np.testing.assert_array_equal(splits["test"].labels_N, labels_N, strict=True)
+    np.testing.assert_array_equal(splits["test"].images_IxHxWxC, upright, strict=True)
+    labels_I = np.arange(26, dtype=np.int32)
+    np.testing.assert_array_equal(splits["test"].labels_I, labels_I, strict=True)
 
 
 def test_another_number_of_images_is_refused(tmp_path):
@@ -107,10 +107,10 @@ def test_loose_and_zipped_are_the_same_data(tmp_path, loose, zipped):
         (letters.validation, "train", slice(54, 60)),
         (letters.test, "test", slice(26)),
     ]:
-        upright_NxHxWxC = PIXELS[part][border].transpose(0, 2, 1)[..., None]
-        np.testing.assert_array_equal(found.images_NxHxWxC, upright_NxHxWxC, strict=True)
-        labels_N = LABELS[part][border].astype(np.int32) - 1
-        np.testing.assert_array_equal(found.labels_N, labels_N, strict=True)
+        upright_IxHxWxC = PIXELS[part][border].transpose(0, 2, 1)[..., None]
+        np.testing.assert_array_equal(found.images_IxHxWxC, upright_IxHxWxC, strict=True)
+        labels_I = LABELS[part][border].astype(np.int32) - 1
+        np.testing.assert_array_equal(found.labels_I, labels_I, strict=True)
     assert load("emnist/letters", tmp_path / "b", zipped).identity == letters.identity
     again = load("emnist/letters", tmp_path / "b")  # what was prepared
     assert again.identity == letters.identity
@@ -125,7 +125,7 @@ def test_both_data_sets_are_prepared_once(tmp_path, zipped, monkeypatch):
     assert letters.identity[-16:] != whole.identity[-16:]
     for part in ("train", "validation", "test"):
         all_letters, first_ten = getattr(whole, part), getattr(letters, part)
-        kept = [i for i, label in enumerate(all_letters.labels_N) if label in range(10)]
+        kept = [i for i, label in enumerate(all_letters.labels_I) if label in range(10)]
         for found, expected in zip(first_ten, all_letters, strict=True):
             np.testing.assert_array_equal(found, expected[kept], strict=True)
     assert load("emnist/letters-a-j", tmp_path / "data").identity == letters.identity
@@ -189,6 +189,6 @@ def test_downloaded(tmp_path, server, loose):
 
 def test_a_download_of_something_else_leaves_nothing(tmp_path, server):
     damage(server, "gzip.zip", lambda content: content[:-1] + b"x")
-    with pytest.raises(UserError, match=r"EMNIST is not available.*is not the official file"):
+    with pytest.raises(UserError, match=r"EMNIST is not available.*: not the official file"):
         load("emnist/letters", tmp_path / "data")
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["glyphs.lock"]

@@ -82,7 +82,7 @@ def test_the_class_head_learns_digits(quick, optdigits, tmp_path):
     report = evaluate.evaluate_test(restored.config, optdigits, restored.params)
     assert report["exact"] > 0.85
     assert "rmse" not in report
-    image, label = optdigits.test.images_NxHxWxC[0, ..., 0], optdigits.test.labels_N[0]
+    image, label = optdigits.test.images_IxHxWxC[0, ..., 0], optdigits.test.labels_I[0]
     found = Predictor(restored)([image])
     assert found.keys() == {"answer", "confidence", "steps"}
     assert found["answer"] == optdigits.info.classes[label]

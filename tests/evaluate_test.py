@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from crnn_jax import evaluate, tasks
+from crnn_jax.data import clips
 from crnn_jax.data.draw import SCENE, Draw, padded_lanes
-from crnn_jax.data.sources import clips
 from crnn_jax.evaluate import Evaluation
 from crnn_jax.model import crnn
 from tests.networks import random_params
@@ -20,7 +20,7 @@ BASELINE = 11.25
 
 
 def draw_from(split, min_length=1, max_length=4):
-    return Draw(1, min_length, max_length, len(split.labels_N))
+    return Draw(1, min_length, max_length, len(split.labels_I))
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def read_one_by_one(evaluation, params):
     draw, split, sequences = evaluation.draw, evaluation.split, evaluation.sequences
     lengths = draw.lengths(sequences)
     indices_BxL = np.asarray(draw.image_indices(0, jnp.arange(sequences)))
-    frames = split.images_NxHxWxC[indices_BxL.T]
+    frames = split.images_IxHxWxC[indices_BxL.T]
     starts = padded_lanes(lengths).starts_TxN
     answers = jax.jit(evaluation.network.apply)(params, frames, starts).answers()
     right = RIGHT[evaluation.task.name]
     target_BxL = [
         [right(labels[: step + 1].tolist()) for step in range(draw.max_length)]
-        for labels in split.labels_N[indices_BxL]
+        for labels in split.labels_I[indices_BxL]
     ]
     estimate = answers.answer if answers.estimate is None else answers.estimate
     return lengths, np.array(target_BxL), np.asarray(estimate).T, np.asarray(answers.answer).T
@@ -185,7 +185,7 @@ def test_encodes_every_image_once_or_every_frame_that_is_filmed(
     monkeypatch.setattr(crnn.CRNN, "encode", noted)
     evaluation.answers(params)
     (shape,) = set(shapes)  # traced once, under a map over groups
-    share = -(-len(evaluation.split.labels_N) // 8)
+    share = -(-len(evaluation.split.labels_I) // 8)
     clip = (clips.FRAMES, evaluation.chunk, clips.SIZE, clips.SIZE, 1)
     assert shape == ((share, 1, 28, 28, 1) if name == "sum" else clip)
 
@@ -231,7 +231,7 @@ def test_validation_and_test_are_what_the_config_asks_for(config, optdigits):
     config.eval.seed = 5
     evaluation, params = build(config, optdigits)
     network, task = evaluation.network, evaluation.task
-    baseline = task.baseline(optdigits.train.labels_N)
+    baseline = task.baseline(optdigits.train.labels_I)
     validate = evaluate.validation_evaluator(network, task, config, optdigits)
     found = {
         "validation": validate(params),
@@ -239,7 +239,7 @@ def test_validation_and_test_are_what_the_config_asks_for(config, optdigits):
     }
     for name, sequences in {"validation": 60, "test": SEQUENCES}.items():
         split = getattr(optdigits, name)
-        draw = Draw(5, 1, 4, len(split.labels_N))
+        draw = Draw(5, 1, 4, len(split.labels_I))
         expected = Evaluation(network, task, split, draw, sequences, baseline=baseline)(params)
         for score in ("n", "exact", "rmse", "mae", "baseline_rmse", "per_length", "per_step"):
             assert found[name][score] == expected[score], (name, score)

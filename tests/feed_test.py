@@ -13,7 +13,7 @@ PLAN = Plan(batch_size=8 * 2 * 4, devices=8, micro_batch_size=4, steps_per_dispa
 
 @pytest.fixture(scope="module")
 def draw(optdigits):
-    return Draw(seed=0, min_length=1, max_length=4, images=len(optdigits.train.labels_N))
+    return Draw(seed=0, min_length=1, max_length=4, images=len(optdigits.train.labels_I))
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,8 @@ def test_resident_is_the_draw(first_steps, optdigits, draw):
             first = 4 * (2 * device + micro_batch)
             indices_TxN = indices_BxL[first + lanes.sequence_TxN, lanes.frame_TxN]
             at = (step, device, micro_batch)
-            np.testing.assert_array_equal(frames[at], optdigits.train.images_NxHxWxC[indices_TxN])
-            np.testing.assert_array_equal(labels[at], optdigits.train.labels_N[indices_TxN])
+            np.testing.assert_array_equal(frames[at], optdigits.train.images_IxHxWxC[indices_TxN])
+            np.testing.assert_array_equal(labels[at], optdigits.train.labels_I[indices_TxN])
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_what_is_drawn_was_answered_as_in_the_test(tiny_config, optdigits, tmp_p
     drawn = {}
     monkeypatch.setattr(figures, "save", lambda found, *_: drawn.update(found))
     draw_figures(network, optdigits, tmp_path, beside=None)
-    draw = Draw(network.config.eval.seed, 1, 4, len(optdigits.test.labels_N))
+    draw = Draw(network.config.eval.seed, 1, 4, len(optdigits.test.labels_I))
     evaluation = Evaluation(network.network, network.task, optdigits.test, draw, 75)
     answers = evaluation.answered(network.params)
     wrong = int(answers.wrong_B.sum())
@@ -111,7 +111,7 @@ def test_what_is_drawn_was_answered_as_in_the_test(tiny_config, optdigits, tmp_p
     assert titles == [network.task.account(answers, i).title for i in range(len(titles))]
     starts = padded_lanes(np.ones(300, int)).starts_TxN
     run = jax.jit(network.network.apply)
-    alone = run(network.params, optdigits.test.images_NxHxWxC[None], starts).answers().answer[0]
-    right = np.mean(alone == optdigits.test.labels_N)
+    alone = run(network.params, optdigits.test.images_IxHxWxC[None], starts).answers().answer[0]
+    right = np.mean(alone == optdigits.test.labels_I)
     title = drawn["confusion"].axes[0].get_title()
     assert title == f"Each of 300 test images read alone: {right:.2%} right"

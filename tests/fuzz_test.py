@@ -138,12 +138,12 @@ def test_images_and_labels_fit_or_are_refused(folder, images, labels):
     (folder / "x-images-idx3-ubyte.gz").write_bytes(gzip.compress(images, mtime=0))
     (folder / "x-labels-idx1-ubyte.gz").write_bytes(labels)
     try:
-        images_NxHxW, labels_N = read_pair(folder, "x", labels=range(128))
+        images_IxHxW, labels_N = read_pair(folder, "x", labels=range(128))
     except UserError as error:
         assert_one_clear_line(error, folder / "x-")
     else:
-        assert images_NxHxW.shape == (3, 28, 28)
-        np.testing.assert_array_equal(images_NxHxW.ravel(), bytearray(images[16:]))
+        assert images_IxHxW.shape == (3, 28, 28)
+        np.testing.assert_array_equal(images_IxHxW.ravel(), bytearray(images[16:]))
         np.testing.assert_array_equal(labels_N, parse_idx(labels, 1))
         assert labels_N.shape == (3,)
         assert labels_N.max() < 128
@@ -275,8 +275,9 @@ def test_the_config_of_a_checkpoint_can_be_used_or_is_refused(tree):
 
 
 @repeatable(100)
-@given(st.dictionaries(st.just("corpus") | WORDS, VALUES, max_size=3))
+@given(st.dictionaries(st.sampled_from(["corpus", "numerics"]) | WORDS, VALUES, max_size=3))
 @example({"corpus": "mnist:01"})
+@example({"corpus": "mnist:01", "numerics": 5})
 def test_the_corpus_of_a_run_is_a_name_or_refused(folder, tree):
     (folder / "config.json").write_text(json.dumps(STORED))
     (folder / "run.json").write_text(json.dumps(tree))
@@ -284,7 +285,8 @@ def test_the_corpus_of_a_run_is_a_name_or_refused(folder, tree):
         found = stored_corpus(RunFolder(folder), CONFIG)
     except UserError as error:
         assert_one_clear_line(error, folder / "run.json")
-        assert not isinstance(tree.get("corpus"), str)
+        damaged = not isinstance(tree.get("numerics", {}), dict)
+        assert damaged or not isinstance(tree.get("corpus"), str)
     else:
         assert found == tree["corpus"]
 
@@ -333,7 +335,7 @@ def test_a_picture_becomes_a_frame_or_is_refused(folder, capfd, content):
         assert_one_clear_line(error, path)
         assert content not in PICTURES
     else:
-        assert (frames.shape, frames.dtype) == ((1, 28, 28), np.uint8)
+        assert (frames.shape[1:], frames.dtype) == ((28, 28, 1), np.uint8)
         assert frames.max() > 0
     assert capfd.readouterr() == ("", "")  # nor do the libraries behind Pillow print anything
 
@@ -348,7 +350,7 @@ def test_pixels_at_random_become_a_frame_or_are_refused(data):
     picture = np.frombuffer(values, np.uint8).reshape(height, width)
     for pixels in (picture, np.where(picture > 250, 0, 255).astype(np.uint8)):
         try:
-            assert frames_of([pixels]).shape == (1, 28, 28)
+            assert frames_of([pixels]).shape == (1, 28, 28, 1)
         except UserError as error:
             assert_one_clear_line(error, "picture 1")
 

@@ -85,11 +85,11 @@ LABELS = [1] * 11 + [26]
 
 def test_a_pair_of_files(tmp_path):
     write_idx_pair(tmp_path, "x", labels=LABELS)
-    images_NxHxW, labels_N = read_pair(tmp_path, "x", labels=range(1, 27))
+    images_IxHxW, labels_I = read_pair(tmp_path, "x", labels=range(1, 27))
     np.testing.assert_array_equal(
-        images_NxHxW.ravel(), np.arange(12 * 28 * 28).astype(np.uint8), strict=True
+        images_IxHxW.ravel(), np.arange(12 * 28 * 28).astype(np.uint8), strict=True
     )
-    np.testing.assert_array_equal(labels_N, np.array(LABELS, np.uint8), strict=True)
+    np.testing.assert_array_equal(labels_I, np.array(LABELS, np.uint8), strict=True)
 
 
 @pytest.mark.parametrize(

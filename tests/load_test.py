@@ -155,7 +155,7 @@ def test_a_checkpoint_without_metadata(save, metadata, missing):
     ("known", "message"),
     [
         ({"corpus": "svhn:0123"}, "the run in .* svhn:0123 is unknown, expected"),
-        ({"dataset": {"name": "svhn"}}, "^the run in .* says too little of its data set"),
+        ({"dataset": {"name": "svhn"}}, "^the run in .* does not describe its data set"),
     ],
 )
 def test_a_data_set_that_is_not_known(save, metadata, known, message):

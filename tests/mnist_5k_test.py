@@ -9,11 +9,11 @@ from crnn_jax.data.split import identity
 def test_every_split_has_as_many_of_each_digit():
     splits = mnist_5k.read()
     for name, size in [("train", 4_000), ("validation", 500), ("test", 500)]:
-        images_NxHxWxC, labels_N = splits[name]
-        assert images_NxHxWxC.shape == (size, 28, 28, 1)
-        assert images_NxHxWxC.dtype == np.uint8
-        assert np.bincount(labels_N).tolist() == [size // 10] * 10
-        assert labels_N.dtype == np.int32
+        images_IxHxWxC, labels_I = splits[name]
+        assert images_IxHxWxC.shape == (size, 28, 28, 1)
+        assert images_IxHxWxC.dtype == np.uint8
+        assert np.bincount(labels_I).tolist() == [size // 10] * 10
+        assert labels_I.dtype == np.int32
     # Renew it, and the store's VERSION, when the data set is changed on purpose.
     assert identity("mnist-5k", splits) == "mnist-5k:47476e2cf90f3ade"
 

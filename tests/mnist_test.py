@@ -15,14 +15,14 @@ def test_the_official_files(mnist_dir):
     splits = mnist.read(Path(mnist_dir))
     assert list(splits) == ["train", "validation", "test"]
     for split, size in zip(splits.values(), [55_000, 5_000, 10_000], strict=True):
-        assert split.images_NxHxWxC.shape == (size, 28, 28, 1)
-        assert split.images_NxHxWxC.dtype == np.uint8
-        assert split.labels_N.shape == (size,)
-        assert split.labels_N.dtype == np.int32
-    assert splits["train"].labels_N[:5].tolist() == [5, 0, 4, 1, 9]
-    assert splits["validation"].labels_N[-5:].tolist() == [8, 3, 5, 6, 8]
-    assert splits["test"].labels_N[:5].tolist() == [7, 2, 1, 0, 4]
-    whole = [splits[name].images_NxHxWxC[..., 0] for name in ("train", "validation")]
+        assert split.images_IxHxWxC.shape == (size, 28, 28, 1)
+        assert split.images_IxHxWxC.dtype == np.uint8
+        assert split.labels_I.shape == (size,)
+        assert split.labels_I.dtype == np.int32
+    assert splits["train"].labels_I[:5].tolist() == [5, 0, 4, 1, 9]
+    assert splits["validation"].labels_I[-5:].tolist() == [8, 3, 5, 6, 8]
+    assert splits["test"].labels_I[:5].tolist() == [7, 2, 1, 0, 4]
+    whole = [splits[name].images_IxHxWxC[..., 0] for name in ("train", "validation")]
     stored_NxHxW = read_idx(Path(mnist_dir) / "train-images-idx3-ubyte.gz", 3)
     np.testing.assert_array_equal(np.concatenate(whole), stored_NxHxW)
     assert identity("mnist", splits) == "mnist:d6031098ce5fd234"

@@ -6,7 +6,7 @@ from crnn_jax.data.sources import optdigits
 
 def test_splits_keep_the_original_order():
     splits = optdigits.read()
-    assert [len(split.labels_N) for split in splits.values()] == [1_297, 200, 300]
+    assert [len(split.labels_I) for split in splits.values()] == [1_297, 200, 300]
     images, labels = map(np.concatenate, zip(*splits.values(), strict=True))
     stored = load_digits()
     np.testing.assert_array_equal(labels, stored.target.astype(np.int32), strict=True)

@@ -1,17 +1,20 @@
+import contextlib
 import io
 import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, TiffImagePlugin
 from scipy import ndimage
 
+from benchmarks.pictures import SITUATIONS
 from crnn_jax import UserError, pictures
 from crnn_jax.data.sources.idx import read_idx
-from crnn_jax.data.sources.optdigits import read as read_optdigits
 from crnn_jax.pictures.glyphs import center_glyph, split_row
-from crnn_jax.pictures.grey import grey_of, read_pages
+from crnn_jax.pictures.grey import grey_of, picture_path, read_pages
 from crnn_jax.pictures.ink import find_ink
 from tests.files import png_bytes
 
@@ -56,6 +59,18 @@ def difference(frame, other):
     )
 
 
+def differences(situation, digits):
+    """Of digits in pictures of a situation to themselves; 255 for those that are refused."""
+    found = []
+    for i, digit in enumerate(digits):
+        picture = SITUATIONS[situation](digit, np.random.default_rng(i))
+        try:
+            found.append(difference(frame_of(picture), digit))
+        except UserError:
+            found.append(255)
+    return found
+
+
 def crop(ink):
     return ink[ndimage.find_objects((ink > 0).astype(int))[0]]
 
@@ -72,11 +87,6 @@ def ink_of(picture):
 
 INK = draw(FOUR)
 FRAME = frame_of(INK)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return read_optdigits()["test"].images_NxHxWxC[..., 0]
 
 
 @pytest.fixture(scope="module")
@@ -111,15 +121,14 @@ def test_what_holds_no_picture(tmp_path):
 
 
 def test_frames_come_through_unchanged(digits, tmp_path):
-    frames = [center_glyph(digit / np.float32(255)) for digit in digits[:50]]
-    for frame in frames:
+    for frame in digits:
         forms = [frame, 255 - frame, frame[..., None], np.repeat(frame[..., None], 3, axis=2)]
         forms += [frame / 255, frame.astype(np.uint16) * 257]
         for form in forms:
             np.testing.assert_array_equal(frame_of(form), frame, strict=True)
     Image.fromarray(frame).save(tmp_path / "a.png")
-    found = pictures.frames_of([tmp_path / "a.png", str(tmp_path / "a.png"), frames[0]])
-    expected = np.stack([frame, frame, frames[0]])[..., None]
+    found = pictures.frames_of([tmp_path / "a.png", str(tmp_path / "a.png"), digits[0]])
+    expected = np.stack([frame, frame, digits[0]])[..., None]
     np.testing.assert_array_equal(found, expected, strict=True)
 
 
@@ -131,7 +140,7 @@ def test_mnist_comes_through_unchanged(mnist):
 
 def test_other_pictures_of_that_size_are_centred(digits):
     for digit in digits[:20]:
-        glyph = crop(center_glyph(digit / np.float32(255)))
+        glyph = crop(digit)
         for top, left in (0, 0), (0, 28 - glyph.shape[1]), (8, 1):
             ink = np.zeros((28, 28), np.uint8)
             ink[top : top + glyph.shape[0], left : left + glyph.shape[1]] = glyph
@@ -406,7 +415,7 @@ def test_hairlines_are_shrunk_before_they_are_thickened():
         ink = ink_of(picture)
         assert max(ink.shape) <= 8_000
         for turned in picture, picture.T:
-            assert frame_of(turned).max() > 200
+            assert center_glyph(ink_of(turned)).max() > 200
 
 
 def test_a_large_transparent_picture_is_the_same_as_a_small_one(tmp_path):
@@ -557,3 +566,172 @@ def test_how_many_pictures():
         pictures.frames_of([INK, INK], split=True)
     with pytest.raises(UserError, match="no glyph to split off"):
         split_row(np.zeros((28, 28), np.float32))
+
+
+@pytest.mark.parametrize("name", [name for name in SITUATIONS if "28" in name])
+def test_small_pictures_are_read_wherever_the_glyph_is(name, digits):
+    assert np.median(differences(name, digits[:7])) < 15
+
+
+@pytest.mark.parametrize("name", [name for name in SITUATIONS if "refuse" in name])
+def test_many_glyphs_are_counted(name, digits):
+    count = {"two": 2, "nin": 9}[name[:3]]
+    for i, digit in enumerate(digits[:5]):
+        picture = SITUATIONS[name](digit, np.random.default_rng(i))
+        with pytest.raises(UserError, match=f"found {count} separate marks, .* --split"):
+            pictures.frames_of([picture])
+
+
+def test_a_glyph_in_pieces_is_one(digits):
+    ink = draw(FIVE + FIVE_BAR, width=6)
+    assert ndimage.label(ink)[1] == 2
+    np.testing.assert_array_equal(frame_of(ink), center_glyph(ink / np.float32(255)))
+    for i, digit in enumerate(digits[:8]):
+        picture = SITUATIONS["scan: broken stroke"](digit, np.random.default_rng(i))
+        assert difference(frame_of(picture), digit) < 20
+
+
+def test_one_picture_needs_no_list(tmp_path):
+    Image.fromarray(INK).save(tmp_path / "a.png")
+    path = tmp_path / "a.png"
+    for picture in path, str(path), INK, INK[..., None], np.dstack([INK] * 3), Image.open(path):
+        np.testing.assert_array_equal(pictures.frames_of(picture)[0, ..., 0], FRAME)
+    assert pictures.frames_of(np.stack([INK] * 3)).shape == (3, 28, 28, 1)
+
+
+def test_any_iterable_of_pictures(tmp_path):
+    for name in "a.png", "b.png":
+        Image.fromarray(INK).save(tmp_path / name)
+    for several in tmp_path.glob("*.png"), (INK for _ in range(2)), iter([INK, INK]):
+        np.testing.assert_array_equal(pictures.frames_of(several)[..., 0], [FRAME, FRAME])
+
+
+def test_images_of_pillow_are_read_like_their_files(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    light = Image.fromarray(255 - INK)
+    light.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    light.convert("CMYK").save(tmp_path / "b.jpg", quality=95)
+    light.convert("P").save(tmp_path / "c.png")
+    light.convert("LA").save(tmp_path / "d.png")
+    for path in sorted(tmp_path.iterdir()):
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(frame_of(image), frame_of(path))
+        np.testing.assert_allclose(frame_of(path), FRAME, atol=8)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int16, np.uint32, np.int32, np.int64, np.float32])
+def test_wide_types_that_hold_bytes(kind, tmp_path):
+    values = INK.astype(kind)
+    if kind != np.float32:
+        np.testing.assert_array_equal(frame_of(values), FRAME)
+    if kind in (np.uint16, np.int32, np.float32):
+        Image.fromarray(values).save(tmp_path / "a.tif")
+        np.testing.assert_array_equal(frame_of(tmp_path / "a.tif"), FRAME)
+
+
+def test_floats_may_leave_their_range_by_rounding():
+    for share in 1 + 2e-7, 1 + 5e-4:
+        np.testing.assert_array_equal(frame_of(np.float32(INK / 255 * share)), FRAME)
+    np.testing.assert_array_equal(frame_of(INK / 255 - 1e-7), FRAME)
+
+
+@pytest.mark.parametrize("how", [{}, {"dark": 0.5}, {"noise": 0.01}])
+def test_dithered_scans(how):
+    for lines in FOUR, SEVEN, TWO:
+        ink = draw(lines, margin=100)
+        dithered = Image.fromarray(photo(ink, **how)).convert("1")
+        assert difference(frame_of(dithered), frame_of(ink)) < 5
+        assert difference(frame_of(np.asarray(dithered)), frame_of(ink)) < 5
+
+
+PAGES = [Image.fromarray(255 - draw(lines)) for lines in (FOUR, SEVEN, TWO)]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.gif", "a.png", "a.webp"])
+def test_each_page_is_a_picture(name, tmp_path):
+    PAGES[0].save(tmp_path / name, save_all=True, append_images=PAGES[1:], lossless=True)
+    found = pictures.frames_of([INK, tmp_path / name, INK])
+    expected = pictures.frames_of([INK, *PAGES, INK])
+    np.testing.assert_allclose(found.astype(int), expected, atol=1)
+    with Image.open(tmp_path / name) as image:
+        np.testing.assert_array_equal(pictures.frames_of(image), found[1:-1])
+    with pytest.raises(UserError, match="2 pictures or more to split"):
+        pictures.frames_of([tmp_path / name], split=True)
+
+
+def test_a_page_that_cannot_be_used_is_named(tmp_path):
+    blank = Image.new("L", (90, 90), 255)
+    PAGES[0].save(tmp_path / "a.tif", save_all=True, append_images=[blank])
+    with pytest.raises(UserError, match=r"a\.tif, page 2: no ink"):
+        pictures.frames_of([tmp_path / "a.tif"])
+
+
+def test_previews_are_no_pages(tmp_path):
+    PAGES[0].save(tmp_path / "a.png", save_all=True, append_images=PAGES[1:], default_image=True)
+    PAGES[0].save(tmp_path / "b.mpo", save_all=True, append_images=PAGES[1:])
+    with TiffImagePlugin.AppendingTiffWriter(tmp_path / "c.tif", new=True) as file:
+        for page, kind in zip(PAGES, [0, 1, 2], strict=True):
+            page.save(file, "TIFF", tiffinfo={254: kind})
+            file.newFrame()
+    for name, pages in ("a.png", [1, 2]), ("b.mpo", [0]), ("c.tif", [0, 2]):
+        expected = pictures.frames_of([PAGES[i] for i in pages])
+        np.testing.assert_allclose(pictures.frames_of(tmp_path / name), expected, atol=8)
+
+
+def test_a_folder_leaves_nothing_out(tmp_path):
+    Image.fromarray(INK).save(tmp_path / "1.jfif", "JPEG", quality=95)
+    Image.fromarray(INK).save(tmp_path / "2.avif", quality=95)
+    Image.fromarray(INK).save(tmp_path / "3", "PNG")
+    for name in "labels.csv", "Thumbs.db", "desktop.ini", ".DS_Store", "._1.jfif":
+        (tmp_path / name).write_bytes(b"content")
+    assert pictures.frames_of(pictures.find_pictures([tmp_path])).shape == (3, 28, 28, 1)
+    (tmp_path / "4.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    with pytest.raises(UserError, match=r"4\.heic: cannot be read"):
+        pictures.frames_of(pictures.find_pictures([tmp_path]))
+
+
+def test_paths_are_taken_as_they_are_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in "~x.png", "-3.png":
+        Image.fromarray(INK).save(tmp_path / name)
+    for name in "./~x.png", "-3.png", "~/-3.png":
+        np.testing.assert_array_equal(frame_of(name), FRAME)
+        assert pictures.find_pictures([name]) == [picture_path(name)]
+    for take in pictures.frames_of, pictures.find_pictures:
+        with pytest.raises(UserError, match=r"^'' is no path, expected"):
+            take([""])
+
+
+def test_threads_leave_stderr_and_warnings_as_they_are(tmp_path):
+    PAGES[0].save(tmp_path / "a.tif", compression="tiff_lzw")
+    content = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "b.tif").write_bytes(content[:8] + b"\xff" * 300 + content[308:])
+    filters, stderr = list(warnings.filters), os.fstat(2)
+
+    def read(_):
+        for name in ("a.tif", "b.tif") * 10:
+            with contextlib.suppress(UserError):
+                pictures.frames_of(tmp_path / name)
+            assert os.fstat(2) == stderr
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(read, range(4)))
+    assert warnings.filters == filters
+
+
+def test_pictures_for_networks_that_read_no_glyphs():
+    ramp = np.uint8(np.arange(60 * 90 * 3).reshape(60, 90, 3) % 251)
+    for shape in (60, 90, 3), (21, 33, 3), (21, 33, 1):
+        found = pictures.frames_of(
+            [ramp, INK, np.dstack([ramp, ramp[..., 0]])], shape=shape, glyphs=False
+        )
+        assert (found.shape, found.dtype) == ((3, *shape), np.uint8)
+        if shape == ramp.shape:
+            np.testing.assert_array_equal(found[0], ramp)
+    even = np.full((50, 40, 4), (10, 200, 90, 255), np.uint8)
+    even[..., 3] = 0
+    assert (pictures.frames_of(even, shape=(4, 4, 3), glyphs=False) == 255).all()
+    with pytest.raises(UserError, match="split needs a network that reads glyphs"):
+        pictures.frames_of(ramp, shape=(21, 33, 3), glyphs=False, split=True)

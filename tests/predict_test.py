@@ -33,7 +33,7 @@ def make_predictor(tiny_config):
 @pytest.fixture
 def images(optdigits):
     """Frames such as people's pictures become, and stay when they are read again."""
-    frames_FxHxWxC = frames_of(list(optdigits.test.images_NxHxWxC[:5]))
+    frames_FxHxWxC = frames_of(list(optdigits.test.images_IxHxWxC[:5]))
     np.testing.assert_array_equal(frames_of(list(frames_FxHxWxC)), frames_FxHxWxC)
     return list(frames_FxHxWxC[..., 0])
 

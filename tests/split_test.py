@@ -20,8 +20,8 @@ def test_identity_is_the_same_everywhere():
 
 def test_identity_tells_apart():
     other_label, other_pixel = splits([1, 2, 3], [4]), splits([1, 2, 3], [4])
-    other_label["test"].labels_N[0] = 5
-    other_pixel["test"].images_NxHxWxC[0, 1, 1, 0] = 5
+    other_label["test"].labels_I[0] = 5
+    other_pixel["test"].images_IxHxWxC[0, 1, 1, 0] = 5
     found = {
         identity("x", splits([1, 2, 3], [4])),
         identity("y", splits([1, 2, 3], [4])),
@@ -40,18 +40,18 @@ def test_cut_gives_one_behind_the_other(channels):
     images = np.arange(7).astype(np.uint8).reshape(7, 1, 1, *[1] * len(channels))
     images = np.broadcast_to(images, (7, 2, 3, *channels))
     found = cut(images, np.arange(7, dtype=np.int64), {"a": 4, "b": 1, "c": 2})
-    assert {name: split.labels_N.tolist() for name, split in found.items()} == {
+    assert {name: split.labels_I.tolist() for name, split in found.items()} == {
         "a": [0, 1, 2, 3],
         "b": [4],
         "c": [5, 6],
     }
-    for images_NxHxWxC, labels_N in found.values():
-        assert images_NxHxWxC.shape == (len(labels_N), 2, 3, *(channels or (1,)))
-        assert (images_NxHxWxC[:, 1, 2, -1] == labels_N).all()
-        assert labels_N.dtype == np.int32
+    for images_IxHxWxC, labels_I in found.values():
+        assert images_IxHxWxC.shape == (len(labels_I), 2, 3, *(channels or (1,)))
+        assert (images_IxHxWxC[:, 1, 2, -1] == labels_I).all()
+        assert labels_I.dtype == np.int32
 
 
 def test_first_classes():
     split = splits([3, 0, 2, 1, 9, 1], [])["train"].first_classes(2)
-    assert split.labels_N.tolist() == [0, 1, 1]
-    assert split.images_NxHxWxC[:, 1, 1, 0].tolist() == [0, 1, 1]
+    assert split.labels_I.tolist() == [0, 1, 1]
+    assert split.images_IxHxWxC[:, 1, 1, 0].tolist() == [0, 1, 1]

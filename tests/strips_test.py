@@ -53,11 +53,11 @@ def test_a_strip_shows_the_images_that_were_drawn(shape, gallery):
     shown = gallery(found, length=4, shape=shape)
     indices_BxL = np.asarray(shown.draw.image_indices(0, np.arange(5)))
     for i, strip in enumerate(shown.strips(range(5))):
-        expected = shown.split.images_NxHxWxC[indices_BxL[i, : found.lengths_B[i]]]
+        expected = shown.split.images_IxHxWxC[indices_BxL[i, : found.lengths_B[i]]]
         np.testing.assert_array_equal(strip.frames_FxHxWxC, expected)
     figure = strips.draw_sheet(shown)
     drawn = [np.asarray(image.get_array()) for image in figure.axes[3].images]
-    last = shown.split.images_NxHxWxC[indices_BxL[3]]
+    last = shown.split.images_IxHxWxC[indices_BxL[3]]
     np.testing.assert_array_equal(drawn, last[..., 0] if shape[-1] == 1 else last)
     left, right, bottom, top = figure.axes[3].images[1].get_extent()
     assert (bottom - top) / (right - left) == pytest.approx(shape[0] / shape[1])
@@ -82,7 +82,7 @@ def test_where_a_sequence_is_one_image_the_images_are_shown_in_order(gallery):
     shown = gallery(found, "classify", length=1)
     in_order = dataclasses.replace(shown, draw=shown.task.shown(shown.draw))
     frames = [strip.frames_FxHxWxC for strip in in_order.strips(range(3))]
-    np.testing.assert_array_equal(np.concatenate(frames), shown.split.images_NxHxWxC[:3])
+    np.testing.assert_array_equal(np.concatenate(frames), shown.split.images_IxHxWxC[:3])
 
 
 def test_what_is_wrong_is_red(gallery):

@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
+from crnn_jax.data import clips
 from crnn_jax.data.draw import SCENE
-from crnn_jax.data.sources import clips
 from crnn_jax.distributed import devices
 from crnn_jax.train.trainer import Trainer
 from tests.networks import asking, random_state
@@ -121,8 +121,8 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     params = random_state(trainer).params
     lengths_B = trainer.draw.lengths(config.train.batch_size)
     indices_BxL = trainer.draw.image_indices(0, np.arange(config.train.batch_size))
-    frames_LxBxHxWxC = optdigits.train.images_NxHxWxC[indices_BxL.T]
-    target_LxB = np.cumsum(optdigits.train.labels_N[indices_BxL.T], axis=0)
+    frames_LxBxHxWxC = optdigits.train.images_IxHxWxC[indices_BxL.T]
+    target_LxB = np.cumsum(optdigits.train.labels_I[indices_BxL.T], axis=0)
     starts_LxB = np.arange(4)[:, None] == np.zeros_like(lengths_B)[None]
     if every_step:
         asked_LxB = np.arange(4)[:, None] < lengths_B[None]
@@ -174,10 +174,10 @@ def test_the_loss_of_a_written_answer_is_the_mean_over_its_symbols(task, length,
 
 def test_training_on_labels_does_not_look_at_images(config, optdigits):
     config.model.class_bottleneck = config.train.on_labels = True
-    blank = np.zeros_like(optdigits.train.images_NxHxWxC)
+    blank = np.zeros_like(optdigits.train.images_IxHxWxC)
     found = []
-    for images in (optdigits.train.images_NxHxWxC, blank):
-        split = optdigits.train._replace(images_NxHxWxC=images)
+    for images in (optdigits.train.images_IxHxWxC, blank):
+        split = optdigits.train._replace(images_IxHxWxC=images)
         trainer = Trainer(config, dataclasses.replace(optdigits, train=split))
         found.append(first_metrics(trainer)["loss"].tolist())
     assert found[0] == found[1]

@@ -239,8 +239,8 @@ def main(argv: Sequence[str]) -> None:
             manual_dir=options.manual_dir,
             fallback=False,
         )
-        np.save(folder / "images.npy", corpus.train.images_NxHxWxC[..., 0])
-        np.save(folder / "labels.npy", corpus.train.labels_N)
+        np.save(folder / "images.npy", corpus.train.images_IxHxWxC[..., 0])
+        np.save(folder / "labels.npy", corpus.train.labels_I)
         work = {
             "rates": lambda: rates(groups[0], folder, results),
             "runs": lambda: runs.starts(options, folder, results),

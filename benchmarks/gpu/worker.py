@@ -33,14 +33,17 @@ ANSWERED = 64  # sequences whose sums all systems are asked for
 class System(Protocol):
     """A network with its data on the GPU."""
 
-    def train(self, steps: int) -> None:
-        """Makes so many updates, and waits for them."""
+    def train(self, steps: int) -> int | None:
+        """Makes so many updates, and waits for them; returns how many, where they are more."""
+        ...
 
     def answers(self, frames: np.ndarray) -> np.ndarray:
         """Sums (B,) of frames (B, 8, 28, 28)."""
+        ...
 
     def kernels(self) -> float:
         """Kernels of a step."""
+        ...
 
 
 def main() -> None:

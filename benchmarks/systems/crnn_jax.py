@@ -34,8 +34,8 @@ class System:
         lanes = draw.lanes(share)
 
         def infer(device: jax.Array, params: dict, data: tuple[jax.Array, jax.Array]) -> jax.Array:
-            images_NxHxWxC, step = data
-            frames = images_NxHxWxC[lane_images(draw, lanes, step, device * share)]
+            images_IxHxWxC, step = data
+            frames = images_IxHxWxC[lane_images(draw, lanes, step, device * share)]
             output = network.apply(params, frames, lanes.starts_TxN)
             return output.answers().estimate[lanes.last_frames]
 

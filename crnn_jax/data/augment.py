@@ -36,7 +36,7 @@ def augment(frames_FxHxWxC: Array, keys_F: Array, settings: ConfigDict) -> Array
     y, x = jnp.mgrid[:height, :width]
     center = jnp.array([(height - 1) / 2, (width - 1) / 2])
     offsets_2xHxW = jnp.stack([y, x]) - center[:, None, None]
-    spread_HxG, spread_WxG = _spread(height), _spread(width)
+    spread_rows, spread_columns = _spread(height), _spread(width)
 
     def change(frame_HxWxC: Array, key: Array) -> Array:
         affine_key, elastic_key = jax.random.split(key)
@@ -49,7 +49,7 @@ def augment(frames_FxHxWxC: Array, keys_F: Array, settings: ConfigDict) -> Array
         source_2xHxW += (center + shift)[:, None, None]
         if settings.elastic:
             nodes = jax.random.normal(elastic_key, (2, ELASTIC_NODES, ELASTIC_NODES), np.float32)
-            bend_2xHxW = jnp.einsum("yg,igh,xh->iyx", spread_HxG, nodes, spread_WxG)
+            bend_2xHxW = jnp.einsum("yg,igh,xh->iyx", spread_rows, nodes, spread_columns)
             source_2xHxW += settings.elastic * bend_2xHxW
 
         def look_up(plane_HxW: Array) -> Array:

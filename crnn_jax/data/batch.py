@@ -62,9 +62,9 @@ class Composition:
         del keys_N
         return images_TxNxHxWxC, labels_TxN
 
-    def encode_images(self, encode: Encode, images_NxHxWxC: Array) -> Array:
+    def encode_images(self, encode: Encode, images_IxHxWxC: Array) -> Array:
         """What `render` is given in evaluation: here every image of a split encoded once, NxD."""
-        return encode(images_NxHxWxC)
+        return encode(images_IxHxWxC)
 
     def encode_frames(self, encode: Encode, frames: Array) -> Array:
         """Encodings TxNxD of the frames that `render` has made of that: here they are them."""

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from crnn_jax.data.dataset import Split
 from crnn_jax.data.draw import Draw, Lanes
+from crnn_jax.data.split import Split
 from crnn_jax.distributed import devices
 
 
@@ -73,17 +73,17 @@ class Feed(Protocol):
 
 
 class Resident:
-    """The corpus on every device; gathered there."""
+    """All images on every device; gathered there."""
 
     source_axis = None
 
     def __init__(self, split: Split, draw: Draw, plan: Plan) -> None:
         self.draw, self.plan = draw, plan
         self.lanes = draw.lanes(plan.micro_batch_size)
-        self.corpus = devices.replicate((split.images_NxHxWxC, split.labels_N))
+        self.corpus = devices.replicate((split.images_IxHxWxC, split.labels_I))
 
     def sources(self, first_step: int) -> Iterator[tuple[Array, Array]]:
-        """The corpus, again and again."""
+        """Yield the resident images forever."""
         del first_step
         while True:
             yield self.corpus
@@ -93,10 +93,10 @@ class Resident:
     ) -> tuple[Array, Array]:
         """See `Feed`."""
         del k
-        images_NxHxWxC, labels_N = source
+        images_IxHxWxC, labels_I = source
         first = self.plan.first_sequence(device, micro_batch)
         indices_TxN = lane_images(self.draw, self.lanes, step, first)
-        return images_NxHxWxC[indices_TxN], labels_N[indices_TxN]
+        return images_IxHxWxC[indices_TxN], labels_I[indices_TxN]
 
 
 class Streamed:
@@ -121,8 +121,8 @@ class Streamed:
     ) -> tuple[Array, Array]:
         """See `Feed`."""
         del step, device
-        frames_KxAxTxNxHxWxC, labels_KxAxTxN = source
-        return frames_KxAxTxNxHxWxC[k, micro_batch], labels_KxAxTxN[k, micro_batch]
+        frames_JxAxTxNxHxWxC, labels_JxAxTxN = source
+        return frames_JxAxTxNxHxWxC[k, micro_batch], labels_JxAxTxN[k, micro_batch]
 
 
 class _Dispatches:
@@ -143,17 +143,17 @@ class _Dispatches:
 
     def __getitem__(self, dispatch: int) -> tuple[np.ndarray, np.ndarray]:
         plan = self.plan
-        steps_K = dispatch * plan.steps_per_dispatch + np.arange(plan.steps_per_dispatch)
+        steps_J = dispatch * plan.steps_per_dispatch + np.arange(plan.steps_per_dispatch)
         firsts_A = np.arange(plan.micro_batches)
         # The draw is made on the CPU, so that it does not wait behind the step on the device.
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            indices_DxKxAxTxN = np.stack(
+            indices_PxJxAxTxN = np.stack(
                 [
-                    self.indices(steps_K, plan.first_sequence(device, firsts_A))
+                    self.indices(steps_J, plan.first_sequence(device, firsts_A))
                     for device in devices.local_devices()
                 ]
             )
-        return self.split.images_NxHxWxC[indices_DxKxAxTxN], self.split.labels_N[indices_DxKxAxTxN]
+        return self.split.images_IxHxWxC[indices_PxJxAxTxN], self.split.labels_I[indices_PxJxAxTxN]
 
 
 def lane_images(draw: Draw, lanes: Lanes, step: int | Array, first_sequence: int | Array) -> Array:

@@ -10,35 +10,35 @@ import numpy as np
 class Split(NamedTuple):
     """Images and their labels, in the data set's original order."""
 
-    images_NxHxWxC: np.ndarray  # uint8, C is 1 or 3
-    labels_N: np.ndarray  # int32
+    images_IxHxWxC: np.ndarray  # uint8, C is 1 or 3
+    labels_I: np.ndarray  # int32
 
     def first_classes(self, count: int) -> "Split":
         """Returns the images with labels below `count`."""
-        chosen_N = self.labels_N < count
-        return Split(self.images_NxHxWxC[chosen_N], self.labels_N[chosen_N])
+        chosen_I = self.labels_I < count
+        return Split(self.images_IxHxWxC[chosen_I], self.labels_I[chosen_I])
 
 
-def cut(images: np.ndarray, labels_N: np.ndarray, sizes: Mapping[str, int]) -> dict[str, Split]:
+def cut(images: np.ndarray, labels_I: np.ndarray, sizes: Mapping[str, int]) -> dict[str, Split]:
     """Returns splits of these sizes, one behind the other.
 
     Args:
       images: uint8 NxHxWxC, or NxHxW where they are grey.
-      labels_N: of any integer type.
+      labels_I: of any integer type.
       sizes: images of each split; together they are all.
     """
-    assert len(images) == len(labels_N) == sum(sizes.values())
-    images_NxHxWxC = images[..., None] if images.ndim == 3 else images
+    assert len(images) == len(labels_I) == sum(sizes.values())
+    images_IxHxWxC = images[..., None] if images.ndim == 3 else images
     borders = np.cumsum(list(sizes.values()))[:-1]
     parts = zip(
-        np.split(images_NxHxWxC, borders), np.split(labels_N.astype(np.int32), borders), strict=True
+        np.split(images_IxHxWxC, borders), np.split(labels_I.astype(np.int32), borders), strict=True
     )
     return {name: Split(*part) for name, part in zip(sizes, parts, strict=True)}
 
 
-def drop_grey_axis(images_NxHxWxC: np.ndarray) -> np.ndarray:
+def drop_grey_axis(images_IxHxWxC: np.ndarray) -> np.ndarray:
     """Returns grey images as NxHxW, the form in which they are hashed and stored."""
-    return images_NxHxWxC[..., 0] if images_NxHxWxC.shape[-1] == 1 else images_NxHxWxC
+    return images_IxHxWxC[..., 0] if images_IxHxWxC.shape[-1] == 1 else images_IxHxWxC
 
 
 def identity(name: str, splits: Mapping[str, Split]) -> str:
@@ -53,8 +53,8 @@ def identity(name: str, splits: Mapping[str, Split]) -> str:
     """
     digest = hashlib.sha256()
     for split_name, split in splits.items():
-        images = drop_grey_axis(split.images_NxHxWxC)
+        images = drop_grey_axis(split.images_IxHxWxC)
         digest.update(f"{split_name}{images.shape}".encode())
         digest.update(np.ascontiguousarray(images).data)
-        digest.update(split.labels_N.astype("<i4").data)  # little-endian on every machine
+        digest.update(split.labels_I.astype("<i4").data)  # little-endian on every machine
     return f"{name}:{digest.hexdigest()[:16]}"

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
 from crnn_jax import UserError, user_path
 from crnn_jax.data.sources import SOURCES
@@ -78,10 +77,10 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
         return {part: self._generate_examples(split) for part, split in self.given.items()}
 
     def _generate_examples(self, split: Split) -> Iterator[tuple[int, dict[str, Any]]]:
-        images = drop_grey_axis(split.images_NxHxWxC)
+        images = drop_grey_axis(split.images_IxHxWxC)
         for first in range(0, len(images), _BLOCK):
             block = slice(first, first + _BLOCK)
-            record = {"images": images[block], "labels": split.labels_N[block]}
+            record = {"images": images[block], "labels": split.labels_I[block]}
             yield first, {**record, "first_index": first}
 
     def read(self) -> dict[str, Split]:
@@ -98,8 +97,8 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
         blocks = [records[index] for index in range(len(records))]
         blocks.sort(key=lambda block: block["first_index"])
         images = np.concatenate([block["images"] for block in blocks])
-        labels_N = np.concatenate([block["labels"] for block in blocks])
-        return Split(images.reshape(-1, *self.source.frame_shape), labels_N)
+        labels_I = np.concatenate([block["labels"] for block in blocks])
+        return Split(images.reshape(-1, *self.source.frame_shape), labels_I)
 
 
 def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str, Split], str]:
@@ -151,7 +150,6 @@ def _prepare(name: str, splits: dict[str, Split] | None, data_dir: Path, folder:
         killed = [*folder.parent.glob("incomplete.*"), *data_dir.glob(f"{_SCRATCH}*")]
         for leftover in killed:  # of a process that was killed: the lock is ours
             shutil.rmtree(leftover)
-        logging.info("Preparing %s in %s, once.", name, folder)
         with tempfile.TemporaryDirectory(dir=data_dir, prefix=_SCRATCH) as scratch:
             if splits is None:
                 assert source.published  # else `_read_given` would have read it
@@ -173,12 +171,12 @@ def _check(name: str, source: Source, splits: dict[str, Split]) -> None:
         )
     expected = f"uint8 {source.frame_shape}, labels 0..{len(source.classes) - 1}"
     for part in _PARTS:
-        images, labels_N = splits[part]
+        images, labels_I = splits[part]
         if not len(images):
             raise UserError(f"the source {name} reads no images for {part}, expected some")
-        found = f"{images.dtype} {images.shape[1:]}, labels {labels_N.min()}..{labels_N.max()}"
+        found = f"{images.dtype} {images.shape[1:]}, labels {labels_I.min()}..{labels_I.max()}"
         right = images.dtype == np.uint8 and images.shape[1:] == source.frame_shape
-        if not (right and np.isin(labels_N, range(len(source.classes))).all()):
+        if not (right and np.isin(labels_I, range(len(source.classes))).all()):
             raise UserError(f"the source {name} reads {part} as {found}, expected {expected}")
 
 

@@ -58,7 +58,7 @@ def draw_figures(
     if first_kernels(restored) is not None:
         figures["kernels"] = draw_kernels(restored, beside)
     task, config, split = restored.task, restored.config, dataset.test
-    images = len(split.labels_N)
+    images = len(split.labels_I)
     drawn = Draw(config.eval.seed, task.min_length, task.max_length, images)
     answered = {}
     for draw in (task.shown(drawn), task.counted(drawn)):

@@ -17,10 +17,10 @@ def confusion_counts(target_N: np.ndarray, answer_N: np.ndarray, classes: int) -
     Args:
       target_N: right classes, 0 … classes - 1.
       answer_N: answers; any whole numbers.
-      classes: their number C.
+      classes: their number K.
 
     Returns:
-      Cx(C + 1): rows are right classes, columns answers, the last one all that are no class.
+      Kx(K + 1): rows are right classes, columns answers, the last one all that are no class.
     """
     known_N = (answer_N >= 0) & (answer_N < classes)
     counts = np.zeros((classes, classes + 1), np.int64)
@@ -35,18 +35,18 @@ def draw_confusion(task: Task, answered: Answered) -> Figure:
     return draw_counts(counts, names, task.confusions_of.format(len(answered.targets)))
 
 
-def draw_counts(counts_CxC1: np.ndarray, names: Sequence[str], subject: str) -> Figure:
+def draw_counts(counts_KxK1: np.ndarray, names: Sequence[str], subject: str) -> Figure:
     """Draws `confusion_counts`: errors coloured, by their logarithm.
 
     Args:
-      counts_CxC1: the counts; answers that are no class get a column if there are any.
+      counts_KxK1: the counts; answers that are no class get a column if there are any.
       names: of the classes.
       subject: begins the title, which goes on with the share that is right.
     """
     classes, answers = len(names), list(names)
-    if counts_CxC1[:, -1].any():
+    if counts_KxK1[:, -1].any():
         answers.append(OTHER)
-    counts = counts_CxC1[:, : len(answers)]
+    counts = counts_KxK1[:, : len(answers)]
     diagonal = np.eye(*counts.shape, dtype=bool)
     right, total = counts[diagonal].sum(), counts.sum()
     errors = np.ma.masked_where(diagonal | (counts == 0), counts)

@@ -42,15 +42,15 @@ def first_kernels(restored: Restored) -> np.ndarray | None:
     """
     encoder = restored.params["params"].get("encoder", {})
     if "convs" in encoder:
-        kernel_HxWxCxK = np.asarray(encoder["convs"]["conv0_kernel"])
-        return kernel_HxWxCxK.mean(axis=2).transpose(2, 0, 1)  # over the channels of colour
+        kernel_HxWxCxD = np.asarray(encoder["convs"]["conv0_kernel"])
+        return kernel_HxWxCxD.mean(axis=2).transpose(2, 0, 1)  # over the channels of colour
     if "dense0" in encoder:
-        weights_PxK = np.asarray(encoder["dense0"]["kernel"])[:, :DENSE_UNITS]
-        return weights_PxK.T.reshape(-1, *restored.task.question.frame_shape).mean(axis=-1)
+        weights = np.asarray(encoder["dense0"]["kernel"])[:, :DENSE_UNITS]
+        return weights.T.reshape(-1, *restored.task.question.frame_shape).mean(axis=-1)
     return None
 
 
-def correlations(kernels_KxHxW: np.ndarray, beside_MxHxW: np.ndarray) -> np.ndarray:
+def correlations(kernels: np.ndarray, beside: np.ndarray) -> np.ndarray:
     """Pearson's correlation of the weights of each kernel with each of the others, KxM.
 
     A kernel of equal weights correlates with none: 0.
@@ -63,10 +63,10 @@ def correlations(kernels_KxHxW: np.ndarray, beside_MxHxW: np.ndarray) -> np.ndar
         equal = norm <= 1e-9 * np.abs(flat).max(axis=1, keepdims=True)
         return np.divide(centred, norm, out=np.zeros_like(centred), where=~equal)
 
-    return standardize(kernels_KxHxW) @ standardize(beside_MxHxW).T
+    return standardize(kernels) @ standardize(beside).T
 
 
-def match(kernels_KxHxW: np.ndarray, beside_MxHxW: np.ndarray) -> list[Match]:
+def match(kernels: np.ndarray, beside: np.ndarray) -> list[Match]:
     """Pairs kernels one to one, so that the sum of their absolute correlations is the largest.
 
     Absolute, because a kernel and its negative see the same thing, the other way round.
@@ -74,11 +74,9 @@ def match(kernels_KxHxW: np.ndarray, beside_MxHxW: np.ndarray) -> list[Match]:
     Returns:
       min(K, M) matches, the best first.
     """
-    table_KxM = correlations(kernels_KxHxW, beside_MxHxW)
-    rows, columns = linear_sum_assignment(np.abs(table_KxM), maximize=True)
-    found = [
-        Match(int(k), int(m), float(table_KxM[k, m])) for k, m in zip(rows, columns, strict=True)
-    ]
+    table = correlations(kernels, beside)
+    rows, columns = linear_sum_assignment(np.abs(table), maximize=True)
+    found = [Match(int(k), int(m), float(table[k, m])) for k, m in zip(rows, columns, strict=True)]
     return sorted(found, key=lambda pair: -abs(pair.correlation))
 
 
@@ -87,37 +85,36 @@ def mean_matched(matches: list[Match]) -> float:
     return float(np.mean([abs(pair.correlation) for pair in matches]))
 
 
-def white_noise(kernels_KxHxW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def white_noise(kernels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Kernels KxHxW of independent Gaussian weights."""
-    return rng.normal(size=kernels_KxHxW.shape)
+    return rng.normal(size=kernels.shape)
 
 
-def smooth_noise(kernels_KxHxW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def smooth_noise(kernels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gaussian kernels KxHxW that are as smooth as the given ones.
 
     That is: of their autocovariance, by which white noise is filtered.
     """
-    _, height, width = kernels_KxHxW.shape
+    _, height, width = kernels.shape
     size = (2 * height - 1, 2 * width - 1)  # so large that nothing wraps around
-    centred = kernels_KxHxW - kernels_KxHxW.mean(axis=(1, 2), keepdims=True)
+    centred = kernels - kernels.mean(axis=(1, 2), keepdims=True)
     power = np.mean(np.abs(np.fft.fft2(centred, size)) ** 2, axis=0) / (height * width)
-    noise = np.fft.fft2(rng.normal(size=(len(kernels_KxHxW), *size)))
+    noise = np.fft.fft2(rng.normal(size=(len(kernels), *size)))
     return np.fft.ifft2(noise * np.sqrt(power)).real[:, :height, :width]
 
 
-def chance(kernels_KxHxW: np.ndarray, beside_MxHxW: np.ndarray, noise: Callable) -> float:
+def chance(kernels: np.ndarray, beside: np.ndarray, noise: Callable) -> float:
     """`mean_matched` of random kernels in place of these, the mean of a few draws.
 
     Args:
-      kernels_KxHxW: kernels of one network.
-      beside_MxHxW: and of another.
+      kernels: kernels of one network.
+      beside: and of another.
       noise: `white_noise` or `smooth_noise`. Learned kernels are smooth, which alone makes them
         alike.
     """
     rng = np.random.default_rng(0)
     draws = [
-        mean_matched(match(noise(kernels_KxHxW, rng), noise(beside_MxHxW, rng)))
-        for _ in range(CHANCE_DRAWS)
+        mean_matched(match(noise(kernels, rng), noise(beside, rng))) for _ in range(CHANCE_DRAWS)
     ]
     return float(np.mean(draws))
 
@@ -132,36 +129,36 @@ def draw_kernels(restored: Restored, beside: Restored | None) -> Figure:
     Raises:
       UserError: kernels of both are not of the same size.
     """
-    kernels_KxHxW = first_kernels(restored)
-    assert kernels_KxHxW is not None, "there is a first layer to draw"
+    kernels = first_kernels(restored)
+    assert kernels is not None, "there is a first layer to draw"
     name = f"{restored.config.task.name}, step {restored.step:,}"
-    height, width = kernels_KxHxW.shape[1:]
-    title = f"{len(kernels_KxHxW)} first kernels of {width}×{height} ({name})"
+    height, width = kernels.shape[1:]
+    title = f"{len(kernels)} first kernels of {width}×{height} ({name})"
     if beside is None:
-        cells = [((k, None), "") for k in range(len(kernels_KxHxW))]
-        return _draw_cells([kernels_KxHxW], cells, title)
-    others_MxHxW = first_kernels(beside)
-    assert others_MxHxW is not None, "there is another to compare it with"
-    if others_MxHxW.shape[1:] != (height, width):
-        other_height, other_width = others_MxHxW.shape[1:]
+        cells = [((k, None), "") for k in range(len(kernels))]
+        return _draw_cells([kernels], cells, title)
+    others = first_kernels(beside)
+    assert others is not None, "there is another to compare it with"
+    if others.shape[1:] != (height, width):
+        other_height, other_width = others.shape[1:]
         raise UserError(
             f"--beside: the first kernels of that run are {other_width}×{other_height}, not "
             f"{width}×{height}: expected a run with kernels of the same size"
         )
-    matches = match(kernels_KxHxW, others_MxHxW)
-    white, smooth = (chance(kernels_KxHxW, others_MxHxW, x) for x in (white_noise, smooth_noise))
+    matches = match(kernels, others)
+    white, smooth = (chance(kernels, others, x) for x in (white_noise, smooth_noise))
     title += (
-        f"; below: their matches among {len(others_MxHxW)} ({beside.config.task.name}, step "
+        f"; below: their matches among {len(others)} ({beside.config.task.name}, step "
         f"{beside.step:,})\nmean |r| of the matches {mean_matched(matches):.2f}; of random kernels "
         f"{white:.2f}, of random ones as smooth as these {smooth:.2f}"
     )
-    if restored.config.seed == beside.config.seed and kernels_KxHxW.shape == others_MxHxW.shape:
+    if restored.config.seed == beside.config.seed and kernels.shape == others.shape:
         title += "\nboth runs have the same seed: they may have begun with the same kernels"
     cells = [((k, m), f"r {r:+.2f}") for k, m, r in matches]
     mine, theirs = {pair.kernel for pair in matches}, {pair.beside for pair in matches}
-    cells += [((k, None), "") for k in range(len(kernels_KxHxW)) if k not in mine]
-    cells += [((None, m), "") for m in range(len(others_MxHxW)) if m not in theirs]
-    return _draw_cells([kernels_KxHxW, others_MxHxW], cells, title)
+    cells += [((k, None), "") for k in range(len(kernels)) if k not in mine]
+    cells += [((None, m), "") for m in range(len(others)) if m not in theirs]
+    return _draw_cells([kernels, others], cells, title)
 
 
 def _draw_cells(networks: list[np.ndarray], cells: list[tuple], title: str) -> Figure:

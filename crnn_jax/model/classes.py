@@ -38,8 +38,8 @@ class Classes(nn.Module):
 
     @nn.compact
     def __call__(
-        self, hidden_TxNxH: Array, starts_TxN: Array, targets: Array | None = None
+        self, hidden_TxNxU: Array, starts_TxN: Array, targets: Array | None = None
     ) -> ClassLogits:
         """Read `ClassLogits` off hidden states."""
         del starts_TxN, targets
-        return ClassLogits(nn.Dense(self.classes, name="class")(hidden_TxNxH.astype(jnp.float32)))
+        return ClassLogits(nn.Dense(self.classes, name="class")(hidden_TxNxU.astype(jnp.float32)))

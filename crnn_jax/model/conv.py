@@ -10,14 +10,14 @@ half less, forward and backward (benchmarks/NOTES.md):
 
 * `row_conv`: patches are taken along the width only; one product gives, for every input row, its
   share of each of the `kernel height` output rows that it touches, and these are summed. It copies
-  only `kernel width` times the frame; what it computes in vain is the shares of rows beyond the
-  output, which are few where a frame is much higher than the kernel.
+  only `kernel width` times the frame; the only wasted work is the shares of rows outside the
+  output, few where a frame is much higher than the kernel.
 * `pooled_conv`: for one input channel and a 2x2 pool. The four members of a pool see almost the
   same pixels, so a patch under a block of whole pools is multiplied once by shifted copies of the
   kernel, side by side, and the pool is the maximum of the results.
 
-Patches are several times as large as the frames. They are made anew for the gradient
-(`jax.checkpoint`): that is cheaper than to bring them back from beyond the cache.
+Patches are several times as large as the frames. They are recomputed for the gradient
+(`jax.checkpoint`), which is cheaper than reading them back from beyond the cache.
 """
 
 import functools
@@ -69,9 +69,9 @@ def conv_max_pool(frame_HxWxC: Array, kernel: Array) -> Array:
 
 
 def pad_same(frame_HxWxC: Array, size: int) -> Array:
-    """The frame with so many zeros around it that a valid convolution keeps its size.
+    """The frame, zero-padded so that a valid convolution keeps its size.
 
-    Of an odd number the larger half lies behind, as in Keras.
+    Of an odd number of zeros the larger half comes last, as in Keras.
     """
     before = (size - 1) // 2
     border = (before, size - 1 - before)
@@ -87,10 +87,10 @@ def xla_conv(frame_HxWxC: Array, kernel: Array) -> Array:
 
 
 def _over_frames(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    """Makes a function of frames and kernel one of a frame, which `vmap` gives all frames at once.
+    """Turn a function of frames into one of a single frame, to which `vmap` gives all at once.
 
     vmap's own rule would keep the frames as an axis of their own in the matrix product, and XLA
-    would transpose whole patch arrays for the kernel's gradient: as dear as the convolution.
+    would transpose whole patch arrays for the kernel's gradient: as expensive as the convolution.
     """
 
     @jax.custom_batching.custom_vmap
@@ -211,23 +211,23 @@ largest.defvjp(_largest_forward, _largest_backward)
 
 
 @jax.custom_vjp
-def largest_of_rows(members_Nx4K: Array) -> Array:
-    """`largest` of the four quarters of each row, NxK, as a reduction.
+def largest_of_rows(members_Fx4D: Array) -> Array:
+    """`largest` of the four quarters of each row, FxD, as a reduction.
 
     XLA computes a maximum of four arrays anew in every operation that reads it, three times in
     the patches of the next layer. A reduction is computed once, which pays where the pools still
     have to be put in another order.
     """
-    return members_Nx4K.reshape(len(members_Nx4K), 4, -1).max(axis=1)
+    return members_Fx4D.reshape(len(members_Fx4D), 4, -1).max(axis=1)
 
 
-def _rows_forward(members_Nx4K: Array) -> tuple[Array, Array]:
-    most = largest_of_rows(members_Nx4K)
-    return most, _first(most, *jnp.split(members_Nx4K, 4, axis=1)[:3])
+def _rows_forward(members_Fx4D: Array) -> tuple[Array, Array]:
+    most = largest_of_rows(members_Fx4D)
+    return most, _first(most, *jnp.split(members_Fx4D, 4, axis=1)[:3])
 
 
-def _rows_backward(first_NxK: Array, gradient_NxK: Array) -> tuple[Array]:
-    return (jnp.concatenate(_largest_backward(first_NxK, gradient_NxK), axis=1),)
+def _rows_backward(first_FxD: Array, gradient_FxD: Array) -> tuple[Array]:
+    return (jnp.concatenate(_largest_backward(first_FxD, gradient_FxD), axis=1),)
 
 
 largest_of_rows.defvjp(_rows_forward, _rows_backward)

@@ -85,7 +85,7 @@ class CRNN(nn.Module):
     def encode(self, frames_TxNxHxWxC: Array, dropout_keys_N: Array | None = None) -> Array:
         """All that needs no time: uint8 frames to what `aggregate` takes, TxNxD.
 
-        That is the features, as the first layer projects them: for a GRU its gate inputs, TxNx3H.
+        That is the features, as the first layer projects them: for a GRU its gate inputs, TxNx3U.
         Of an encoder with classes these features are probabilities, or log-probabilities where
         there are no layers.
 
@@ -124,13 +124,13 @@ class CRNN(nn.Module):
           dropout_keys_N: one random key a lane, to train with dropout; None without.
           targets: the right answers, for heads that are trained with them.
         """
-        hidden_TxNxH = encoded_TxNxD
+        hidden_TxNxU = encoded_TxNxD
         for i, layer in enumerate(self.layers):
-            inputs = layer.project(hidden_TxNxH) if i else hidden_TxNxH
-            hidden_TxNxH = layer(inputs, starts_TxN)
+            inputs = layer.project(hidden_TxNxU) if i else hidden_TxNxU
+            hidden_TxNxU = layer(inputs, starts_TxN)
         if dropout_keys_N is not None:
-            hidden_TxNxH = lane_dropout(hidden_TxNxH, dropout_keys_N, self.state_dropout)
-        return self.answer_head(hidden_TxNxH, starts_TxN, targets)
+            hidden_TxNxU = lane_dropout(hidden_TxNxU, dropout_keys_N, self.state_dropout)
+        return self.answer_head(hidden_TxNxU, starts_TxN, targets)
 
     def __call__(
         self,

@@ -38,34 +38,34 @@ class Text:
         )
 
 
-def attend(query_NxH: Array, keys_NxTxH: Array, memory_NxTxD: Array) -> Array:
-    """Looks at the sequence `ATTENTIONS` (A) times, each with its share of query and keys.
+def attend(query_NxU: Array, keys_NxTxU: Array, memory_NxTxD: Array) -> Array:
+    """Looks at the sequence `ATTENTIONS` (Q) times, each with its share of query and keys.
 
     Attention by scaled dot products in several heads (Vaswani et al., "Attention is all you
     need", 2017, section 3.2).
 
     Args:
-      query_NxH: what is looked for.
-      keys_NxTxH: what each step is found by; H is a multiple of A.
+      query_NxU: what is looked for.
+      keys_NxTxU: what each step is found by; U is a multiple of Q.
       memory_NxTxD: what is seen of each step.
 
     Returns:
-      The A mixtures of steps side by side, NxAD.
+      The Q mixtures of steps side by side, NxQD.
     """
-    lanes, steps, hidden = keys_NxTxH.shape
+    lanes, steps, hidden = keys_NxTxU.shape
     share = hidden // ATTENTIONS
-    query_NxAxS = query_NxH.reshape(lanes, ATTENTIONS, share)
-    keys_NxTxAxS = keys_NxTxH.reshape(lanes, steps, ATTENTIONS, share)
-    scores_NxAxT = jnp.einsum("nas,ntas->nat", query_NxAxS, keys_NxTxAxS)
-    weights_NxAxT = nn.softmax(scores_NxAxT / jnp.sqrt(share))
-    return jnp.einsum("nat,ntd->nad", weights_NxAxT, memory_NxTxD).reshape(lanes, -1)
+    query_NxQxE = query_NxU.reshape(lanes, ATTENTIONS, share)
+    keys_NxTxQxE = keys_NxTxU.reshape(lanes, steps, ATTENTIONS, share)
+    scores_NxQxT = jnp.einsum("nas,ntas->nat", query_NxQxE, keys_NxTxQxE)
+    weights_NxQxT = nn.softmax(scores_NxQxT / jnp.sqrt(share))
+    return jnp.einsum("nat,ntd->nad", weights_NxQxT, memory_NxTxD).reshape(lanes, -1)
 
 
 class WriteSymbol(nn.Module):
     """One step of the decoder: looks at the sequence, advances its state, writes a symbol.
 
     Attributes:
-      hidden: units H.
+      hidden: units U.
       vocabulary: number of symbols V.
     """
 
@@ -77,41 +77,41 @@ class WriteSymbol(nn.Module):
         self,
         carry: tuple[Array, Array],
         given_N: Array,
-        place_H: Array,
+        place_U: Array,
         memory_NxTxD: Array,
     ) -> tuple[tuple[Array, Array], Array]:
         """Writes one symbol.
 
         Args:
-          carry: state_NxH, and the symbol written before, N (V at the beginning).
+          carry: state_NxU, and the symbol written before, N (V at the beginning).
           given_N: the symbol that was right before, or `OWN`.
-          place_H: what stands for the symbol's place in the answer.
+          place_U: what stands for the symbol's place in the answer.
           memory_NxTxD: what the sequence left at each step.
 
         Returns:
           The new carry and the logits NxV.
         """
-        state_NxH, written_N = carry
+        state_NxU, written_N = carry
         before_N = jnp.where(given_N == OWN, written_N, given_N)
         embedded = nn.Embed(self.vocabulary + 1, self.hidden, name="symbols")(before_N)
 
-        query_NxH = nn.Dense(self.hidden, name="query")(state_NxH) + place_H[None]
-        keys_NxTxH = nn.Dense(self.hidden, use_bias=False, name="keys")(memory_NxTxD)
+        query_NxU = nn.Dense(self.hidden, name="query")(state_NxU) + place_U[None]
+        keys_NxTxU = nn.Dense(self.hidden, use_bias=False, name="keys")(memory_NxTxD)
         steps = memory_NxTxD.shape[1]
-        places_TxH = self.param("places", nn.initializers.normal(1.0), (steps, self.hidden))
-        seen_NxAD = attend(query_NxH, keys_NxTxH + places_TxH[None], memory_NxTxD)
+        places_TxU = self.param("places", nn.initializers.normal(1.0), (steps, self.hidden))
+        seen_NxQD = attend(query_NxU, keys_NxTxU + places_TxU[None], memory_NxTxD)
 
-        inputs = jnp.concatenate([embedded, seen_NxAD], axis=-1)
-        gates_Nx3H = nn.Dense(3 * self.hidden, name="input")(inputs)
+        inputs = jnp.concatenate([embedded, seen_NxQD], axis=-1)
+        gates_Nx3U = nn.Dense(3 * self.hidden, name="input")(inputs)
         never_N = jnp.zeros(len(given_N), bool)
-        state_NxH, _ = GRUStep(self.hidden, jnp.float32, name="step")(
-            state_NxH, (jnp.split(gates_Nx3H, 3, axis=-1), never_N)
+        state_NxU, _ = GRUStep(self.hidden, jnp.float32, name="step")(
+            state_NxU, (jnp.split(gates_Nx3U, 3, axis=-1), never_N)
         )
         features = nn.relu(
-            nn.Dense(self.hidden, name="dense")(jnp.concatenate([state_NxH, seen_NxAD], axis=-1))
+            nn.Dense(self.hidden, name="dense")(jnp.concatenate([state_NxU, seen_NxQD], axis=-1))
         )
         logits_NxV = nn.Dense(self.vocabulary, name="symbol")(features)
-        return (state_NxH, jnp.argmax(logits_NxV, axis=-1)), logits_NxV
+        return (state_NxU, jnp.argmax(logits_NxV, axis=-1)), logits_NxV
 
 
 class Decoder(nn.Module):
@@ -137,24 +137,24 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, hidden_TxNxH: Array, starts_TxN: Array, targets: Array | None = None
+        self, hidden_TxNxU: Array, starts_TxN: Array, targets: Array | None = None
     ) -> Text:
         """Write one answer a lane.
 
         Args:
-          hidden_TxNxH: states of lanes that hold one sequence each.
+          hidden_TxNxU: states of lanes that hold one sequence each.
           starts_TxN: not needed.
           targets: the right symbols NxS, to train; None to write freely.
         """
         del starts_TxN
-        memory_NxTxD = hidden_TxNxH.swapaxes(0, 1).astype(jnp.float32)
+        memory_NxTxD = hidden_TxNxU.swapaxes(0, 1).astype(jnp.float32)
         lanes = memory_NxTxD.shape[0]
         start_N = jnp.full(lanes, self.vocabulary)
         if targets is None:
             given_SxN = jnp.full((self.symbols, lanes), OWN)
         else:
             given_SxN = jnp.concatenate([start_N[None], targets.T[:-1]])
-        state_NxH = jnp.tanh(nn.Dense(self.hidden, name="state")(memory_NxTxD[:, -1]))
+        state_NxU = jnp.tanh(nn.Dense(self.hidden, name="state")(memory_NxTxD[:, -1]))
         axes: Any = (0, 0, nn.broadcast)
         write = nn.scan(
             WriteSymbol,
@@ -165,6 +165,6 @@ class Decoder(nn.Module):
             unroll=self.unroll,
         )(self.hidden, self.vocabulary, name="write")
         shape = (self.symbols, self.hidden)
-        places_SxH = self.param("places", nn.initializers.normal(1.0), shape)
-        _, logits_NxSxV = write((state_NxH, start_N), given_SxN, places_SxH, memory_NxTxD)
+        places_SxU = self.param("places", nn.initializers.normal(1.0), shape)
+        _, logits_NxSxV = write((state_NxU, start_N), given_SxN, places_SxU, memory_NxTxD)
         return Text(logits_NxSxV)

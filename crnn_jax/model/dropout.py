@@ -5,20 +5,20 @@ import jax.numpy as jnp
 from jax import Array
 
 
-def lane_dropout(hidden_TxNxH: Array, keys_N: Array, rate: float) -> Array:
+def lane_dropout(hidden_TxNxU: Array, keys_N: Array, rate: float) -> Array:
     """Dropout with a random key a lane, so that no split of the lanes changes what is dropped.
 
     Args:
-      hidden_TxNxH: features or states.
+      hidden_TxNxU: features or states.
       keys_N: one random key a lane.
       rate: share of the units set to zero; the others are scaled up by 1 / (1 - rate).
     """
     if rate == 0:
-        return hidden_TxNxH
-    steps, _, units = hidden_TxNxH.shape
+        return hidden_TxNxU
+    steps, _, units = hidden_TxNxU.shape
     kept = jnp.float32(1 - rate)  # whatever JAX_ENABLE_X64 says, the same is drawn
-    keep_NxTxH = jax.vmap(lambda key: jax.random.bernoulli(key, kept, (steps, units)))(keys_N)
-    return jnp.where(keep_NxTxH.swapaxes(0, 1), hidden_TxNxH / (1 - rate), 0)
+    keep_NxTxU = jax.vmap(lambda key: jax.random.bernoulli(key, kept, (steps, units)))(keys_N)
+    return jnp.where(keep_NxTxU.swapaxes(0, 1), hidden_TxNxU / (1 - rate), 0)
 
 
 def fold_lanes(keys_N: Array, number: int) -> Array:

@@ -25,7 +25,7 @@ INITIALIZERS = {
 does, the usual one."""
 
 
-class FrameConvs(nn.Module):
+class FrameCNN(nn.Module):
     """Convolutions of one frame, each with bias, optional 2x2 max pool and activation; flattened.
 
     Attributes:
@@ -59,34 +59,34 @@ class FrameConvs(nn.Module):
         return x.reshape(-1)
 
 
-FramesConvs = nn.vmap(
-    FrameConvs,
+BatchedCNN = nn.vmap(
+    FrameCNN,
     in_axes=0,
     out_axes=0,
     variable_axes={"params": None},
     split_rngs={"params": False},
 )
-"""`FrameConvs` over frames FxHxWxC to features FxD, one set of parameters for all."""
+"""`FrameCNN` over frames FxHxWxC to features FxD, one set of parameters for all."""
 
 FRAMES_AT_ONCE = 12
-"""Frames that a CPU convolves together: what the layers make of more leaves a core's L2 cache."""
+"""Frames that a CPU convolves together: larger chunks overflow a core's L2 cache."""
 
-ChunksConvs = nn.scan(
+ChunkedCNN = nn.scan(
     lambda convs, _, frames_FxHxWxC: (None, convs(frames_FxHxWxC)),
     variable_broadcast="params",
     split_rngs={"params": False},
 )
-"""`FramesConvs` over chunks CxFxHxWxC, one after the other, to features CxFxD."""
+"""`BatchedCNN` over chunks MxFxHxWxC, one after the other, to features MxFxD."""
 
 
 class Encoder(nn.Module):
-    """`FrameConvs` over all frames, then dense layers with activation, all without time.
+    """`FrameCNN` over all frames, then dense layers with activation, all without time.
 
     With `classes`, a softmax over them comes last: of a frame, only the log-probabilities of what
     it shows go on.
 
     Attributes:
-      convs, activation, dtype: see `FrameConvs`.
+      convs, activation, dtype: see `FrameCNN`.
       dense: features of each dense layer.
       dropout: share of each dense layer's features set to zero in training, or of the
         convolutions' where there is no dense layer.
@@ -110,7 +110,7 @@ class Encoder(nn.Module):
         """
         steps, lanes = frames_TxNxHxWxC.shape[:2]
         frames = frames_TxNxHxWxC.reshape(steps * lanes, *frames_TxNxHxWxC.shape[2:])
-        convs = FramesConvs(self.convs, self.activation, self.dtype, name="convs")
+        convs = BatchedCNN(self.convs, self.activation, self.dtype, name="convs")
         x = _convolve(convs, frames).reshape(steps, lanes, -1)
         for i, features in enumerate(self.dense):
             initializer = INITIALIZERS[self.activation]()
@@ -132,15 +132,15 @@ class Encoder(nn.Module):
 
 
 def _convolve(convs: nn.Module, frames_FxHxWxC: Array) -> Array:
-    """Features FxD of all frames; on a CPU in equal chunks, the last filled up with zeros."""
+    """Features FxD of all frames; on a CPU in equal chunks, the last one zero-padded."""
     frames = len(frames_FxHxWxC)
     if jax.default_backend() != "cpu" or frames <= FRAMES_AT_ONCE:
         return convs(frames_FxHxWxC)
     chunks = -(-frames // FRAMES_AT_ONCE)
     size = -(-frames // chunks)
     padding = ((0, chunks * size - frames), (0, 0), (0, 0), (0, 0))
-    chunks_CxFxHxWxC = jnp.pad(frames_FxHxWxC, padding).reshape(
+    chunks_MxFxHxWxC = jnp.pad(frames_FxHxWxC, padding).reshape(
         chunks, size, *frames_FxHxWxC.shape[1:]
     )
-    _, features_CxFxD = ChunksConvs(convs, None, chunks_CxFxHxWxC)
-    return features_CxFxD.reshape(chunks * size, -1)[:frames]
+    _, features_MxFxD = ChunkedCNN(convs, None, chunks_MxFxHxWxC)
+    return features_MxFxD.reshape(chunks * size, -1)[:frames]

@@ -61,11 +61,11 @@ class Last(nn.Module):
 
     @nn.compact
     def __call__(
-        self, hidden_TxNxH: Array, starts_TxN: Array, targets: Array | None = None
+        self, hidden_TxNxU: Array, starts_TxN: Array, targets: Array | None = None
     ) -> Value:
         """Read a `Value` off each hidden state."""
         del starts_TxN, targets
-        return Value(nn.Dense(1, name="value")(hidden_TxNxH.astype(jnp.float32))[..., 0])
+        return Value(nn.Dense(1, name="value")(hidden_TxNxU.astype(jnp.float32))[..., 0])
 
 
 class Cumulative(nn.Module):
@@ -79,11 +79,11 @@ class Cumulative(nn.Module):
 
     @nn.compact
     def __call__(
-        self, hidden_TxNxH: Array, starts_TxN: Array, targets: Array | None = None
+        self, hidden_TxNxU: Array, starts_TxN: Array, targets: Array | None = None
     ) -> Value:
         """Read a `Value` off hidden states; the sum begins anew at `starts_TxN`."""
         del targets
-        shares_TxN = nn.Dense(1, name="value")(hidden_TxNxH.astype(jnp.float32))[..., 0]
+        shares_TxN = nn.Dense(1, name="value")(hidden_TxNxU.astype(jnp.float32))[..., 0]
 
         def add(total_N: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
             share_N, starts_N = inputs

@@ -63,19 +63,19 @@ class Marginal(nn.Module):
 
     @nn.compact
     def __call__(
-        self, hidden_TxNxH: Array, starts_TxN: Array, targets: Array | None = None
+        self, hidden_TxNxU: Array, starts_TxN: Array, targets: Array | None = None
     ) -> Posterior:
         """Read a `Posterior` over all reachable numbers off hidden states."""
         del targets
-        logits = hidden_TxNxH
+        logits = hidden_TxNxU
         if not self.given:
-            logits = nn.Dense(self.classes, name="digit")(hidden_TxNxH.astype(jnp.float32))
+            logits = nn.Dense(self.classes, name="digit")(hidden_TxNxU.astype(jnp.float32))
         numbers = self.recurrence.numbers(self.classes, self.max_length)
         log_probs_TxNxK = number_log_probs(
             nn.log_softmax(logits),
             starts_TxN,
             first=int(np.searchsorted(numbers, self.recurrence.first)),
-            before_DxK=before(self.recurrence, self.classes, numbers),
+            before_GxK=before(self.recurrence, self.classes, numbers),
             unroll=self.unroll,
         )
         return Posterior(log_probs_TxNxK, tuple(numbers.tolist()))
@@ -86,11 +86,11 @@ def before(recurrence: Recurrence, classes: int, numbers: np.ndarray) -> np.ndar
 
     Args:
       recurrence: what a class does to the number so far.
-      classes: number of classes D.
+      classes: number of classes G.
       numbers: the K numbers that are represented; what leads to others is left out.
 
     Returns:
-      DxK: the index of the number before; or `NONE`; or `ANY`, where all lead there.
+      GxK: the index of the number before; or `NONE`; or `ANY`, where all lead there.
     """
     table = np.full((classes, len(numbers)), NONE)
     for digit in range(classes):
@@ -106,39 +106,39 @@ def before(recurrence: Recurrence, classes: int, numbers: np.ndarray) -> np.ndar
 
 
 def number_log_probs(
-    log_probs_TxNxD: Array,
+    log_probs_TxNxG: Array,
     starts_TxN: Array,
     first: int,
-    before_DxK: np.ndarray,
+    before_GxK: np.ndarray,
     unroll: int = 1,
 ) -> Array:
     """Log-probabilities of the number that independent classes lead to.
 
     Args:
-      log_probs_TxNxD: log-probabilities of the class at each step.
+      log_probs_TxNxG: log-probabilities of the class at each step.
       starts_TxN: bool, true where a sequence starts.
       first: index of the number before any frame.
-      before_DxK: see `before`.
+      before_GxK: see `before`.
       unroll: see `Marginal`.
 
     Returns:
       TxNxK.
     """
-    _, lanes, _ = log_probs_TxNxD.shape
-    nothing_yet_1xK = jnp.full((1, before_DxK.shape[1]), IMPOSSIBLE).at[0, first].set(0.0)
+    _, lanes, _ = log_probs_TxNxG.shape
+    nothing_yet_1xK = jnp.full((1, before_GxK.shape[1]), IMPOSSIBLE).at[0, first].set(0.0)
 
     def combine(numbers_NxK: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-        log_probs_NxD, starts_N = inputs
+        log_probs_NxG, starts_N = inputs
         numbers_NxK = jnp.where(starts_N[:, None], nothing_yet_1xK, numbers_NxK)
         terms = [
-            pick(numbers_NxK, before_K) + log_probs_NxD[:, digit, None]
-            for digit, before_K in enumerate(before_DxK)
+            pick(numbers_NxK, before_K) + log_probs_NxG[:, digit, None]
+            for digit, before_K in enumerate(before_GxK)
         ]
         numbers_NxK = jax.nn.logsumexp(jnp.stack(terms), axis=0)
         return numbers_NxK, numbers_NxK
 
-    start = jnp.broadcast_to(nothing_yet_1xK, (lanes, before_DxK.shape[1]))
-    _, numbers_TxNxK = lax.scan(combine, start, (log_probs_TxNxD, starts_TxN), unroll=unroll)
+    start = jnp.broadcast_to(nothing_yet_1xK, (lanes, before_GxK.shape[1]))
+    _, numbers_TxNxK = lax.scan(combine, start, (log_probs_TxNxG, starts_TxN), unroll=unroll)
     return numbers_TxNxK
 
 

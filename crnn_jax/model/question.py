@@ -38,14 +38,14 @@ class Recurrence:
                 return frames
         return length
 
-    def mean(self, labels_N: np.ndarray, lengths_B: np.ndarray) -> float:
+    def mean(self, labels_I: np.ndarray, lengths_B: np.ndarray) -> float:
         """Mean of the right numbers of sequences of independently drawn labels.
 
         `combine` is linear, so the mean label stands for all of them.
         """
         number_of_length = [float(self.first)]
         for _ in range(lengths_B.max()):
-            number_of_length.append(self.combine(number_of_length[-1], float(labels_N.mean())))
+            number_of_length.append(self.combine(number_of_length[-1], float(labels_I.mean())))
         return float(np.mean(np.asarray(number_of_length)[lengths_B]))
 
 

@@ -41,23 +41,23 @@ class GRUStep(nn.Module):
         self.bias = self.param("candidate_bias", nn.initializers.zeros, (self.hidden,))
 
     def weights(self) -> tuple[Array, Array]:
-        """The recurrent kernel Hx3H and the candidate's bias H, in `dtype`."""
-        kernel_Hx3H = jnp.concatenate(self.kernels, axis=1)
-        return kernel_Hx3H.astype(self.dtype), self.bias.astype(self.dtype)
+        """The recurrent kernel Ux3U and the candidate's bias U, in `dtype`."""
+        kernel_Ux3U = jnp.concatenate(self.kernels, axis=1)
+        return kernel_Ux3U.astype(self.dtype), self.bias.astype(self.dtype)
 
     def __call__(
-        self, carry_NxH: Array, inputs: tuple[Sequence[Array], Array]
+        self, carry_NxU: Array, inputs: tuple[Sequence[Array], Array]
     ) -> tuple[Array, Array]:
         """Advances the carry by one step, after setting it to zero where a sequence starts.
 
         Args:
-          carry_NxH: hidden state, float32.
-          inputs: the projected input for reset, update and candidate, NxH each; starts_N, bool.
+          carry_NxU: hidden state, float32.
+          inputs: the projected input for reset, update and candidate, NxU each; starts_N, bool.
 
         Returns:
           The new hidden state, twice: as the carry and as the step's output.
         """
-        return _advance(*self.weights(), carry_NxH, inputs)
+        return _advance(*self.weights(), carry_NxU, inputs)
 
 
 class GRU(nn.Module):
@@ -68,7 +68,7 @@ class GRU(nn.Module):
     the scan over time.
 
     Attributes:
-      hidden: units H.
+      hidden: units U.
       dtype: what matrix products are computed in; parameters and the carry are float32.
       unroll: steps that one turn of the loop makes. With more than one, the gradient is that of
         `unrolled_gru`.
@@ -85,134 +85,134 @@ class GRU(nn.Module):
         self.step = scan(self.hidden, self.dtype)
 
     def project(self, features: Array) -> Array:
-        """Projects features (..., D) to the three gates' inputs (..., 3H)."""
+        """Projects features (..., D) to the three gates' inputs (..., 3U)."""
         return self.input(features)
 
-    def __call__(self, gates_TxNx3H: Array, starts_TxN: Array) -> Array:
+    def __call__(self, gates_TxNx3U: Array, starts_TxN: Array) -> Array:
         """Runs over time.
 
         Args:
-          gates_TxNx3H: projected inputs.
+          gates_TxNx3U: projected inputs.
           starts_TxN: bool, true where a sequence starts and the state is set to zero.
 
         Returns:
-          hidden_TxNxH in `dtype`.
+          hidden_TxNxU in `dtype`.
         """
         if self.unroll == 1:
-            carry = jnp.zeros((gates_TxNx3H.shape[1], self.hidden))
+            carry = jnp.zeros((gates_TxNx3U.shape[1], self.hidden))
             # Not in the step: XLA's loop over thirds of a row that is chosen there does not
             # vectorize.
-            gates = jnp.split(gates_TxNx3H, 3, axis=-1)
-            _, hidden_TxNxH = self.step(carry, (gates, starts_TxN))
+            gates = jnp.split(gates_TxNx3U, 3, axis=-1)
+            _, hidden_TxNxU = self.step(carry, (gates, starts_TxN))
         else:
             run: Any = unrolled_gru  # of a function with its own gradient no types are known
             weights = self.step.weights()
-            hidden_TxNxH = run(*weights, gates_TxNx3H, starts_TxN, self.unroll)
-        return hidden_TxNxH.astype(self.dtype)
+            hidden_TxNxU = run(*weights, gates_TxNx3U, starts_TxN, self.unroll)
+        return hidden_TxNxU.astype(self.dtype)
 
 
 def _advance(
-    kernel_Hx3H: Array, bias_H: Array, carry_NxH: Array, inputs: tuple[Sequence[Array], Array]
+    kernel_Ux3U: Array, bias_U: Array, carry_NxU: Array, inputs: tuple[Sequence[Array], Array]
 ) -> tuple[Array, Array]:
     """See `GRUStep`."""
     gates, starts_N = inputs
-    carry = jnp.where(starts_N[:, None], 0, carry_NxH)
-    _, update, candidate, _ = _open_gates(kernel_Hx3H, bias_H, gates, carry)
+    carry = jnp.where(starts_N[:, None], 0, carry_NxU)
+    _, update, candidate, _ = _open_gates(kernel_Ux3U, bias_U, gates, carry)
     hidden = (1 - update) * candidate + update * carry
     return hidden, hidden
 
 
 def _open_gates(
-    kernel_Hx3H: Array, bias_H: Array, gates: Sequence[Array], carry: Array
+    kernel_Ux3U: Array, bias_U: Array, gates: Sequence[Array], carry: Array
 ) -> tuple[Array, ...]:
     """Reset, update and candidate, and the state's share of the candidate before the reset."""
     reset_in, update_in, candidate_in = gates
     products = jnp.matmul(
-        carry.astype(kernel_Hx3H.dtype), kernel_Hx3H, preferred_element_type=carry.dtype
+        carry.astype(kernel_Ux3U.dtype), kernel_Ux3U, preferred_element_type=carry.dtype
     )
     reset_h, update_h, candidate_h = jnp.split(products, 3, axis=-1)
     reset = nn.sigmoid(reset_in + reset_h)
     update = nn.sigmoid(update_in + update_h)
-    candidate_h = candidate_h + jnp.broadcast_to(bias_H, candidate_h.shape)
+    candidate_h = candidate_h + jnp.broadcast_to(bias_U, candidate_h.shape)
     return reset, update, jnp.tanh(candidate_in + reset * candidate_h), candidate_h
 
 
 def _scan_gru(
-    kernel_Hx3H: Array, bias_H: Array, gates_TxNx3H: Array, starts_TxN: Array, unroll: int
+    kernel_Ux3U: Array, bias_U: Array, gates_TxNx3U: Array, starts_TxN: Array, unroll: int
 ) -> Array:
-    """Hidden states TxNxH, float32."""
-    _, lanes, _ = gates_TxNx3H.shape
-    carry = jnp.zeros((lanes, len(bias_H)))
-    gates = jnp.split(gates_TxNx3H, 3, axis=-1)
-    step = functools.partial(_advance, kernel_Hx3H, bias_H)
+    """Hidden states TxNxU, float32."""
+    _, lanes, _ = gates_TxNx3U.shape
+    carry = jnp.zeros((lanes, len(bias_U)))
+    gates = jnp.split(gates_TxNx3U, 3, axis=-1)
+    step = functools.partial(_advance, kernel_Ux3U, bias_U)
     return lax.scan(step, carry, (gates, starts_TxN), unroll=unroll)[1]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
 def unrolled_gru(
-    kernel_Hx3H: Array, bias_H: Array, gates_TxNx3H: Array, starts_TxN: Array, unroll: int
+    kernel_Ux3U: Array, bias_U: Array, gates_TxNx3U: Array, starts_TxN: Array, unroll: int
 ) -> Array:
     """The same as the scan of `GRUStep`, with a gradient of few operations: each is a launch.
 
     The gates are opened anew for all steps at once; the loop back holds one matrix product a
     step, and the kernel's gradient is one product after it, as in cuDNN.
     """
-    return _scan_gru(kernel_Hx3H, bias_H, gates_TxNx3H, starts_TxN, unroll)
+    return _scan_gru(kernel_Ux3U, bias_U, gates_TxNx3U, starts_TxN, unroll)
 
 
 def _gru_forward(
-    kernel_Hx3H: Array, bias_H: Array, gates_TxNx3H: Array, starts_TxN: Array, unroll: int
+    kernel_Ux3U: Array, bias_U: Array, gates_TxNx3U: Array, starts_TxN: Array, unroll: int
 ) -> tuple[Array, tuple[Array, ...]]:
-    hidden_TxNxH = _scan_gru(kernel_Hx3H, bias_H, gates_TxNx3H, starts_TxN, unroll)
-    return hidden_TxNxH, (kernel_Hx3H, bias_H, gates_TxNx3H, starts_TxN, hidden_TxNxH)
+    hidden_TxNxU = _scan_gru(kernel_Ux3U, bias_U, gates_TxNx3U, starts_TxN, unroll)
+    return hidden_TxNxU, (kernel_Ux3U, bias_U, gates_TxNx3U, starts_TxN, hidden_TxNxU)
 
 
 def _gru_backward(
-    unroll: int, saved: tuple[Array, ...], gradient_TxNxH: Array
+    unroll: int, saved: tuple[Array, ...], gradient_TxNxU: Array
 ) -> tuple[Array, Array, Array, None]:
-    kernel_Hx3H, bias_H, gates_TxNx3H, starts_TxN, hidden_TxNxH = saved
-    before = jnp.concatenate([jnp.zeros_like(hidden_TxNxH[:1]), hidden_TxNxH[:-1]])
+    kernel_Ux3U, bias_U, gates_TxNx3U, starts_TxN, hidden_TxNxU = saved
+    before = jnp.concatenate([jnp.zeros_like(hidden_TxNxU[:1]), hidden_TxNxU[:-1]])
     before = jnp.where(starts_TxN[..., None], 0, before)
-    gates = jnp.split(gates_TxNx3H, 3, axis=-1)
-    reset, update, candidate, candidate_h = _open_gates(kernel_Hx3H, bias_H, gates, before)
+    gates = jnp.split(gates_TxNx3U, 3, axis=-1)
+    reset, update, candidate, candidate_h = _open_gates(kernel_Ux3U, bias_U, gates, before)
     # What a change of the hidden state is multiplied by on its way to each product.
     of_candidate = (1 - update) * (1 - jnp.square(candidate))
     of_update = (before - candidate) * update * (1 - update)
     of_reset = of_candidate * candidate_h * reset * (1 - reset)
-    factors_TxNx3H = jnp.concatenate([of_reset, of_update, of_candidate * reset], axis=-1)
+    factors_TxNx3U = jnp.concatenate([of_reset, of_update, of_candidate * reset], axis=-1)
 
-    def back(later_NxH: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
-        gradient_NxH, factors_Nx3H, update_NxH, starts_N = inputs
-        gradient_NxH = gradient_NxH + later_NxH
-        products = jnp.tile(gradient_NxH, 3) * factors_Nx3H
+    def back(later_NxU: Array, inputs: tuple[Array, ...]) -> tuple[Array, Array]:
+        gradient_NxU, factors_Nx3U, update_NxU, starts_N = inputs
+        gradient_NxU = gradient_NxU + later_NxU
+        products = jnp.tile(gradient_NxU, 3) * factors_Nx3U
         earlier = jnp.matmul(
-            products.astype(kernel_Hx3H.dtype), kernel_Hx3H.T, preferred_element_type=jnp.float32
+            products.astype(kernel_Ux3U.dtype), kernel_Ux3U.T, preferred_element_type=jnp.float32
         )
-        earlier = earlier + gradient_NxH * update_NxH
-        return jnp.where(starts_N[:, None], 0, earlier), gradient_NxH
+        earlier = earlier + gradient_NxU * update_NxU
+        return jnp.where(starts_N[:, None], 0, earlier), gradient_NxU
 
-    inputs = (gradient_TxNxH, factors_TxNx3H, update, starts_TxN)
-    _, total_TxNxH = lax.scan(
-        back, jnp.zeros_like(gradient_TxNxH[0]), inputs, reverse=True, unroll=unroll
+    inputs = (gradient_TxNxU, factors_TxNx3U, update, starts_TxN)
+    _, total_TxNxU = lax.scan(
+        back, jnp.zeros_like(gradient_TxNxU[0]), inputs, reverse=True, unroll=unroll
     )
     # XLA would compute the loop's sums anew in each operation that reads them.
-    total_TxNxH = lax.optimization_barrier(total_TxNxH)
-    products_TxNx3H = jnp.tile(total_TxNxH, 3) * factors_TxNx3H
+    total_TxNxU = lax.optimization_barrier(total_TxNxU)
+    products_TxNx3U = jnp.tile(total_TxNxU, 3) * factors_TxNx3U
     kernel_gradient = jnp.einsum(
         "tnh,tng->hg",
-        before.astype(kernel_Hx3H.dtype),
-        products_TxNx3H.astype(kernel_Hx3H.dtype),
+        before.astype(kernel_Ux3U.dtype),
+        products_TxNx3U.astype(kernel_Ux3U.dtype),
         preferred_element_type=jnp.float32,
     )
-    hidden = len(bias_H)
-    bias_gradient = products_TxNx3H[..., 2 * hidden :].sum((0, 1))
+    hidden = len(bias_U)
+    bias_gradient = products_TxNx3U[..., 2 * hidden :].sum((0, 1))
     gates_gradient = jnp.concatenate(
-        [products_TxNx3H[..., : 2 * hidden], total_TxNxH * of_candidate], axis=-1
+        [products_TxNx3U[..., : 2 * hidden], total_TxNxU * of_candidate], axis=-1
     )
     return (
-        kernel_gradient.astype(kernel_Hx3H.dtype),
-        bias_gradient.astype(bias_H.dtype),
-        gates_gradient.astype(gates_TxNx3H.dtype),
+        kernel_gradient.astype(kernel_Ux3U.dtype),
+        bias_gradient.astype(bias_U.dtype),
+        gates_gradient.astype(gates_TxNx3U.dtype),
         None,
     )
 

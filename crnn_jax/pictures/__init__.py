@@ -1,8 +1,8 @@
 """Pictures from outside, files or arrays, brought into MNIST's form: ink off paper, centred.
 
-A picture is read (`grey.py`), its ink separated from the paper (`ink.py`) and from the lines of a
-form (`clutter.py`), and its glyph or glyphs cut out, scaled and placed (`glyphs.py`). For networks
-that read no glyphs it is only stretched.
+A picture is read (`grey.py`), the sheet found in it (`sheet.py`), the ink separated from the paper
+(`ink.py`) and from a form's lines (`lines.py`), and its glyph or glyphs cut out, scaled and placed
+(`glyphs.py`). For networks that read no glyphs it is only stretched.
 """
 
 import itertools
@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -104,9 +105,9 @@ def frames_of(
     """
     one = isinstance(pictures, str | os.PathLike | Image.Image)
     array = getattr(pictures, "shape", ())
-    if one or len(array) == 2 or (len(array) == 3 and array[2] in (1, 3, 4)):
-        pictures = [pictures]
-    numbered = ((f"picture {i}", picture) for i, picture in enumerate(pictures, 1))
+    one = one or len(array) == 2 or (len(array) == 3 and array[2] in (1, 3, 4))
+    several: Any = [pictures] if one else pictures
+    numbered = ((f"picture {i}", picture) for i, picture in enumerate(several, 1))
 
     def convert(image: Image.Image, name: str) -> np.ndarray:
         return grey_of(image, name) if glyphs else pixels_of(image, name, shape)
@@ -142,8 +143,8 @@ def _frame_of_grey(grey_HxW: np.ndarray, name: str) -> np.ndarray:
     marks = find_marks(find_ink(grey_HxW, name))
     if len(marks) > 1:
         raise UserError(
-            f"{name}: found {len(marks)} separate marks, expected one glyph a picture; for a row of "
-            "glyphs add --split (in Python split=True), or give one file each"
+            f"{name}: found {len(marks)} separate marks, expected one glyph a picture; for a row "
+            "of glyphs add --split (in Python split=True), or give one file each"
         )
     return center_glyph(marks[0])
 

@@ -7,22 +7,21 @@ written down instead of learned. Here they go through the same code as the netwo
 
 import argparse
 import contextlib
-import dataclasses
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from uuid import uuid4
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from PIL import Image, ImageOps
+from PIL import Image
 
 from crnn_jax import UserError, did_you_mean, exit_status
 from crnn_jax.model.conv import conv, max_pool
+from crnn_jax.pictures.grey import on_white, read_pages, unit
 
 _SEPIA_ROWS = [[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]]
 SEPIA = np.array(_SEPIA_ROWS, np.float32).T[None, None]
@@ -41,13 +40,8 @@ GAUSSIAN = np.array(_GAUSSIAN_273THS, np.float32)[..., None, None] / 273
 EDGES = np.array([[[1, 1], [-1, 0]], [[0, -1], [0, 0]]], np.float32)[:, :, None]
 """Kernel 2x2x1x2: feature 0 is [1, -1] along the row, feature 1 its transpose."""
 
-# No PostScript, for which Pillow would run Ghostscript, and no TIFF, whose library prints errors.
-_READABLE = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 _WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _JPEG_SIDE = 65_500  # pixels at most
-
-_LARGEST_PIXELS = 50_000_000  # read as 12 bytes each
-
 _BAND_PIXELS = 1 << 18  # of a photo that are filtered at once: layers hold many copies of them
 
 NOTES = """\
@@ -105,21 +99,13 @@ def _conv_of_each_channel(frame_HxWxC: Array, kernel: np.ndarray) -> Array:
     return jax.vmap(lambda plane: conv(plane, jnp.asarray(kernel)), 2, 2)(planes)
 
 
-@dataclasses.dataclass(frozen=True)
-class Filter:
-    """A layer with nothing to learn, and the pixels that it needs.
-
-    Attributes:
-      layer: makes of a frame HxWxC the filtered one, without padding.
-      window: height and width of what is under one pixel of the output, in pixels.
-      stride: pixels from one window to the next.
-      padding: rows of zeros below and columns of zeros on the right, added before.
-    """
+class Filter(NamedTuple):
+    """A layer with nothing to learn, which maps HxWxC without padding, and the pixels it needs."""
 
     layer: Callable[[Array], Array]
-    window: int
-    stride: int = 1
-    padding: int = 0
+    window: int  # height and width of what is under one pixel of the output, in pixels
+    stride: int = 1  # pixels from one window to the next
+    padding: int = 0  # rows of zeros below and columns of zeros on the right, added before
 
 
 FILTERS = {
@@ -186,10 +172,7 @@ def _apply_in_bands(name: str, image_HxWxC: np.ndarray) -> np.ndarray:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Filters an image file as a command line asks.
-
-    Args:
-      argv: the arguments, without the program's name.
+    """Filter an image file as a command line, without the program's name, asks.
 
     Returns:
       The exit status: 0, or 2 after one line on stderr about a mistake of the user.
@@ -200,40 +183,33 @@ def main(argv: Sequence[str]) -> int:
     return exit_status(_run, argv)
 
 
-def _run(argv: Sequence[str]) -> None:
-    arguments = _parse(argv)
-    names = [name.strip() for name in arguments.filters.split(",")]
-    _check_names(names)
-    _check_output(arguments.output, arguments.image)
-    image = apply_filters(_read(arguments.image), names)
-    _write(arguments.output, np.rint(image.clip(0, 1) * 255).astype(np.uint8))
-    size = f"{image.shape[1]}×{image.shape[0]} pixels"
-    print(f"wrote {arguments.output}: {size}, after {', '.join(names)}")
-
-
 class _Parser(argparse.ArgumentParser):
-    """Raises `UserError` where argparse would print its usage."""
-
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def _run(argv: Sequence[str]) -> None:
     parser = _Parser(
         prog="python -m crnn_jax.pictures.filters",
-        usage="%(prog)s IMAGE --filters=NAME[,NAME...] -o FILE",
         description="Filter an image by convolutions with fixed kernels.",
         epilog=NOTES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        add_help=False,
     )
-    add = parser.add_argument_group("arguments").add_argument
-    add("image", metavar="IMAGE", type=Path, help=f"a file of {', '.join(_READABLE)}")
-    add("--filters", metavar="NAMES", required=True, help="filters, separated by commas")
-    add("-o", dest="output", metavar="FILE", type=Path, required=True, help="a .png or .jpg file")
-    add("--help", action="help", help="print this")
-    return parser.parse_args(argv)
+    parser.add_argument("image", metavar="IMAGE", type=Path, help="a picture")
+    parser.add_argument("--filters", metavar="NAMES", required=True, help="separated by commas")
+    parser.add_argument(
+        "-o", dest="output", metavar="FILE", type=Path, required=True, help="a .png or .jpg file"
+    )
+    arguments = parser.parse_args(argv)
+    names = [name.strip() for name in arguments.filters.split(",")]
+    _check_names(names)
+    _check_output(arguments.output, arguments.image)
+    _, image = next(read_pages(arguments.image, "", _to_floats))
+    image = apply_filters(image, names)
+    _write(arguments.output, np.rint(image.clip(0, 1) * 255).astype(np.uint8))
+    size = f"{image.shape[1]}×{image.shape[0]} pixels"
+    print(f"wrote {arguments.output}: {size}, after {', '.join(names)}")
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -251,35 +227,16 @@ def _check_output(output: Path, image: Path) -> None:
             raise UserError(f"-o {output} is the image itself: name another file")
 
 
-def _read(path: Path) -> np.ndarray:
-    """The image as it is meant to be seen: HxWx3 floats in 0..1."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of great size and odd metadata; damage raises
-            with Image.open(path, formats=_READABLE) as file:
-                if file.width * file.height > _LARGEST_PIXELS:
-                    raise ValueError(
-                        f"{file.width:,}×{file.height:,} pixels, more than {_LARGEST_PIXELS:,}"
-                    )
-                return _to_floats(ImageOps.exif_transpose(file))
-    except Exception as error:  # Pillow's decoders raise nearly all there are
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        kinds = ", ".join(_READABLE)
-        raise UserError(f"{path} cannot be read ({reason}): expected a file of {kinds}") from error
-
-
-def _to_floats(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):  # grey of 16 bits
-        grey = np.divide(np.asarray(image), 65535, dtype=np.float32)
-        return np.repeat(grey[..., None], 3, axis=-1)
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return np.divide(np.asarray(image.convert("RGB")), 255, dtype=np.float32)
+def _to_floats(image: Image.Image, name: str) -> np.ndarray:
+    """The image as it is meant to be seen: HxWx3 in 0..1."""
+    image = unit(image, name)
+    if image.mode == "F":
+        return np.repeat(np.asarray(image)[..., None], 3, axis=-1)
+    return np.asarray(on_white(image).convert("RGB"), np.float32) / 255
 
 
 def _write(path: Path, pixels_HxWx3: np.ndarray) -> None:
-    """Writes a file whole or not at all."""
+    """Write a file whole or not at all."""
     kind = _WRITABLE[path.suffix.lower()]
     if kind == "JPEG" and max(pixels_HxWx3.shape) > _JPEG_SIDE:
         raise UserError(f"-o {path}: JPEG ends at {_JPEG_SIDE} pixels a side, name a .png file")

@@ -9,8 +9,9 @@ from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
 
 from crnn_jax import UserError
-from crnn_jax.pictures.clutter import shrink
-from crnn_jax.pictures.ink import EIGHT, large_pieces
+from crnn_jax.pictures.ink import large_pieces
+from crnn_jax.pictures.lines import shrink
+from crnn_jax.pictures.sheet import enlarged
 
 FRAME, BOX = 28, 20  # side in pixels: of a frame, and of what its glyph is fitted into
 _WORKING_SIDE = 128  # pixels at which the gaps between pieces are measured
@@ -92,8 +93,7 @@ def find_marks(ink_HxW: np.ndarray) -> list[np.ndarray]:
     areas = np.bincount(of_pixel_HxW[of_pixel_HxW >= 0], minlength=count)
     found = []
     for mark in np.flatnonzero(areas > _SPECK * areas.max()):
-        whole_HxW = np.repeat(np.repeat(of_pixel_HxW == mark, factor, 0), factor, 1)
-        found.append(np.where(whole_HxW[: ink_HxW.shape[0], : ink_HxW.shape[1]], ink_HxW, 0))
+        found.append(np.where(enlarged(of_pixel_HxW == mark, factor, ink_HxW.shape), ink_HxW, 0))
     return found
 
 
@@ -122,19 +122,18 @@ def split_row(ink_HxW: np.ndarray) -> list[np.ndarray]:
     Raises:
       UserError: there is no ink.
     """
-    labels_HxW, _ = ndimage.label(ink_HxW > 0, EIGHT)
+    labels_HxW = label(ink_HxW > 0, connectivity=2)
     pieces = large_pieces(labels_HxW)
     if not pieces:
         raise UserError("found no glyph to split off, expected a picture with ink")
     glyphs: list[tuple[int, int, list[int]]] = []  # left, right, labels of the pieces
-    for label, (_, columns) in sorted(pieces.items(), key=lambda item: item[1][1].start):
+    for piece, (_, columns) in sorted(pieces.items(), key=lambda item: item[1][1].start):
         if glyphs:
             left, right, labels = glyphs[-1]
-            shared = min(right, columns.stop) - columns.start
-            if shared > min(right - left, columns.stop - columns.start) / 2:
-                glyphs[-1] = (left, max(right, columns.stop), [*labels, label])
+            if _shared(slice(left, right), columns) > 0.5:
+                glyphs[-1] = (left, max(right, columns.stop), [*labels, piece])
                 continue
-        glyphs.append((columns.start, columns.stop, [label]))
+        glyphs.append((columns.start, columns.stop, [piece]))
     return [
         _crop(np.where(np.isin(labels_HxW[:, left:right], labels), ink_HxW[:, left:right], 0))
         for left, right, labels in glyphs

@@ -66,9 +66,9 @@ def read_pages(
     """
     if isinstance(picture, str | os.PathLike):
         path = picture_path(picture)
-        if not path.is_file():  # a pipe would keep us waiting
-            with _refusing(str(path)):
-                exists = path.exists()
+        with _refusing(str(path)):
+            is_file, exists = path.is_file(), path.exists()
+        if not is_file:  # a pipe would keep us waiting
             found = "a folder" if path.is_dir() else "not a file" if exists else "not found"
             raise UserError(f"{path}: {found}, expected a picture; name a file such as digit.png")
         with _refusing(str(path)):
@@ -132,7 +132,7 @@ def _image_of(array: np.ndarray, name: str) -> Image.Image:
     if array.ndim not in (2, 3) or 0 in shape or shape[2:] not in ((), (1,), (3,), (4,)):
         raise UserError(f"{name}: shape {shape}, expected HxW, HxWx1, HxWx3 or HxWx4")
     _check_size((shape[1], shape[0]), name)
-    if kind == bool or np.issubdtype(kind, np.floating):
+    if np.issubdtype(kind, np.bool) or np.issubdtype(kind, np.floating):
         array = _in_range(array, 1, name)
     elif kind != np.uint8 and np.issubdtype(kind, np.integer):
         array = _in_range(array, _white(array), name)
@@ -166,7 +166,7 @@ def _in_range(array: np.ndarray, white: int, name: str) -> np.ndarray:
     return np.clip(array / np.float32(white), 0, 1).astype(np.float32)
 
 
-def _unit(image: Image.Image, name: str) -> Image.Image:
+def unit(image: Image.Image, name: str) -> Image.Image:
     """The same, with 16 bits or floats, which Pillow would cut off at 255, as floats in 0..1."""
     if not image.mode.startswith(("I", "F")):
         return image
@@ -180,7 +180,7 @@ def grey_of(image: Image.Image, name: str) -> np.ndarray:
 
     What is transparent is put on a background on which it can be seen.
     """
-    image = _unit(image, name)
+    image = unit(image, name)
     if image.mode == "F":
         grey_HxW = np.asarray(_shrunk(image))
     elif not image.has_transparency_data:
@@ -207,14 +207,19 @@ def pixels_of(image: Image.Image, name: str, shape: tuple[int, int, int]) -> np.
       uint8 of that shape; the very pixels of an image that has it.
     """
     height, width, channels = shape
-    image = _unit(image, name)
+    image = unit(image, name)
     if image.mode == "F":
         image = Image.fromarray(np.round(255 * np.asarray(image)).astype(np.uint8))
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    image = image.convert("L" if channels == 1 else "RGB")
+    image = on_white(image).convert("L" if channels == 1 else "RGB")
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)).reshape(shape)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The same, with white where it is transparent."""
+    if not image.has_transparency_data:
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA"))
 
 
 def _shrunk(image: Image.Image) -> Image.Image:

@@ -8,22 +8,21 @@ from scipy import ndimage
 from skimage.measure import label, regionprops
 
 from crnn_jax import UserError
-from crnn_jax.pictures.clutter import (
-    LARGE,
-    find_enclosures,
+from crnn_jax.pictures.grey import ring
+from crnn_jax.pictures.lines import remove_lines
+from crnn_jax.pictures.sheet import (
+    EIGHT,
+    find_tables,
     hugs_edge,
-    remove_lines,
+    shrink_factor,
+    shrunk,
     touched_sides,
 )
-from crnn_jax.pictures.grey import ring
 
-_PAPER_SIDE = 48  # pixels of the short side where the brightness of paper is estimated
 _THICKEST = 0.4  # of the short side: darker or brighter parts that are wider are uneven light
 _FAINTEST = 0.06  # contrast below which nothing is ink; that of pencil on paper is 0.3
+LARGE = 0.125  # of the largest piece's extent: what is smaller is dust
 _EDGE = 0.2  # of the ink's contrast: what is fainter is paper
-_SMALLEST_TABLE = 0.004  # of the picture
-_STEP = 0.55  # brightness of a table over that of the sheet; shadows are brighter
-EIGHT = np.ones((3, 3))  # pixels that touch at a corner are connected, too
 
 
 def find_ink(grey_HxW: np.ndarray, name: str) -> np.ndarray:
@@ -41,15 +40,12 @@ def find_ink(grey_HxW: np.ndarray, name: str) -> np.ndarray:
     Raises:
       UserError: there is no ink, or it cannot be told from what reaches the picture's edge.
     """
-    beside_HxW = _find_table(grey_HxW)
-    ink_HxW = _ink_of(grey_HxW, beside_HxW, name) if beside_HxW.any() else beside_HxW
-    if not ink_HxW.any():
-        ink_HxW = _ink_of(grey_HxW, np.zeros_like(beside_HxW), name)
-    if not ink_HxW.any():
-        raise UserError(
-            f"{name}: no ink to be seen, expected a glyph darker or brighter than paper"
-        )
-    return remove_lines(ink_HxW).astype(np.float32)
+    nothing_HxW = np.zeros(grey_HxW.shape, bool)
+    for beside_HxW in itertools.chain(find_tables(grey_HxW), [nothing_HxW]):
+        ink_HxW = _ink_of(grey_HxW, beside_HxW, name)
+        if ink_HxW.any():
+            return remove_lines(ink_HxW).astype(np.float32)
+    raise UserError(f"{name}: no ink to be seen, expected a glyph darker or brighter than paper")
 
 
 def _ink_of(grey_HxW: np.ndarray, beside_HxW: np.ndarray, name: str) -> np.ndarray:
@@ -109,59 +105,26 @@ def _beside_the_glyph(labels_HxW: np.ndarray, name: str) -> list[int]:
         return hugging
     for piece in pieces:
         along = max(touched_sides(labels_HxW == piece.label)) > 0.9
-        if piece.image.shape != shape and (piece.label in hugging or along):
+        cropped = np.all(np.divide(piece.image.shape, shape) > 0.93)  # the picture, to the glyph
+        if not cropped and (piece.label in hugging or along):
             raise UserError(
                 f"{name}: something reaches along the picture's edge and cannot be told from the "
                 "glyph, expected paper all around it; cut it off"
             )
-    return find_enclosures(pieces, labels_HxW)
+    return _enclosures(pieces, labels_HxW)
 
 
-def _find_table(grey_HxW: np.ndarray) -> np.ndarray:
-    """Where the picture shows what lies beside a sheet: another brightness, with a sharp edge."""
-    small_HxW = _shrunk(grey_HxW)
-    factor = _factor(grey_HxW)
-    dark, bright = np.percentile(small_HxW, [2, 98])
-    # Uneven light can join the table to parts of the sheet at one threshold, not at all of them.
-    for share, is_bright in itertools.product([0.5, 0.4, 0.6, 0.3, 0.7], [False, True]):
-        side_HxW = (small_HxW > dark + share * (bright - dark)) == is_bright
-        labels_HxW = label(side_HxW, connectivity=1)
-        sides = [labels_HxW == i for i in range(1, labels_HxW.max() + 1)]
-        tables = [x for x in sides if x.sum() > _SMALLEST_TABLE * x.size and hugs_edge(x)]
-        if tables and _is_sheet(~np.any(tables, axis=0), small_HxW):
-            table_HxW = ndimage.binary_dilation(np.any(tables, axis=0), EIGHT)
-            whole_HxW = np.repeat(np.repeat(table_HxW, factor, 0), factor, 1)
-            return whole_HxW[: grey_HxW.shape[0], : grey_HxW.shape[1]]
-    return np.zeros(grey_HxW.shape, bool)
-
-
-def _is_sheet(rest_HxW: np.ndarray, small_HxW: np.ndarray) -> bool:
-    """Whether the rest of a picture is a sheet: large, convex, nearly rectangular."""
-    labels_HxW = label(rest_HxW, connectivity=1)
-    sheet = max(regionprops(labels_HxW), key=lambda piece: piece.area, default=None)
-    if sheet is None or sheet.area_filled < 0.15 * rest_HxW.size or sheet.solidity < 0.9:
-        return False
-    y, x = np.nonzero(sheet.image_convex)
-    boxes = [
-        np.ptp(x * np.cos(turn) + y * np.sin(turn)) * np.ptp(y * np.cos(turn) - x * np.sin(turn))
-        for turn in np.linspace(0, np.pi / 2, 30)
-    ]
-    if sheet.area_convex < 0.85 * min(boxes):
-        return False
-    sheet_HxW = labels_HxW == sheet.label
-    inner = small_HxW[sheet_HxW & ndimage.binary_dilation(~rest_HxW, EIGHT, iterations=2)]
-    outer = small_HxW[~rest_HxW & ndimage.binary_dilation(sheet_HxW, EIGHT, iterations=2)]
-    pairs = (inner, outer), (small_HxW[sheet_HxW], small_HxW[~rest_HxW])
-    medians = [sorted(np.median(one) for one in pair) for pair in pairs]
-    return all(darker < _STEP * brighter for darker, brighter in medians)
-
-
-def _factor(grey_HxW: np.ndarray) -> int:
-    return max(1, min(grey_HxW.shape) // _PAPER_SIDE)
-
-
-def _shrunk(grey_HxW: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(grey_HxW).reduce(_factor(grey_HxW)))
+def _enclosures(pieces: list, labels_HxW: np.ndarray) -> list[int]:
+    """Labels of the pieces that are drawn around others, such as boxes and circles."""
+    found = []
+    for piece in pieces:
+        inside = labels_HxW[piece.slice][piece.image_filled & ~piece.image]
+        extents = [
+            max(other.image.shape) for other in pieces if other.label in set(inside[inside > 0])
+        ]
+        if max(extents, default=0) >= max(piece.image.shape) / 3:
+            found.append(piece.label)
+    return found
 
 
 def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -169,14 +132,14 @@ def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bo
     edge = ring(grey_HxW)[~ring(beside_HxW)]
     edge = edge if edge.size else grey_HxW[~beside_HxW]
     border = np.median(edge)
-    if np.percentile(np.abs(edge - border), 70) < 1 / 255:  # ink may touch it
+    if np.percentile(np.abs(edge - border), 60) < 1 / 255:  # ink may touch it
         return np.full_like(grey_HxW, border), bool(
             np.sum((grey_HxW - border)[~beside_HxW] ** 3) < 0
         )
     height, width = grey_HxW.shape
-    small_HxW = _shrunk(grey_HxW)
+    small_HxW = shrunk(grey_HxW)
     if beside_HxW.any():  # the sheet goes on there
-        beside_HxW = _shrunk(beside_HxW.astype(np.float32)) > 0
+        beside_HxW = shrunk(beside_HxW.astype(np.float32)) > 0
         at = ndimage.distance_transform_edt(beside_HxW, return_distances=False, return_indices=True)
         small_HxW = small_HxW[tuple(at)]
     side = min(small_HxW.shape)
@@ -192,7 +155,7 @@ def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bo
     paper_HxW = wide[size:-size, size:-size]
     # One pixel more all around, so that gradients go on to the very border.
     image = Image.fromarray(np.pad(paper_HxW, 1, mode="reflect", reflect_type="odd"))
-    factor = _factor(grey_HxW)
+    factor = shrink_factor(grey_HxW)
     box = (1, 1, 1 + width / factor, 1 + height / factor)
     paper_HxW = image.resize((width, height), Image.Resampling.BILINEAR, box)
     return np.asarray(paper_HxW), dark_ink

@@ -28,9 +28,9 @@ class Clock:
         """Makes a clock that stands still.
 
         Args:
-            seconds: trained before this process.
-            steps: trained before this process.
-            now: the time in seconds, from any origin.
+          seconds: trained before this process.
+          steps: trained before this process.
+          now: the time in seconds, from any origin.
         """
         self._seconds = seconds
         self._steps = steps

@@ -100,16 +100,16 @@ class Recorder:
             self._stop.signal = self._stop.signal or signal.SIGPIPE
 
 
-def _check_finite(step: int, losses_K: np.ndarray, gradients_K: np.ndarray) -> None:
+def _check_finite(step: int, losses_J: np.ndarray, gradients_J: np.ndarray) -> None:
     # A gradient may be infinite where the loss is not yet.
-    finite_K = np.isfinite(losses_K) & np.isfinite(gradients_K)
-    if finite_K.all():
+    finite_J = np.isfinite(losses_J) & np.isfinite(gradients_J)
+    if finite_J.all():
         return
-    k = int(np.argmin(finite_K))
-    what = f"gradient norm is {gradients_K[k]}"
-    if not np.isfinite(losses_K[k]):
-        what = f"loss is {losses_K[k]}"
+    k = int(np.argmin(finite_J))
+    what = f"gradient norm is {gradients_J[k]}"
+    if not np.isfinite(losses_J[k]):
+        what = f"loss is {losses_J[k]}"
     raise Diverged(
-        f"the {what} at step {step - len(losses_K) + 1 + k}; the checkpoints from before are kept. "
+        f"the {what} at step {step - len(losses_J) + 1 + k}; the checkpoints from before are kept. "
         "Try a lower train.learning_rate or train.clip_norm"
     )

@@ -18,7 +18,7 @@ def difference(stored: Any, expected: Any) -> str | None:
     for path in [*wanted, *found]:
         saved, needed = _describe(found.get(path)), _describe(wanted.get(path))
         if saved != needed:
-            return f"{path} was saved as {saved}, expected is {needed}"
+            return f"{path} was saved as {saved}, expected {needed}"
     return None
 
 

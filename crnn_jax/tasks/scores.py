@@ -9,7 +9,7 @@ from crnn_jax.model.heads import Answers
 
 
 def number_scores(
-    target_CxTxN: np.ndarray,
+    target_MxTxN: np.ndarray,
     answers: Answers,
     lanes: Lanes,
     sequences: int,
@@ -18,8 +18,8 @@ def number_scores(
     """Scores of numbers.
 
     Args:
-      target_CxTxN: right numbers after every frame, in the lanes of each of C chunks.
-      answers: the network's, CxTxN; estimates are needed where there is a training mean.
+      target_MxTxN: right numbers after every frame, in the lanes of each of M chunks.
+      answers: the network's, MxTxN; estimates are needed where there is a training mean.
       lanes: of a chunk.
       sequences: sequences scored; the rest is padding.
       training_mean: the baseline's only answer; None where numbers cannot be nearly right.
@@ -30,36 +30,36 @@ def number_scores(
       training mean); per_length and per_step: n, exact and rmse of the sequences of each length,
       and after each number of frames.
     """
-    shape = target_CxTxN.shape
-    sequence_CxTxN = lanes.sequence_TxN + lanes.count * np.arange(shape[0])[:, None, None]
-    drawn_CxTxN = sequence_CxTxN < sequences
-    ends_CxTxN = drawn_CxTxN & np.broadcast_to(lanes.ends_TxN, shape)
-    step_CxTxN = 1 + np.broadcast_to(lanes.frame_TxN, shape)
-    right_CxTxN = answers.answer == target_CxTxN
-    error_CxTxN = np.zeros(shape)
+    shape = target_MxTxN.shape
+    sequence_MxTxN = lanes.sequence_TxN + lanes.count * np.arange(shape[0])[:, None, None]
+    drawn_MxTxN = sequence_MxTxN < sequences
+    ends_MxTxN = drawn_MxTxN & np.broadcast_to(lanes.ends_TxN, shape)
+    step_MxTxN = 1 + np.broadcast_to(lanes.frame_TxN, shape)
+    right_MxTxN = answers.answer == target_MxTxN
+    error_MxTxN = np.zeros(shape)
     if training_mean is not None:
-        error_CxTxN = np.asarray(answers.estimate, np.float64) - target_CxTxN
+        error_MxTxN = np.asarray(answers.estimate, np.float64) - target_MxTxN
 
-    def scores(chosen_CxTxN: np.ndarray) -> dict[str, Any]:
-        found = {"n": int(chosen_CxTxN.sum()), "exact": float(right_CxTxN[chosen_CxTxN].mean())}
+    def scores(chosen_MxTxN: np.ndarray) -> dict[str, Any]:
+        found = {"n": int(chosen_MxTxN.sum()), "exact": float(right_MxTxN[chosen_MxTxN].mean())}
         if training_mean is not None:
-            found["rmse"] = _root_mean_square(error_CxTxN[chosen_CxTxN])
+            found["rmse"] = _root_mean_square(error_MxTxN[chosen_MxTxN])
         return found
 
-    def rows(name: str, among_CxTxN: np.ndarray) -> list[dict[str, Any]]:
+    def rows(name: str, among_MxTxN: np.ndarray) -> list[dict[str, Any]]:
         return [
-            {name: int(step), **scores(among_CxTxN & (step_CxTxN == step))}
-            for step in np.unique(step_CxTxN[among_CxTxN])
+            {name: int(step), **scores(among_MxTxN & (step_MxTxN == step))}
+            for step in np.unique(step_MxTxN[among_MxTxN])
         ]
 
-    whole = scores(ends_CxTxN)
+    whole = scores(ends_MxTxN)
     if training_mean is not None:
-        whole["mae"] = float(np.abs(error_CxTxN[ends_CxTxN]).mean())
-        whole["baseline_rmse"] = _root_mean_square(target_CxTxN[ends_CxTxN] - training_mean)
+        whole["mae"] = float(np.abs(error_MxTxN[ends_MxTxN]).mean())
+        whole["baseline_rmse"] = _root_mean_square(target_MxTxN[ends_MxTxN] - training_mean)
     return {
         **whole,
-        "per_length": rows("length", ends_CxTxN),
-        "per_step": rows("step", drawn_CxTxN),
+        "per_length": rows("length", ends_MxTxN),
+        "per_step": rows("step", drawn_MxTxN),
     }
 
 

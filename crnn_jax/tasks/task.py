@@ -87,11 +87,11 @@ class Task(abc.ABC):
         """What the network must be able to answer."""
 
     @abc.abstractmethod
-    def check(self, longest: int) -> None:
+    def check(self, tested: tuple[int, ...]) -> None:
         """Refuse what cannot be asked.
 
         Args:
-          longest: images of the longest sequence that is trained or tested.
+          tested: images of other sequences that are tested, besides those of the task.
 
         Raises:
           UserError: these images or lengths do not go with the task.
@@ -122,7 +122,7 @@ class Task(abc.ABC):
         """How good answers are (`scores.py`).
 
         Args:
-          targets: the right answers of C chunks, each in `lanes`.
+          targets: the right answers of M chunks, each in `lanes`.
           answers: the network's.
           lanes: of a chunk.
           sequences: sequences scored; the rest is padding.
@@ -170,13 +170,13 @@ class Task(abc.ABC):
         targets = self.targets(labels, lanes.starts_TxN)
         return Batch(frames, lanes.starts_TxN, lanes.ends_TxN, lanes.real_TxN, targets)
 
-    def baseline(self, labels_N: np.ndarray) -> float | None:
+    def baseline(self, labels_I: np.ndarray) -> float | None:
         """The mean right answer, where answers have one.
 
         Args:
-          labels_N: of the training images.
+          labels_I: of the training images.
         """
-        del labels_N
+        del labels_I
         return None
 
     def goal(self, report: dict[str, Any]) -> float:

@@ -48,7 +48,7 @@ class Trainer:
         self.task = tasks.build(config, dataset.info)
         self.network = crnn.build(config.model, self.task.question)
         lengths = config.task.min_length, config.task.max_length
-        self.draw = Draw(config.seed, *lengths, len(dataset.train.labels_N))
+        self.draw = Draw(config.seed, *lengths, len(dataset.train.labels_I))
         self.plan = Plan(
             batch_size=config.train.batch_size,
             devices=devices.device_count(),
@@ -94,10 +94,10 @@ class Trainer:
             together.
           source: what the feed gives this device for the dispatch.
         """
-        steps_K = jnp.arange(self.plan.steps_per_dispatch)
+        steps_J = jnp.arange(self.plan.steps_per_dispatch)
         if self.flat is not None:
             state = self.flat.vectors(state)
-        state, metrics = lax.scan(lambda s, k: self._update(s, inputs, source, k), state, steps_K)
+        state, metrics = lax.scan(lambda s, k: self._update(s, inputs, source, k), state, steps_J)
         return (state if self.flat is None else self.flat.arrays(state)), metrics
 
     def _update(

@@ -52,16 +52,16 @@ def _read_files(folder: Path | zipfile.Path) -> dict[str, Split]:
     counts = {"train": SIZES["train"] + SIZES["validation"], "test": SIZES["test"]}
     pairs = []
     for part, count in counts.items():
-        images_NxHxW, labels_N = read_pair(folder, f"emnist-letters-{part}", labels=_LABELS)
-        if len(labels_N) != count:
+        images_IxHxW, labels_I = read_pair(folder, f"emnist-letters-{part}", labels=_LABELS)
+        if len(labels_I) != count:
             raise UserError(
                 f"{folder / f'emnist-letters-{part}-images-idx3-ubyte.gz'}: found "
-                f"{len(labels_N):,} images, expected {count:,}; fetch the files anew, they are in "
+                f"{len(labels_I):,} images, expected {count:,}; fetch the files anew, they are in "
                 f"{PUBLISHED.url}gzip.zip"
             )
-        pairs.append((images_NxHxW.swapaxes(1, 2), labels_N - 1))  # stored column by column
-    images_NxHxW, labels_N = map(np.concatenate, zip(*pairs, strict=True))
-    return cut(images_NxHxW, labels_N, SIZES)
+        pairs.append((images_IxHxW.swapaxes(1, 2), labels_I - 1))  # stored column by column
+    images_IxHxW, labels_I = map(np.concatenate, zip(*pairs, strict=True))
+    return cut(images_IxHxW, labels_I, SIZES)
 
 
 LETTERS = Source(

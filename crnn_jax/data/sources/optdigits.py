@@ -20,29 +20,29 @@ def read(folder: Path | None = None) -> dict[str, Split]:
     del folder
     from sklearn.datasets import load_digits  # 1 s, needed once per data folder
 
-    pixels_NxP, labels_N = map(np.asarray, load_digits(return_X_y=True))
-    images_NxHxW = enlarge(pixels_NxP.reshape(-1, _SMALL, _SMALL).astype(np.int32))
-    return cut(images_NxHxW, labels_N, {"train": 1_297, "validation": 200, "test": 300})
+    pixels_NxP, labels_I = map(np.asarray, load_digits(return_X_y=True))
+    images_IxHxW = enlarge(pixels_NxP.reshape(-1, _SMALL, _SMALL).astype(np.int32))
+    return cut(images_IxHxW, labels_I, {"train": 1_297, "validation": 200, "test": 300})
 
 
-def enlarge(images_Nx8x8: np.ndarray) -> np.ndarray:
+def enlarge(images_Ix8x8: np.ndarray) -> np.ndarray:
     """Enlarges 8×8 images to 20×20 bilinearly and centres them in a black 28×28 frame.
 
     The arithmetic is of integers throughout: a rounding that fell differently on another machine
     would change the data set's identity, and a checkpoint would be refused there.
 
     Args:
-      images_Nx8x8: int32, 0..16.
+      images_Ix8x8: int32, 0..16.
 
     Returns:
       uint8 (N, 28, 28), 0..255.
     """
     weights_20x8 = _bilinear_weights()
-    enlarged_Nx20x20 = weights_20x8 @ images_Nx8x8 @ weights_20x8.T
+    enlarged_Ix20x20 = weights_20x8 @ images_Ix8x8 @ weights_20x8.T
     whole = _BRIGHTEST * (_BOX - 1) ** 2  # what stands for 255
-    rounded_Nx20x20 = (2 * 255 * enlarged_Nx20x20 + whole) // (2 * whole)
+    rounded_Ix20x20 = (2 * 255 * enlarged_Ix20x20 + whole) // (2 * whole)
     margin = (_FRAME - _BOX) // 2
-    return np.pad(rounded_Nx20x20.astype(np.uint8), ((0, 0), (margin, margin), (margin, margin)))
+    return np.pad(rounded_Ix20x20.astype(np.uint8), ((0, 0), (margin, margin), (margin, margin)))
 
 
 def _bilinear_weights() -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is as dark as the ink and not the glyph: edges of the sheet, lines and boxes of a form."""
+"""Lines and boxes of a form, as dark as the ink: found as straight runs, and taken out."""
 
 import itertools
 import math
@@ -7,41 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import label, perimeter, regionprops
+from skimage.measure import label, regionprops
 
-LARGE = 0.125  # of the largest piece's extent: what is smaller is dust
+from crnn_jax.pictures.grey import ring
+
+_SPECK = 0.125  # of the glyph's extent: what is smaller is left of a line
 _SIDE = 128  # pixels of the long side where lines are looked for
-_NEAR = 0.02  # of the picture's side: what is so close to the edge touches it
 _MOST_LINES = 12
+_THICKEST = 0.16  # of its length
 _STROKES = 2  # of the glyph, that are longer than some line
-
-
-def touched_sides(piece_HxW: np.ndarray) -> np.ndarray:
-    """Which shares of the picture's upper, lower, left and right side a piece touches."""
-    near = max(1, round(_NEAR * min(piece_HxW.shape)))
-    turned_WxH = piece_HxW.T
-    bands = [piece_HxW[:near], piece_HxW[-near:], turned_WxH[:near], turned_WxH[-near:]]
-    return np.array([band.any(0).mean() for band in bands])
-
-
-def hugs_edge(piece_HxW: np.ndarray) -> bool:
-    """Whether much of a piece's outline is the picture's edge: a table, a scanner's column."""
-    height, width = piece_HxW.shape
-    contact = touched_sides(piece_HxW) @ [width, width, height, height]
-    return bool(contact > 0 and contact >= 0.45 * perimeter(piece_HxW))
-
-
-def find_enclosures(pieces: list, labels_HxW: np.ndarray) -> list[int]:
-    """Labels of the pieces that are drawn around others, such as boxes and circles."""
-    found = []
-    for piece in pieces:
-        inside = labels_HxW[piece.slice][piece.image_filled & ~piece.image]
-        extents = [
-            max(other.image.shape) for other in pieces if other.label in set(inside[inside > 0])
-        ]
-        if max(extents, default=0) >= max(piece.image.shape) / 3:
-            found.append(piece.label)
-    return found
 
 
 class _Line(NamedTuple):
@@ -73,11 +47,11 @@ def remove_lines(ink_HxW: np.ndarray, before: Sequence[_Line] = ()) -> np.ndarra
 
     Args:
       ink_HxW: float32, 0 where there is no ink.
-      before: lines taken out already.
+      before: lines that were taken out last.
     """
     factor = math.ceil(max(ink_HxW.shape) / _SIDE)
     small_HxW = shrink(ink_HxW > 0, factor)
-    lines = _find_lines(small_HxW)
+    lines = _find_lines(small_HxW) if min(small_HxW.shape) >= 8 else []
     pixels = [_pixels(small_HxW, line, 1) for line in lines]
     for count in range(1, len(lines) + 1):
         # Some of the glyph's strokes may be longer than a side of the box.
@@ -88,21 +62,29 @@ def remove_lines(ink_HxW: np.ndarray, before: Sequence[_Line] = ()) -> np.ndarra
                 found_HxW = np.any([_pixels(ink_HxW > 0, line, factor) for line in found], axis=0)
                 rest_HxW = np.where(found_HxW, 0, ink_HxW)
                 if found_HxW.any() and rest_HxW.any():
-                    return remove_lines(rest_HxW, [*before, *found])
+                    return remove_lines(_without_ends(rest_HxW), found)
     return ink_HxW
+
+
+def _without_ends(ink_HxW: np.ndarray) -> np.ndarray:
+    """The ink without what touches the picture's edge, such as ends of lines, unless all does."""
+    labels_HxW = label(ink_HxW > 0, connectivity=2)
+    inner_HxW = np.where(np.isin(labels_HxW, ring(labels_HxW)), 0, ink_HxW)
+    return inner_HxW if inner_HxW.any() else ink_HxW
 
 
 def _find_lines(ink_HxW: np.ndarray) -> list[_Line]:
     """Straight lines, the longest first."""
     around = [np.flatnonzero(ink_HxW.any(axis)) for axis in (0, 1)]
-    shortest = max(8, 0.6 * min(np.ptp(places) for places in around))
+    shortest = max(5, 0.6 * min(np.ptp(places) for places in around))
     lines: list[_Line] = []
     while len(lines) < _MOST_LINES:
-        line = max(_longest_line(ink_HxW, False), _longest_line(ink_HxW.T, True), key=_length)
+        _, line = max(_longest_line(ink_HxW, False), _longest_line(ink_HxW.T, True))
         found_HxW = _pixels(ink_HxW, line, 1)
         if _length(line) < shortest or not found_HxW.any():
             break
-        lines.append(line)
+        if found_HxW.sum() < _THICKEST * _length(line) ** 2:
+            lines.append(line)
         ink_HxW = ink_HxW & ~found_HxW
     return lines
 
@@ -111,10 +93,10 @@ def shrink(ink_HxW: np.ndarray, factor: int) -> np.ndarray:
     """Ink in blocks of factor × factor pixels."""
     padded = np.pad(ink_HxW, [(0, -side % factor) for side in ink_HxW.shape])
     height, width = (side // factor for side in padded.shape)
-    return padded.reshape(height, factor, width, factor).any((1, 3))
+    return np.any(padded.reshape(height, factor, width, factor), axis=(1, 3))
 
 
-def _longest_line(ink_HxW: np.ndarray, steep: bool) -> _Line:
+def _longest_line(ink_HxW: np.ndarray, steep: bool) -> tuple[float, _Line]:
     """The longest run of ink along all lines of slope -1 to 1, which may wobble by a pixel."""
     height, width = ink_HxW.shape
     columns = np.arange(width, dtype=np.int16)
@@ -122,21 +104,23 @@ def _longest_line(ink_HxW: np.ndarray, steep: bool) -> _Line:
     above = width // 2 + 1
     rises_SxW = np.round(slopes[:, None] * (columns - width / 2)).astype(np.int16)
     rows_SxHxW = rises_SxW[:, None] + np.arange(height, dtype=np.int16)[:, None] + np.int16(above)
-    thick_HxW = ndimage.binary_dilation(ink_HxW, np.ones((3, 3)))
+    thick_HxW = ndimage.binary_dilation(ink_HxW, np.ones((3, 1)))
     on_SxHxW = np.pad(thick_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns]
     gaps_SxHxW = np.maximum.accumulate(np.where(on_SxHxW, np.int16(-1), columns), axis=-1)
     runs_SxHxW = columns - gaps_SxHxW
     runs_SxH = runs_SxHxW.max(-1) * np.sqrt(1 + slopes[:, None] ** 2)
     # Of the lines in a thick stroke, the one in its middle.
     middle_SxH = np.pad(ink_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns].sum(-1)
-    best, row = np.unravel_index((runs_SxH + middle_SxH / 2).argmax(), runs_SxH.shape)
+    scores_SxH = runs_SxH + 2 * middle_SxH
+    best, row = np.unravel_index(scores_SxH.argmax(), scores_SxH.shape)
     stop = int(runs_SxHxW[best, row].argmax())
     start, slope = int(gaps_SxHxW[best, row, stop]) + 1, float(slopes[best])
-    return _Line(steep, start, stop, float(row - slope * width / 2), slope)
+    line = _Line(steep, start, stop, float(row - slope * width / 2), slope)
+    return float(scores_SxH[best, row]), line
 
 
 def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
-    """The pixels of a line, but where it crosses thicker ink; the line is `factor` times smaller."""
+    """The pixels of a line in a picture `factor` times smaller, save where it crosses thick ink."""
     if line.steep:
         return _pixels(ink_HxW.T, line._replace(steep=False), factor).T
     height, width = ink_HxW.shape
@@ -148,7 +132,8 @@ def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
     distance = np.where(strip, abs(offsets), 9 * factor)
     nearest = distance.argmin(0)
     gaps = np.cumsum(~strip, 0)
-    run = strip & (gaps == gaps[nearest, np.arange(columns.size)]) & (distance.min(0) <= 2 * factor)
+    run = strip & (gaps == gaps[nearest, np.arange(columns.size)])
+    run &= distance.min(0) <= 2 * factor
     thickness = run.sum(0)
     usual = np.median(thickness[thickness > 0]) if thickness.any() else 0
     run &= thickness <= 1.5 * usual + 1
@@ -159,38 +144,46 @@ def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
 
 def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.ndarray) -> bool:
     """Whether lines are none of the glyph's strokes, given what is left without them."""
-    labels_HxW = label(rest_HxW, connectivity=2)
-    pieces = regionprops(labels_HxW)
-    extent = max((max(piece.image.shape) for piece in pieces), default=0)
-    large = [piece for piece in pieces if max(piece.image.shape) >= max(LARGE * extent, 3)]
+    pieces = regionprops(label(rest_HxW, connectivity=2))
+    last = np.array(rest_HxW.shape) - 1
+    # Ends of lines at the edge are no part of the glyph.
+    inner = [p for p in pieces if np.all(p.coords > 0) and np.all(p.coords < last)] or pieces
+    extent = max((max(piece.image.shape) for piece in inner), default=0)
+    large = [piece for piece in inner if max(piece.image.shape) >= max(_SPECK * extent, 3)]
     if extent < 6 or not large:
         return False
     rest = np.concatenate([piece.coords for piece in large])
     extent = np.ptp(rest, axis=0).max() + 1
-    (whole,) = regionprops(np.isin(labels_HxW, [piece.label for piece in large]).astype(int))
-    is_bar = whole.axis_minor_length < 0.25 * whole.axis_major_length
-    at_edge = (rest == 0).any() or (rest == np.array(rest_HxW.shape) - 1).any()
+    margin = max(1, 0.03 * extent)
+    narrow, long = np.linalg.eigvalsh(np.cov(rest.T))  # squares of its extents
+    is_bar, at_edge = narrow < 0.25**2 * long, inner is pieces
     for line in lines:
-        others = [other for other in [*lines, *before] if other is not line]
-        direction = (line.ends[1] - line.ends[0]) / max(_length(line), 1)
-        along = rest @ direction
-        past = np.array(
-            [along.min() - line.ends[0] @ direction, line.ends[1] @ direction - along.max()]
-        )
-        meets = np.array([any(_distance(end, other) <= 3 for other in others) for end in line.ends])
-        border = max(1, 0.03 * max(rest_HxW.shape))
-        spans = _length(line) > 0.7 * min(rest_HxW.shape) and all(
-            min(*end, *(np.array(rest_HxW.shape) - 1 - end)) <= border for end in line.ends
-        )
-        if not (np.all(meets | (past >= 0.04 * extent + 1)) and past.max() >= 0.04 * extent + 1):
+        others = [other for other in lines if other is not line]
+        start, stop = line.ends
+        direction = (stop - start) / _length(line)
+        along, across = (rest - start) @ direction, (rest - start) @ [-direction[1], direction[0]]
+        past = np.array([along.min(), _length(line) - along.max()])
+        meets = np.array([_meets(end, others, 3) or _meets(end, before, 1.5) for end in line.ends])
+        if not np.all(meets | (past >= margin)) or (is_bar and past.max() < margin):
             return False
-        boxes = len(others) >= 3 and extent > 0.4 * min(map(_length, [line, *others]))
-        if (meets.all() and boxes) or (spans and not (is_bar and at_edge)):
+        # A side of a box, or a line from side to side of the picture, or one that underlines.
+        shortest = min(map(_length, [*lines, *before]))
+        outside = not before or min(across.max(), -across.min()) < 0.12 * extent
+        if meets.all() and len(lines) + len(before) >= 4 and outside and extent > 0.4 * shortest:
+            continue
+        border = max(1, 0.03 * max(rest_HxW.shape))
+        to_edge = np.minimum(line.ends, last - line.ends).min(1)
+        spans = _length(line) > 0.7 * min(rest_HxW.shape) and np.all(to_edge <= border)
+        if spans and not (is_bar and at_edge):
             continue
         flat = not line.steep and abs(line.slope) < 0.3
         if not flat or is_bar or past.min() < 0.15 * extent or _length(line) < 1.2 * extent:
             return False
     return True
+
+
+def _meets(point: np.ndarray, lines: Sequence[_Line], reach: float) -> bool:
+    return any(_distance(point, line) <= reach for line in lines)
 
 
 def _distance(point: np.ndarray, line: _Line) -> float:

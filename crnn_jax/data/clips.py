@@ -118,10 +118,10 @@ class Clips(Composition):
         frames_NxTxHxWxC, scene_N = jax.vmap(film)(images_TxNxHxWxC[0], keys_N)
         return frames_NxTxHxWxC.swapaxes(0, 1), labels_TxN[0] * len(SCENES) + scene_N
 
-    def encode_images(self, encode: Encode, images_NxHxWxC: Array) -> Array:
+    def encode_images(self, encode: Encode, images_IxHxWxC: Array) -> Array:
         """The images as they are: frames differ from clip to clip."""
         del encode
-        return images_NxHxWxC
+        return images_IxHxWxC
 
     def encode_frames(self, encode: Encode, frames: Array) -> Array:
         """The frames' encodings."""
