@@ -31,6 +31,7 @@ def folder(tmp_path_factory, optdigits):
 
 def test_this_project_and_plain_flax_agree_and_are_timed(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling takes longest
     monkeypatch.delenv("XLA_FLAGS")
     found = bench.rates(["crnn_jax", "flax"], BATCH, 1, folder, tmp_path)
     assert found["batch"] == BATCH
@@ -157,8 +158,8 @@ def test_a_run_is_read_pair_by_pair(a_run, optdigits, capsys, monkeypatch):
     rng, right = np.random.default_rng(0), []
     answer = jax.jit(restored.network.apply)
     for pair in np.ndindex(10, 10):
-        chosen_2xB = [rng.permutation(np.flatnonzero(test.labels_N == x))[:5] for x in pair]
-        frames, starts = test.images_NxHxWxC[np.stack(chosen_2xB)], np.array([[1], [0]]) > [[0] * 5]
+        chosen_2xB = [rng.permutation(np.flatnonzero(test.labels_I == x))[:5] for x in pair]
+        frames, starts = test.images_IxHxWxC[np.stack(chosen_2xB)], np.array([[1], [0]]) > [[0] * 5]
         found = answer(restored.params, frames, starts).answers().answer[1]
         right.append(np.mean(found == pair[0] * pair[1]))
     np.testing.assert_allclose(shares.ravel(), right, atol=1e-3)

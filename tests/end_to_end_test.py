@@ -20,10 +20,10 @@ SHAPE = (17, 23, 3)
 def patches(count, seed):
     """Images that are noise in one colour, which is their class."""
     rng = np.random.default_rng(seed)
-    labels_N = rng.integers(0, len(COLOURS), count).astype(np.int32)
-    tints_Nx3 = np.array(list(COLOURS.values()))[labels_N]
-    brightness = 60 + 120 * tints_Nx3[:, None, None] + rng.normal(0, 40, (count, *SHAPE))
-    return Split(np.clip(brightness, 0, 255).astype(np.uint8), labels_N)
+    labels_I = rng.integers(0, len(COLOURS), count).astype(np.int32)
+    tints_Ix3 = np.array(list(COLOURS.values()))[labels_I]
+    brightness = 60 + 120 * tints_Ix3[:, None, None] + rng.normal(0, 40, (count, *SHAPE))
+    return Split(np.clip(brightness, 0, 255).astype(np.uint8), labels_I)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from crnn_jax.train.trainer import Trainer
 
 @pytest.fixture
 def config(tiny_config):
+    tiny_config.model.convs = ()  # which compiles sooner
     tiny_config.train.steps = 40
     tiny_config.eval.every = 20
     tiny_config.checkpoint.every = 20
@@ -82,6 +83,7 @@ def test_feeds_train_the_same(config, optdigits, tmp_path):
 
 @pytest.mark.usefixtures("optimized")
 def test_learns_to_read_digits_from_sums_alone(config, optdigits, tmp_path):
+    config.model.convs = ((4, 5, True), (8, 3, True))
     config.train.batch_size = 64
     config.train.steps = 300
     config.train.learning_rate = 1e-2
