@@ -39,7 +39,7 @@ class Composition:
         return image_shape
 
     def steps(self, images: int) -> int:
-        """Frames of a sequence of so many images."""
+        """Frame of a sequence of so many images."""
         return images
 
     def lanes(self, lanes: Lanes) -> Lanes:
