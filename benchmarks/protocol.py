@@ -31,13 +31,13 @@ class Corpus:
         return chosen, lengths, (self.labels[chosen] * real).sum(1).astype(np.float32)
 
     def padded(self, chosen: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Frame (B, 8, 28, 28) uint8, black behind each sequence's end."""
+        """Frames (B, 8, 28, 28) uint8, black behind each sequence's end."""
         real = np.arange(LENGTH) < lengths[:, None]
         return self.images[chosen] * real[..., None, None]
 
 
 def least_steps(batch: int) -> int:
-    """Step that all systems make at once: ten of small batches, and no more frames of large ones.
+    """Steps that all systems make at once: ten of small batches, and no more frames of large ones.
 
     Args:
       batch: sequences of a step.

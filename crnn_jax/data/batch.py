@@ -39,7 +39,7 @@ class Composition:
         return image_shape
 
     def steps(self, images: int) -> int:
-        """Frame of a sequence of so many images."""
+        """Frames of a sequence of so many images."""
         return images
 
     def lanes(self, lanes: Lanes) -> Lanes:

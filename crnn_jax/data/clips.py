@@ -129,7 +129,7 @@ class Clips(Composition):
 
 
 def _draw(image_HxWxC: Array, places_Tx2: Array, sizes_T: Array) -> Array:
-    """Frame that show the image at these places, enlarged to these sizes; bilinear.
+    """Frames that show the image at these places, enlarged to these sizes; bilinear.
 
     Sampling is separable, so a frame is two small matrix products.
     """

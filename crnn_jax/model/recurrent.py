@@ -18,7 +18,7 @@ from crnn_jax import UserError
 
 
 def unrolled(steps: int = 0) -> int:
-    """Step that one turn of a loop over time makes; 0 leaves it to the backend.
+    """Steps that one turn of a loop over time makes; 0 leaves it to the backend.
 
     On an accelerator each turn costs launches, on a CPU only unrolled code costs: to compile it.
     """

@@ -81,7 +81,7 @@ def _contrast(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray,
 
 
 def _pieces(contrast_HxW: np.ndarray, visible_HxW: np.ndarray) -> tuple[np.ndarray, float]:
-    """Label of what hangs together, and the contrast of full ink."""
+    """Labels of what hangs together, and the contrast of full ink."""
     visible = contrast_HxW[visible_HxW]
     full = float(np.percentile(visible, 90)) if visible.size else np.inf
     # What is faint counts close to clear ink only: edges do, smudges and ruled lines do not.
@@ -95,7 +95,7 @@ def _pieces(contrast_HxW: np.ndarray, visible_HxW: np.ndarray) -> tuple[np.ndarr
 
 
 def _beside_the_glyph(labels_HxW: np.ndarray, name: str) -> list[int]:
-    """Label of pieces that are not the glyph's: what hugs the edge, and what is drawn around."""
+    """Labels of pieces that are not the glyph's: what hugs the edge, and what is drawn around."""
     shape = labels_HxW.shape
     if min(shape) < 8:  # a strip of ink alone
         return []
