@@ -100,8 +100,7 @@ class GRU(nn.Module):
         """
         if self.unroll == 1:
             carry = jnp.zeros((gates_TxNx3U.shape[1], self.hidden))
-            # Not in the step: XLA's loop over thirds of a row that is chosen there does not
-            # vectorize.
+            # Not in the step: XLA does not vectorize a loop over thirds of a row chosen there.
             gates = jnp.split(gates_TxNx3U, 3, axis=-1)
             _, hidden_TxNxU = self.step(carry, (gates, starts_TxN))
         else:
