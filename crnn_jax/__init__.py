@@ -35,7 +35,7 @@ class UserError(Exception):
 
 
 def exit_status(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
-    """Run a command with its arguments; end mistakes and failing output in one line on stderr.
+    """Run a command; report user errors and output failures in one line on stderr.
 
     Returns:
       The exit status: 0, or that of `explain` after such a line.
@@ -102,7 +102,7 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 
 def load(
-    workdir: str | os.PathLike[str], step: Literal["latest", "best"] | int = "latest"
+    workdir: str | os.PathLike[str], step: Literal["latest", "best"] | str | int = "latest"
 ) -> "Predictor":
     """Load the trained network of a run, to be called with pictures.
 
@@ -114,6 +114,6 @@ def load(
       UserError: the folder holds no such run or checkpoint.
     """
     from crnn_jax.predict import Predictor  # imports JAX: not for --help or a mistyped flag
-    from crnn_jax.runs.load import restore
+    from crnn_jax.runs.load import parse_step, restore
 
-    return Predictor(restore(user_path(workdir), step))
+    return Predictor(restore(user_path(workdir), parse_step(f"{step}")))

@@ -29,7 +29,7 @@ IMAGES_AT_ONCE = 250
 """Images that a CPU encodes together, at most: their features are few enough for its caches."""
 
 FRAMES_AT_ONCE = 1152
-"""Frames that a CPU aggregates together, about: what a marginal head makes of more leaves its
+"""Frames that a CPU aggregates together, about: larger chunks of a marginal head overflow its
 caches."""
 
 ACCELERATED = 16

@@ -66,7 +66,7 @@ FLAGS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Does what a command line asks.
+    """Do what a command line asks.
 
     Args:
       argv: the arguments, without the program's name.
@@ -82,15 +82,17 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str]) -> None:
-    given, rest = _parse(argv)
+    end = argv.index("--") if "--" in argv else len(argv)
+    given, rest = _parse(argv[:end])
+    literal = argv[end + 1 :]  # pictures, whatever their names begin with
     if given.help:
         print(_help())
         return
-    _check(given, rest)
+    _check(given, rest, literal)
     config = load_config(given.config, [] if given.mode == "predict" else rest)
     workdir = _workdir(given)
     with _with_others(given):
-        _do(given, config, workdir, rest)
+        _do(given, config, workdir, [*rest, *literal])
 
 
 def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
@@ -113,15 +115,17 @@ def _help() -> str:
     return "\n".join([*lines, "", EXAMPLES.rstrip()])
 
 
-def _check(given: flags.FlagValues, rest: Sequence[str]) -> None:
-    """Checks that the flags are known and fit the mode, and that what the mode needs is given."""
+def _check(given: flags.FlagValues, rest: Sequence[str], literal: Sequence[str]) -> None:
+    """Check that the flags are known and fit the mode, and that what the mode needs is given."""
     for argument in rest:
         name = argument.partition("=")[0]
         if name.startswith("--") and not name.startswith(("--config.", "--noconfig.")):
             hint = did_you_mean(name, [f"--{flag}" for flag in FLAGS])
             raise UserError(f"unknown flag {name}{hint}: see --help")
         if given.mode == "predict" and argument.startswith("-"):
-            raise UserError(f"{argument} is not expected with --mode=predict: see --help")
+            raise UserError(
+                f"{argument} is not expected with --mode=predict: put pictures named so behind --"
+            )
     for name, flag in FLAGS.items():
         modes = flag.modes.split() or MODES
         if given[name].value != flag.default and given.mode not in modes:
@@ -129,7 +133,9 @@ def _check(given: flags.FlagValues, rest: Sequence[str]) -> None:
             raise UserError(f"--{name} is only for {expected}, not for {given.mode}")
     if given.mode == "train" and given.config is None:
         raise UserError("--config is not given: expected, for example, --config=configs/sum8.py")
-    if given.mode == "predict" and not rest:
+    if literal and given.mode != "predict":
+        raise UserError(f"{literal[0]!r} is not expected: pictures are for --mode=predict")
+    if given.mode == "predict" and not [*rest, *literal]:
         raise UserError("no picture is given: expected, for example, three.png four.jpg")
     if given.distributed and given.coordinator is not None:
         raise UserError("--distributed finds its coordinator: leave it or --coordinator out")
@@ -157,7 +163,7 @@ def _with_others(given: flags.FlagValues) -> AbstractContextManager[None]:
 def _do(
     given: flags.FlagValues, config: ConfigDict | None, workdir: Path, pictures: Sequence[str]
 ) -> None:
-    """Runs a mode, whose modules import JAX: not for --help or a mistyped flag."""
+    """Run a mode, whose modules import JAX: not for --help or a mistyped flag."""
     if given.mode == "evaluate":
         from crnn_jax import evaluate
 
@@ -165,8 +171,7 @@ def _do(
     elif given.mode == "predict":
         from crnn_jax import predict
 
-        paths = [user_path(picture) for picture in pictures]
-        predict.predict(workdir, paths, split=given.split, step=given.step, as_json=given.json)
+        predict.predict(workdir, pictures, split=given.split, step=given.step, as_json=given.json)
     elif given.mode == "figures":
         from crnn_jax import figures
 

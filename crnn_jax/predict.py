@@ -1,6 +1,7 @@
 """Using a trained network on people's own pictures."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,14 @@ class Predictor:
         return task.explain(answered, names)
 
 
-def predict(workdir: Path, paths: Sequence[Path], *, split: bool, step: str, as_json: bool) -> None:
+def predict(
+    workdir: Path,
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    split: bool,
+    step: str,
+    as_json: bool,
+) -> None:
     """Answer about people's own pictures, and print the answer.
 
     Args:

@@ -25,13 +25,13 @@ from matplotlib.figure import Figure
 
 from crnn_jax import UserError, exit_status, user_path
 from crnn_jax.config import load_config, load_sweep
-from crnn_jax.figures.curves import read_metrics
 from crnn_jax.runs.folder import RunFolder
+from crnn_jax.runs.metrics import read_lines
 from crnn_jax.runs.progress import print_table
 
 
 def main(argv: Sequence[str]) -> int:
-    """Does what the command line asks.
+    """Do what the command line asks.
 
     Args:
       argv: the arguments, without the program's name.
@@ -93,7 +93,7 @@ def _train_all(
 
 
 def _status(command: Sequence[str]) -> int:
-    """Runs a command to its end, also where a signal has it stop early, and returns its status."""
+    """Run a command to its end, also where a signal has it stop early, and return its status."""
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -122,13 +122,13 @@ def row(results: Sequence[dict[str, Any]]) -> str:
 
 def curve(folder: Path) -> tuple[list[float], list[float]]:
     """Steps and exactness on the validation images, as the run in `folder` logged them."""
-    lines = read_metrics(RunFolder(folder).metrics)
+    lines = read_lines(RunFolder(folder).metrics)
     points = [line for line in lines if "validation_exact" in line]
     return [p["step"] for p in points], [p["validation_exact"] for p in points]
 
 
 def draw_curves(curves: dict[str, tuple[list[float], list[float]]], path: Path) -> None:
-    """Draws exactness over steps, a line for each variant, into a PNG file."""
+    """Draw exactness over steps, a line for each variant, into a PNG file."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for name, (steps, exact) in curves.items():

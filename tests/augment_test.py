@@ -150,3 +150,14 @@ def test_elastic_bending_moves_by_its_standard_deviation_and_neighbours_alike(be
 
     assert correlation(1) > 0.9
     assert abs(correlation(14)) < 0.2
+
+
+def test_all_channels_of_a_frame_are_changed_alike():
+    frames = np.random.default_rng(0).integers(0, 256, (4, 17, 23, 3), dtype=np.uint8)
+    keys = jax.random.split(jax.random.key(0), 4)
+    limits = settings(shift=2.0, turn=0.3, scale=0.2, elastic=0.5)
+    found = np.asarray(AUGMENT(frames, keys, limits))
+    assert found.shape == frames.shape
+    for channel in range(3):
+        alone = augmented(frames[..., channel], keys, limits)
+        np.testing.assert_array_equal(found[..., channel], alone)

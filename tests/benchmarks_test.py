@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from benchmarks import bench, growth, parts, products, report, worker
 from benchmarks.protocol import Corpus
 from configs.sum8_2016 import get_config
 from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.runs.load import restore
 from crnn_jax.train.trainer import Trainer
 from tests.networks import random_state
 
@@ -125,8 +127,9 @@ def a_run(tiny_config, optdigits, data_dir, tmp_path):
         2,
         2,
     )
-    tiny_config.model.convs, tiny_config.data.data_dir = (), data_dir
-    state = random_state(Trainer(tiny_config, optdigits))
+    tiny_config.model.convs, tiny_config.model.head = (), "last"
+    tiny_config.data.data_dir = data_dir
+    state = random_state(Trainer(tiny_config, optdigits), scale=0.3)
     metadata = {
         "config": json.loads(tiny_config.to_json()),
         "dataset": optdigits.info.to_json(),
@@ -144,12 +147,22 @@ def test_a_run_is_read_on_each_part_of_the_images(a_run, capsys):
         assert f"│ {part}" in lines
 
 
-def test_a_run_is_read_pair_by_pair(a_run, capsys, monkeypatch):
+def test_a_run_is_read_pair_by_pair(a_run, optdigits, capsys, monkeypatch):
     monkeypatch.setattr(products, "PAIRS", 5)
     products.main([a_run])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
     assert len(rows) == 10
-    assert all(len(row.split("│")) == 13 for row in rows)
+    shares = np.array([[float(share) for share in row.split("│")[2:-1]] for row in rows])
+    restored, test = restore(Path(a_run)), optdigits.test
+    rng, right = np.random.default_rng(0), []
+    answer = jax.jit(restored.network.apply)
+    for pair in np.ndindex(10, 10):
+        chosen_2xB = [rng.permutation(np.flatnonzero(test.labels_N == x))[:5] for x in pair]
+        frames, starts = test.images_NxHxWxC[np.stack(chosen_2xB)], np.array([[1], [0]]) > [[0] * 5]
+        found = answer(restored.params, frames, starts).answers().answer[1]
+        right.append(np.mean(found == pair[0] * pair[1]))
+    np.testing.assert_allclose(shares.ravel(), right, atol=1e-3)
+    assert len(np.unique(shares)) > 2
 
 
 def test_results_are_what_was_measured(project, tmp_path):

@@ -18,6 +18,7 @@ from flax import struct
 from crnn_jax import UserError
 from crnn_jax.runs import checksums
 from crnn_jax.runs.checkpoint import Checkpoints, NotSaved
+from crnn_jax.runs.steps import StoredSteps
 
 
 @struct.dataclass
@@ -126,19 +127,19 @@ def test_state_and_metadata_may_change_once_save_returns(tmp_path):
     [
         (
             lambda params: params["encoder"].update(kernel=jnp.zeros((3, 5))),
-            r"params/encoder/kernel was saved as float32\[3, 4\], expected is float32\[3, 5\]",
+            r"params/encoder/kernel was saved as float32\[3, 4\], expected float32\[3, 5\]",
         ),
         (
             lambda params: params["head"].update(half=jnp.zeros(5, jnp.float32)),
-            r"params/head/half was saved as bfloat16\[5\], expected is float32\[5\]",
+            r"params/head/half was saved as bfloat16\[5\], expected float32\[5\]",
         ),
         (
             lambda params: params.update(gru={"bias": jnp.zeros(2)}),
-            r"params/gru/bias was saved as nothing, expected is float32\[2\]",
+            r"params/gru/bias was saved as nothing, expected float32\[2\]",
         ),
         (
             lambda params: params["head"].pop("quarter"),
-            r"params/head/quarter was saved as float16\[2\], expected is nothing",
+            r"params/head/quarter was saved as float16\[2\], expected nothing",
         ),
     ],
 )
@@ -489,3 +490,26 @@ def test_no_hook_of_a_save_outlives_it(tmp_path):
     before = threading.excepthook
     save_steps(tmp_path, {1: None})
     assert threading.excepthook is before
+
+
+def test_scores_on_other_sequences_are_not_compared(tmp_path):
+    def drawn(**settings):
+        return {"config": {"eval": settings}}
+
+    said = []
+    steps = [
+        (1, drawn(seed=1), 0.1),
+        (2, drawn(), 0.2),  # the default
+        (3, drawn(seed=2), 0.9),
+        (4, drawn(seed=2), 0.8),
+        (5, drawn(seed=2, validation_sequences=7), 2.0),
+    ]
+    best = []
+    for step, metadata, score in steps:  # of a process each
+        with Checkpoints(tmp_path, keep_latest=9, keep_best=1, say=said.append) as checkpoints:
+            checkpoints.save(step, {"x": np.float32([step])}, metadata, score)
+            best.append(checkpoints.best_step)
+        with StoredSteps(tmp_path) as stored:
+            assert stored.best_step == best[-1]
+    assert best == [1, 1, 3, 4, 5]
+    assert [line.split()[-2] for line in said] == ["3", "5"]

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from crnn_jax.data import clips
 from crnn_jax.data.draw import padded_lanes
-from crnn_jax.data.sources import clips
 
 CLIPS = clips.Clips()
 

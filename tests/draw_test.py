@@ -7,8 +7,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from crnn_jax.data.augment import augment
+from crnn_jax.data.clips import Clips
 from crnn_jax.data.draw import AUGMENTATION, DROPOUT, IMAGES, Draw, lay_out, padded_lanes
-from crnn_jax.data.sources.clips import Clips
 from crnn_jax.model.dropout import lane_dropout
 
 AUGMENT = ConfigDict({"shift": 1.0, "turn": 0.1, "scale": 0.1, "elastic": 0.5})

@@ -189,6 +189,6 @@ def test_downloaded(tmp_path, server, loose):
 
 def test_a_download_of_something_else_leaves_nothing(tmp_path, server):
     damage(server, "gzip.zip", lambda content: content[:-1] + b"x")
-    with pytest.raises(UserError, match=r"EMNIST is not available.*is not the official file"):
+    with pytest.raises(UserError, match=r"EMNIST is not available.*: not the official file"):
         load("emnist/letters", tmp_path / "data")
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["glyphs.lock"]

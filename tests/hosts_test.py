@@ -122,7 +122,9 @@ def test_two_hosts_leave_what_two_devices_do_also_after_a_cut_cable(start, hosts
     assert all(status not in (0, 2) for status in statuses)
     for i, lines in enumerate(said):
         last = lines.splitlines()[-1]
-        assert last.startswith(f"error: process {i} on {socket.gethostname()} has lost another")
+        assert last.startswith(
+            f"error: process {i} on {socket.gethostname()} lost contact with another"
+        )
         assert last.endswith("rerun the same command in all processes to resume")
     assert not (workdir / "results.json").exists()
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 import crnn_jax
 from crnn_jax import evaluate, figures, main, predict
+from crnn_jax.pictures import find_pictures
 from crnn_jax.train import run
 from tests.files import content
 from tests.tiny import config_text
@@ -310,7 +311,7 @@ def test_predict_is_called_with_the_pictures_in_order(calls):
     assert main.main(["b.png", *flags, "~/a.png"]) == 0
     ((mode, folder, pictures, options),) = calls
     assert (mode, folder) == ("predict", Path("run"))
-    assert pictures == [Path("b.png"), Path("~/a.png").expanduser()]
+    assert pictures == ["b.png", "~/a.png"]
     assert options == {"split": True, "step": "best", "as_json": False}
 
 
@@ -366,3 +367,19 @@ def test_mnist_from_its_files(here, mnist_dir, capsys, monkeypatch):
     capsys.readouterr()
     other = ["--config=tiny.py", "--workdir=runs/tiny"]
     assert_refused(other, ["data.corpus: mnist, not optdigits"], capsys)
+
+
+@pytest.mark.parametrize("name", ["-3.png", "~x.png"])
+def test_pictures_of_odd_names_are_read_as_they_are_named(name, here, monkeypatch):
+    Image.new("L", (28, 28)).save(here / name)
+    named = []
+    monkeypatch.setattr(predict, "predict", lambda workdir, pictures, **_: named.extend(pictures))
+    assert main.main(["--mode=predict", "--workdir=run", "--", name]) == 0
+    assert find_pictures([f"./{named[0]}"]) == [Path(name)]
+
+
+def test_captions_of_other_lengths_are_refused_before_training(here):
+    config = Path(__file__).parents[1] / "configs" / "captions.py"
+    arguments = [f"--config={config}:smoke", "--config.eval.lengths=(1,)", "--workdir=new"]
+    assert main.main(arguments) == 2
+    assert not (here / "new").exists()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import pytest
 
 from crnn_jax import UserError
 from crnn_jax.distributed import processes
+from crnn_jax.distributed.files import locked
 from tests.tiny import config_text, environment, takes_long
 from tests.torture import left_by
 
@@ -191,6 +193,16 @@ def test_a_mistake_that_one_process_finds_ends_all(start, folder):
     assert "another config" in said[0]
 
 
+def test_a_folder_in_use_is_one_line_from_all_processes(start, folder):
+    workdir = folder / "used"
+    workdir.mkdir()
+    with locked(workdir / "lock", wait=False):
+        statuses, said = ends(start(workdir, processes=2))
+    assert statuses == [2, 2]
+    assert said[0].startswith(f"error: --workdir={workdir} is in use by process {os.getpid()} on ")
+    assert (said[0].count("\n"), said[1]) == (1, "")
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -225,6 +237,7 @@ def test_what_cannot_be_joined_is_one_line_and_no_hang(join, words, project):
 import socket
 import crnn_jax
 from crnn_jax.distributed import processes
+from crnn_jax.distributed.files import locked
 
 processes.SECONDS_TO_MEET = 2
 with socket.create_server(("", 0)) as held:

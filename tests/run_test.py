@@ -86,7 +86,9 @@ def test_a_complete_run_says_what_it_leaves_undone(workdir, config, capsys):
     run.train(workdir, config, profile=True)
     _, profile, tested = capsys.readouterr().err.splitlines()
     assert profile.startswith("--profile traces training: nothing is left to train")
-    assert tested.startswith("it was tested with eval.seed=1, eval.lengths=(): --mode=evaluate ")
+    assert tested.startswith(
+        "it was tested with eval.seed=1, eval.lengths=(): use --mode=evaluate "
+    )
 
 
 def test_a_run_that_goes_on_can_be_traced(config, tmp_path):
@@ -399,6 +401,39 @@ def test_a_run_that_trains_longer_is_one_that_had_the_steps_from_the_start(
     with pytest.raises(UserError, match=r"train\.steps=8: the run in .* trained 16 steps already"):
         run.train(tmp_path / "longer", constant, profile=False)
     assert content(tmp_path / "longer") == before
+
+
+def test_a_run_without_its_checkpoints_is_not_trained_anew(tmp_path, constant, capsys):
+    run.train(tmp_path, constant, profile=False)
+    shutil.rmtree(tmp_path / "checkpoints")
+    before = content(tmp_path)
+    run.train(tmp_path, constant, profile=False)
+    assert "is complete" in capsys.readouterr().err
+    constant.train.steps = 16
+    with pytest.raises(UserError, match=r"results\.json says 8 steps, but no checkpoint is left"):
+        run.train(tmp_path, constant, profile=False)
+    assert content(tmp_path) == before
+
+
+def test_a_folder_that_another_run_took_while_the_data_was_prepared_is_left_alone(
+    tmp_path, config, complete, monkeypatch
+):
+    def load_dataset(*args, **where):
+        shutil.copytree(complete, tmp_path / "run")
+        return of_load(*args, **where)
+
+    of_load = load.load_dataset
+    monkeypatch.setattr(load, "load_dataset", load_dataset)
+    config.train.learning_rate = 0.5
+    with pytest.raises(UserError, match="another config"):
+        run.train(tmp_path / "run", config, profile=False)
+    assert (
+        content(tmp_path / "run").items()
+        == {
+            tmp_path / "run" / path.relative_to(complete): bytes_
+            for path, bytes_ in content(complete).items()
+        }.items()
+    )
 
 
 def test_a_schedule_with_an_end_begins_a_new_cycle_from_the_parameters(

@@ -20,10 +20,13 @@ def test_the_first_signal_is_noted_and_the_next_ctrl_c_ends_the_process(number, 
         os.kill(os.getpid(), number)
         assert stop.requested
         assert stop.signal == number
+        assert capsys.readouterr().err == ""  # what it interrupts may be printing
+        assert stop.agreed(devices.replicate(np.zeros(2)))
         assert capsys.readouterr().err.count("\n") == 1
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
         os.kill(os.getpid(), signal.SIGTERM)  # schedulers may send it again
         assert stop.signal == number
+        assert stop.agreed(devices.replicate(np.zeros(2)))
         assert capsys.readouterr().err == ""
     assert {n: signal.getsignal(n) for n in before} == before
 

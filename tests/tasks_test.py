@@ -1,5 +1,5 @@
 from crnn_jax import tasks
-from crnn_jax.data.sources import clips
+from crnn_jax.data import clips
 from tests.networks import digits
 
 

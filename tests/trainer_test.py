@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
+from crnn_jax.data import clips
 from crnn_jax.data.draw import SCENE
-from crnn_jax.data.sources import clips
 from crnn_jax.distributed import devices
 from crnn_jax.train.trainer import Trainer
 from tests.networks import asking, random_state

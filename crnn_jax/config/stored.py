@@ -94,6 +94,16 @@ def differences(stored: Mapping[str, Any], config: ConfigDict) -> list[str]:
     return [*found[:_MOST_SHOWN], f"and {more:,} more"] if more > 0 else found
 
 
+def validation_draw(stored: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The fields that say on which sequences of the validation images a run is scored.
+
+    Args:
+      stored: a config as it was read from JSON, of any content.
+    """
+    names = ("eval.seed", "eval.validation_sequences")
+    return tuple(_by_field(stored).get(name, FIELDS[name].default) for name in names)
+
+
 def _by_field(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Values by field, under their names of today; unknown fields too."""
     found = _flat(tree)

@@ -1,11 +1,9 @@
 """Data sets: what is known of one, finding one or its stand-in, and reading it at every start."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
-from absl import logging
-
-from crnn_jax import UserError, user_path
+from crnn_jax import UserError, say, user_path
 from crnn_jax.data.sources import SOURCES
 from crnn_jax.data.sources.published import DownloadError
 from crnn_jax.data.split import Split, identity
@@ -25,16 +23,16 @@ class DatasetInfo:
     frame_shape: tuple[int, int, int]  # height, width and channels of the images
     classes: tuple[str, ...]  # what people call the labels 0, 1, …
     glyphs: bool  # bright ink on black, centred as in MNIST: pictures are put into that form
-    kind: Literal["labelled_images", "stored_sequences"] = "labelled_images"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what JSON can hold."""
+        """Return what JSON can hold."""
         shape, classes = list(self.frame_shape), list(self.classes)
         return {**dataclasses.asdict(self), "frame_shape": shape, "classes": classes}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "DatasetInfo":
-        """Reads what `to_json` wrote; raises KeyError or TypeError for anything else."""
+        """Read what `to_json` wrote; raises KeyError or TypeError for anything else."""
+        stored = {name: value for name, value in stored.items() if name != "kind"}  # of old runs
         shape, classes = tuple(stored["frame_shape"]), tuple(stored["classes"])
         return cls(**{**stored, "frame_shape": shape, "classes": classes})
 
@@ -55,7 +53,7 @@ class Dataset:
 
 
 def known_info(identity: str) -> DatasetInfo:
-    """Returns what is known of a data set of which a run recorded the identity alone.
+    """Return what is known of a data set of which a run recorded the identity alone.
 
     Raises:
       UserError: this program has no such source.
@@ -68,7 +66,7 @@ def known_info(identity: str) -> DatasetInfo:
 
 
 def load_dataset(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -> Dataset:
-    """Loads a data set, preparing it in `data_dir` the first time.
+    """Load a data set, preparing it in `data_dir` the first time.
 
     Args:
       name: one of `SOURCES`.
@@ -86,11 +84,7 @@ def load_dataset(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -
     """
     from crnn_jax.data import store  # imports TFDS, 0.5 s: not for whoever needs the types
 
-    if name not in SOURCES:
-        raise UserError(
-            f"unknown corpus {name!r}, expected one of {', '.join(SOURCES)}; "
-            "give for example --config.data.corpus=mnist"
-        )
+    known_info(name)
     source, folder = SOURCES[name], user_path(data_dir)
     stored = source.subset_of or name
     try:
@@ -109,7 +103,7 @@ def load_dataset(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -
         if not fallback:
             raise UserError(f"{reason}; {remedy}, or allow --config.data.fallback") from error
         found = STAND_INS[0]
-        logging.warning("%s. GOING ON WITH %s INSTEAD. For MNIST, %s.", reason, found, remedy)
+        say(f"warning: {reason}. GOING ON WITH {found} INSTEAD. For MNIST, {remedy}.")
         return load_dataset(found, data_dir=data_dir, manual_dir=manual_dir, fallback=False)
     if source.subset_of:
         splits = {part: split.first_classes(len(source.classes)) for part, split in splits.items()}

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from crnn_jax.data.dataset import Split
 from crnn_jax.data.draw import Draw, Lanes
+from crnn_jax.data.split import Split
 from crnn_jax.distributed import devices
 
 

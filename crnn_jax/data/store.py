@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
 from crnn_jax import UserError, user_path
 from crnn_jax.data.sources import SOURCES
@@ -45,7 +44,7 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
     def __init__(
         self, name: str, source: Source, data_dir: Path, splits: dict[str, Split] | None = None
     ) -> None:
-        """Opens what was prepared in `data_dir`; `splits` are needed to prepare it."""
+        """Open what was prepared in `data_dir`; `splits` are needed to prepare it."""
         self.source_name, self.source, self.given = name, source, splits or {}
         super().__init__(data_dir=data_dir, config=name.replace("/", "_"))  # TFDS allows no '/'
 
@@ -53,7 +52,7 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
     def get_builder_config(
         cls, name: str, version: tfds.core.Version | str | None = None
     ) -> tfds.core.BuilderConfig:
-        """Takes the name of every source for a config."""
+        """Take the name of every source for a config."""
         del version
         return tfds.core.BuilderConfig(name=name)
 
@@ -85,7 +84,7 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
             yield first, {**record, "first_index": first}
 
     def read(self) -> dict[str, Split]:
-        """Reads all splits that were prepared, in original order.
+        """Read all splits that were prepared, in original order.
 
         Raises:
           Exception: whatever TFDS and ArrayRecord raise on files that are missing or damaged.
@@ -103,7 +102,7 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
 
 
 def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str, Split], str]:
-    """Reads a data set from `data_dir`, where it is prepared first if it is not yet there.
+    """Read a data set from `data_dir`, where it is prepared first if it is not yet there.
 
     Args:
       name: one of `SOURCES`, no subset of another.
@@ -133,7 +132,7 @@ def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str
 
 
 def _read_given(source: Source, manual_dir: str) -> dict[str, Split] | None:
-    """Reads what is on this machine; None where it has to be downloaded."""
+    """Read what is on this machine; None where it has to be downloaded."""
     if not source.published:
         return source.read(Path())
     if not manual_dir:
@@ -151,7 +150,6 @@ def _prepare(name: str, splits: dict[str, Split] | None, data_dir: Path, folder:
         killed = [*folder.parent.glob("incomplete.*"), *data_dir.glob(f"{_SCRATCH}*")]
         for leftover in killed:  # of a process that was killed: the lock is ours
             shutil.rmtree(leftover)
-        logging.info("Preparing %s in %s, once.", name, folder)
         with tempfile.TemporaryDirectory(dir=data_dir, prefix=_SCRATCH) as scratch:
             if splits is None:
                 assert source.published  # else `_read_given` would have read it
@@ -162,7 +160,7 @@ def _prepare(name: str, splits: dict[str, Split] | None, data_dir: Path, folder:
 
 
 def _check(name: str, source: Source, splits: dict[str, Split]) -> None:
-    """Checks that a source reads what it says, which mistakes in a new one contradict.
+    """Check that a source reads what it says, which mistakes in a new one contradict.
 
     Raises:
       UserError: names the source, what it reads and what it says.
@@ -183,7 +181,7 @@ def _check(name: str, source: Source, splits: dict[str, Split]) -> None:
 
 
 def _write(builder: LabelledImages, scratch: Path) -> None:
-    """Writes into a folder of another name, which TFDS renames when all is done."""
+    """Write into a folder of another name, which TFDS renames when all is done."""
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where our answers belong

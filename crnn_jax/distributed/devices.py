@@ -46,9 +46,7 @@ def keep_compiled_programs() -> None:
     """Turn JAX's persistent compilation cache on, unless the user chose a place for it."""
     if getattr(jax.config, _CACHE) is not None:
         return
-    place = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    cache = user_path(place) / "crnn_jax" / "compiled"
-    jax.config.update(_CACHE, str(cache))
+    jax.config.update(_CACHE, str(user_path("~/.cache/crnn_jax/compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 

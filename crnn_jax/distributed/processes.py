@@ -68,8 +68,8 @@ def _last_words() -> Iterator[Callable[[], None]]:
     Where another process is lost, JAX ends this one from C++, in a stack.
     """
     line = (
-        f"error: process {index()} on {socket.gethostname()} has lost another process or the "
-        "connection to it, or was ended itself: the last checkpoint is kept; rerun the same "
+        f"error: process {index()} on {socket.gethostname()} lost contact with another process, "
+        "or was killed: the last checkpoint is kept; rerun the same "
         "command in all processes to resume"
     )
     program = "import sys; sys.stdin.read() or print(sys.argv[1], file=sys.stderr)"

@@ -1,6 +1,5 @@
 """How a run learned: what its metrics.jsonl says, over the steps."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from crnn_jax import UserError
+from crnn_jax.runs.metrics import read_lines
 
 PANELS = {
     "loss": "training loss",
@@ -28,31 +28,17 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         none says the loss.
     """
     try:
-        text = path.read_bytes().splitlines()
+        lines = read_lines(path)
     except OSError as error:
         reason = error.strerror or error
         raise UserError(
             f"{path} cannot be read ({reason}): expected the --workdir of a run"
         ) from error
-    lines = []
-    for number, line in enumerate(text, start=1):
-        try:
-            lines.append(_numbers(line))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            if number == len(text):  # a process is writing it, or was killed in the middle of it
-                break
-            raise UserError(
-                f"{path} line {number} is no JSON object with a step and numbers: delete or mend "
-                "that line"
-            ) from None
+    names = ("step", *PANELS)
+    lines = [{name: float(line[name]) for name in names if name in line} for line in lines]
     if not any("loss" in line for line in lines):
         raise UserError(f"{path} says no loss yet: expected a run that has trained for a while")
     return lines
-
-
-def _numbers(line: bytes) -> dict[str, float]:
-    values = json.loads(line)
-    return {name: float(values[name]) for name in ("step", *PANELS) if name in {"step", *values}}
 
 
 def running_mean(values_N: np.ndarray, window: int) -> np.ndarray:
@@ -64,7 +50,7 @@ def running_mean(values_N: np.ndarray, window: int) -> np.ndarray:
 
 
 def draw_curves(lines: Sequence[dict[str, float]]) -> Figure:
-    """Draws the loss, raw and smoothed, and the validation scores there are.
+    """Draw the loss, raw and smoothed, and the validation scores there are.
 
     Args:
       lines: see `read_metrics`.

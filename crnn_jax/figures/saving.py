@@ -1,5 +1,6 @@
 """Figures as PNG files and as images for TensorBoard."""
 
+import contextlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from crnn_jax import UserError
 from crnn_jax.distributed.files import write_whole
 from crnn_jax.runs.folder import RunFolder
+from crnn_jax.runs.metrics import Events
 
 MOST_BYTES = 200_000
 """Of a file; a larger one gets a palette, which makes it a third to a half as large."""
@@ -25,7 +27,7 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def save(figures: Mapping[str, Figure], workdir: Path, step: int) -> list[Path]:
-    """Writes figures to `workdir`/figures/NAME.png and to `workdir`/tensorboard.
+    """Write figures to `workdir`/figures/NAME.png and to `workdir`/tensorboard.
 
     Args:
       figures: by name.
@@ -38,8 +40,6 @@ def save(figures: Mapping[str, Figure], workdir: Path, step: int) -> list[Path]:
     Raises:
       UserError: the folder cannot be written.
     """
-    from tensorboardX import SummaryWriter  # half a second
-
     folder = RunFolder(workdir)
     images = {name: pixels(figure) for name, figure in figures.items()}
     paths = []
@@ -48,9 +48,13 @@ def save(figures: Mapping[str, Figure], workdir: Path, step: int) -> list[Path]:
         for name, image_HxWx3 in images.items():
             paths.append(folder.figures / f"{name}.png")
             _write_png(paths[-1], image_HxWx3)
-        with SummaryWriter(logdir=str(folder.tensorboard), filename_suffix=".figures") as events:
+        with contextlib.closing(Events(folder.tensorboard, ".figures", step)) as events:
+            from tensorboardX.summary import image
+
             for name, image_HxWx3 in images.items():
-                events.add_image(f"figures/{name}", image_HxWx3, step, dataformats="HWC")
+                shown = image(f"figures/{name}", image_HxWx3, dataformats="HWC")
+                events.add(step, summary=shown)
+            events.flush()
     except OSError as error:
         reason = error.strerror or error
         raise UserError(

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crnn_jax.data.dataset import Split
 from crnn_jax.data.draw import SCENE, Draw
+from crnn_jax.data.split import Split
 from crnn_jax.tasks.task import Account, Answered, Task
 
 STRIPS = 12

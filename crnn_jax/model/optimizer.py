@@ -59,8 +59,7 @@ def build(config: ConfigDict) -> optax.GradientTransformation:
     for nothing.
 
     Weight decay is decoupled from the gradient (AdamW, Loshchilov & Hutter 2019) and is for
-    kernels alone: biases may be as large as they like, and embeddings get too little gradient to
-    hold out against it.
+    kernels alone: biases need none, and embeddings get too few gradients to withstand it.
 
     Args:
       config: its `train` section: optimizer, schedule, learning_rate, steps, weight_decay, and

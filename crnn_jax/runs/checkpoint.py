@@ -28,7 +28,7 @@ from flax import traverse_util
 from crnn_jax import UserError, say
 from crnn_jax.runs import step as step_folder
 from crnn_jax.runs import trees
-from crnn_jax.runs.steps import DAMAGED, PyTree, StoredSteps
+from crnn_jax.runs.steps import DAMAGED, PyTree, StoredSteps, drawn_by
 
 _DRAFT = ".tmp"  # ends the name of what is being written or removed
 _ROOM = 1 << 20  # bytes for all that is not an array
@@ -152,6 +152,13 @@ class Checkpoints(StoredSteps):
         score = float(score) if score is not None and math.isfinite(score) else None
         self._wait()
         self._scores_before = {**self._scores}
+        if (drawn := drawn_by(metadata)) != self._drawn and self.best_step is not None:
+            self._say(
+                "eval.seed or eval.validation_sequences has changed: the best checkpoint is "
+                f"chosen among those from step {step} on"
+            )
+            self._scores = dict.fromkeys(self._scores)
+        self._drawn = drawn
         self._scores[step] = score
         kept = {*self.steps[-self._keep_latest :], *self._by_score()[: self._keep_best]}
         removed = [old for old in self.steps if old not in kept]

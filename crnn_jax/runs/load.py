@@ -84,7 +84,7 @@ def read_metadata(metadata: dict[str, Any], where: str) -> tuple[ConfigDict, Dat
             try:
                 dataset = DatasetInfo.from_json(info)
             except (TypeError, KeyError) as error:
-                raise UserError(f"{where} says too little of its data set ({error})") from error
+                raise UserError(f"{where} does not describe its data set ({error})") from error
         case {"config": dict(fields), "corpus": str(identity)}:  # revision 63bc817
             try:
                 dataset = known_info(identity)
@@ -182,6 +182,6 @@ def dataset_of(restored: Restored, config: ConfigDict, workdir: Path) -> Dataset
     if dataset.identity != restored.dataset.identity:
         raise UserError(
             f"the run in {workdir} was trained on {restored.dataset.identity}, not "
-            f"{dataset.identity}: say where that lies (--config=FILE --config.data.data_dir=FOLDER)"
+            f"{dataset.identity}: point to it with --config=FILE --config.data.data_dir=FOLDER"
         )
     return dataset

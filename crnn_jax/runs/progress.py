@@ -22,8 +22,8 @@ class Progress:
         """Prepare the bar; it appears when the context is entered.
 
         Args:
-            total_steps: steps at the end of the run.
-            first_step: steps trained before this process.
+          total_steps: steps at the end of the run.
+          first_step: steps trained before this process.
         """
         self._total_steps = total_steps
         self._next_line = 0.0
@@ -51,10 +51,10 @@ class Progress:
         """Show the state of the run; where there is no bar, at most every 10 seconds.
 
         Args:
-            step: steps trained.
-            loss: the latest.
-            rate: sequences a second; NaN for unknown.
-            seconds_left: to the end of the run; NaN for unknown.
+          step: steps trained.
+          loss: the latest.
+          rate: sequences a second; NaN for unknown.
+          seconds_left: to the end of the run; NaN for unknown.
         """
         text = f"loss {loss:.4g} · {_count(rate)} sequences/s · {_duration(seconds_left)} left"
         if not self._bar.disable:

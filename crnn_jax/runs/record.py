@@ -52,9 +52,15 @@ def check_numerics(record: Mapping[str, Any], workdir: Path) -> None:
     """Check that a run goes on with the settings of JAX that it began with.
 
     Raises:
-      UserError: one of them has another value.
+      UserError: one of them has another value, or they are damaged.
     """
-    for name, value in record.get("numerics", {}).items():
+    numerics = record.get("numerics", {})
+    if not isinstance(numerics, dict):
+        raise UserError(
+            f"{workdir / 'run.json'} is damaged (its numerics are no JSON object): name another "
+            f"folder, or delete all of {workdir}"
+        )
+    for name, value in numerics.items():
         if name in NUMERICS and (present := getattr(jax.config, name)) != value:
             raise UserError(
                 f"the run in {workdir} began with {name}={value}, and now it is {present}: set it "

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import jax
 
 from crnn_jax import UserError, say
+from crnn_jax.config import validation_draw
 from crnn_jax.runs import checksums, step, trees
 
 PyTree = Any
@@ -29,7 +30,9 @@ class StoredSteps:
         self._say = say
         names = os.listdir(self._folder) if self._folder.is_dir() else []
         self._damaged = sum(DAMAGED in name for name in names)
-        self._scores = {n: _score(self._path(n)) for n in sorted(map(int, filter(_is_step, names)))}
+        found = {n: _score(self._path(n)) for n in sorted(map(int, filter(_is_step, names)))}
+        self._drawn = next((drawn for _, drawn in reversed(found.values()) if drawn), None)
+        self._scores = {n: x if drawn == self._drawn else None for n, (x, drawn) in found.items()}
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +61,11 @@ class StoredSteps:
 
     @property
     def best_step(self) -> int | None:
-        """The step of the lowest score, the newest of equals; None where no step has a score."""
+        """The step of the lowest score, the newest of equals; None where no step has a score.
+
+        Scores of other sequences than those of the latest step's config cannot be compared with
+        its own, and count as none.
+        """
         return next(iter(self._by_score()), None)
 
     def _by_score(self) -> list[int]:
@@ -163,9 +170,17 @@ def _is_step(name: str) -> bool:
     return name.isdecimal() and name == str(int(name))
 
 
-def _score(path: Path) -> float | None:
-    """A step's score; None too where it is damaged, which is found when the step is checked."""
+def _score(path: Path) -> tuple[float | None, Any]:
+    """A step's score, and what it was drawn by; None where damaged, which a check finds later."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        score, _ = step.read_metadata(path)
-        return score if isinstance(score, float) else None
+        score, metadata = step.read_metadata(path)
+        return score if isinstance(score, float) else None, drawn_by(metadata)
+    return None, None
+
+
+def drawn_by(metadata: Any) -> tuple[Any, ...] | None:
+    """What says which sequences a step was scored on; None where its metadata has no config."""
+    match metadata:
+        case {"config": dict(config)}:
+            return validation_draw(config)
     return None

@@ -39,6 +39,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._unsaid = False
         self._flags: Array | None = None
 
     def __enter__(self) -> Self:
@@ -56,7 +57,7 @@ class Stop:
         return self.signal is not None
 
     def agreed(self, flags: Array) -> bool:
-        """Whether all processes stop after this dispatch.
+        """Whether all processes stop after this dispatch; says so where a signal has come.
 
         Several processes go by what their devices made of `requested` in the dispatch before: all
         see the same, and no device waits for the host. One process alone need not ask.
@@ -64,6 +65,9 @@ class Stop:
         Args:
           flags: of this dispatch, replicated; above 0 where a process was to stop.
         """
+        if self._unsaid:
+            self._unsaid = False
+            say("stopping after this dispatch; Ctrl-C leaves at once")
         if processes.count() == 1:
             return self.requested
         before, self._flags = self._flags, flags
@@ -71,8 +75,7 @@ class Stop:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
-            self.signal = number
-            say("stopping after this dispatch; Ctrl-C leaves at once")
+            self.signal, self._unsaid = number, True  # the main thread may be printing: not here
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

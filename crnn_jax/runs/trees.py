@@ -7,7 +7,7 @@ import numpy as np
 
 
 def leaves(tree: Any) -> dict[str, Any]:
-    """Leaves by path; the names are the same for a NamedTuple, a dataclass and a dict."""
+    """Leave by path; the names are the same for a NamedTuple, a dataclass and a dict."""
     found, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in found}
 
@@ -18,7 +18,7 @@ def difference(stored: Any, expected: Any) -> str | None:
     for path in [*wanted, *found]:
         saved, needed = _describe(found.get(path)), _describe(wanted.get(path))
         if saved != needed:
-            return f"{path} was saved as {saved}, expected is {needed}"
+            return f"{path} was saved as {saved}, expected {needed}"
     return None
 
 

@@ -33,5 +33,5 @@ def build(config: ConfigDict, dataset: DatasetInfo, length: int | None = None) -
     task = config.task
     lengths = (task.min_length, task.max_length) if length is None else (length, length)
     built = TASKS[task.name](task.name, *lengths, task.every_step, dataset)
-    built.check(max(*lengths, *config.eval.lengths, 1))
+    built.check(tuple(config.eval.lengths))
     return built

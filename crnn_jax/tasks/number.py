@@ -49,7 +49,6 @@ class Number(Task):
 
     @property
     def question(self) -> Question:
-        """See `Task`."""
         return Question(
             "number",
             self.composition.frame_shape(self.dataset.frame_shape),
@@ -58,8 +57,9 @@ class Number(Task):
             self.recurrence,
         )
 
-    def check(self, longest: int) -> None:
+    def check(self, tested: tuple[int, ...]) -> None:
         """See `Task`: numbers must fit into 32 bits."""
+        longest = max(self.max_length, *tested, 1)
         most = self.recurrence.longest(len(self.dataset.classes), longest)
         if most < longest:
             raise UserError(
@@ -68,7 +68,6 @@ class Number(Task):
             )
 
     def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
-        """See `Task`."""
 
         def step(number_N: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
             labels_N, starts_N = inputs
@@ -80,7 +79,6 @@ class Number(Task):
         return lax.scan(step, nothing_N, inputs, unroll=unrolled())[1]
 
     def loss(self, output: Output, batch: Batch) -> Array:
-        """See `Task`."""
         asked_TxN = batch.real_TxN if self.every_step else batch.ends_TxN
         share = batch.ends_TxN.sum() / asked_TxN.sum()  # sequences to an answer
         return jnp.sum(output.loss(batch.targets) * asked_TxN) * share
@@ -97,7 +95,6 @@ class Number(Task):
         return number_scores(targets, answers, lanes, sequences, baseline)
 
     def baseline(self, labels_I: np.ndarray) -> float | None:
-        """See `Task`."""
         return self.recurrence.mean(labels_I, np.arange(self.min_length, self.max_length + 1))
 
     def answered(
@@ -133,7 +130,6 @@ class Number(Task):
         )
 
     def explain(self, answered: Answered, names: Sequence[str]) -> dict[str, Any]:
-        """See `Task`."""
         steps = []
         for t in range(len(names)):
             step: dict[str, Any] = {"answer": self.text(int(answered.answers[0, t]))}
@@ -150,7 +146,6 @@ class Number(Task):
         return f"{number}"
 
     def account(self, answered: Answered, i: int) -> Account:
-        """See `Task`."""
         length = answered.lengths_B[i]
         target_L, answer_L = answered.targets[i, :length], answered.answers[i, :length]
         if answered.confidence is not None:
@@ -172,7 +167,6 @@ class Number(Task):
 
     @property
     def legend(self) -> str:
-        """See `Task`."""
         return "\nbelow each frame: the answer after it" if self.max_length > 1 else ""
 
     def shown(self, draw: Draw) -> Draw:
@@ -184,7 +178,6 @@ class Number(Task):
         return EachImage.of(draw)
 
     def confusions(self, answered: Answered) -> tuple[np.ndarray, np.ndarray, Sequence[str]]:
-        """See `Task`."""
         return answered.targets[:, -1], answered.answers[:, -1], self.dataset.classes
 
 
@@ -205,7 +198,6 @@ class Sum(Number):
 
     @property
     def legend(self) -> str:
-        """See `Task`."""
         return "\nbelow each frame: what it adds to the estimate"
 
 
@@ -218,13 +210,12 @@ class Product(Number):
 
 @dataclasses.dataclass(frozen=True)
 class Class(Number):
-    """The class of the last frame: a name, to which no other is nearer than the rest."""
+    """The class of the last frame: classes have no order, so no mean and no near miss."""
 
     recurrence: Recurrence = LAST
 
     @property
     def question(self) -> Question:
-        """See `Task`."""
         return dataclasses.replace(super().question, kind="class")
 
     def baseline(self, labels_I: np.ndarray) -> None:

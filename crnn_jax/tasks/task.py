@@ -87,11 +87,11 @@ class Task(abc.ABC):
         """What the network must be able to answer."""
 
     @abc.abstractmethod
-    def check(self, longest: int) -> None:
+    def check(self, tested: tuple[int, ...]) -> None:
         """Refuse what cannot be asked.
 
         Args:
-          longest: images of the longest sequence that is trained or tested.
+          tested: images of other sequences that are tested, besides those of the task.
 
         Raises:
           UserError: these images or lengths do not go with the task.

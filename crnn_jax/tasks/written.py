@@ -10,9 +10,9 @@ import numpy as np
 from jax import Array
 
 from crnn_jax import UserError
+from crnn_jax.data import clips
 from crnn_jax.data.batch import Batch, Composition
 from crnn_jax.data.draw import Lanes
-from crnn_jax.data.sources import clips
 from crnn_jax.model.heads import Answers, Output
 from crnn_jax.model.question import Question
 from crnn_jax.tasks.scores import text_scores
@@ -36,7 +36,6 @@ class Written(Task):
 
     @property
     def question(self) -> Question:
-        """See `Task`."""
         return Question(
             "symbols",
             self.composition.frame_shape(self.dataset.frame_shape),
@@ -46,21 +45,19 @@ class Written(Task):
             symbols=self.symbols,
         )
 
-    def check(self, longest: int) -> None:
-        """See `Task`."""
+    def check(self, tested: tuple[int, ...]) -> None:
         if self.dataset.classes != tuple("0123456789"):
             raise UserError(
                 f"--config.data.corpus={self.dataset.name} does not show the digits 0 to 9, which "
                 f"the task {self.name} is about: expected a corpus of digits, such as mnist"
             )
-        if self.every_step or longest != self.max_length:
+        if self.every_step or tested:
             raise UserError(
                 f"--config.task.every_step and --config.eval.lengths are not for the task "
                 f"{self.name}: expected false and ()"
             )
 
     def loss(self, output: Output, batch: Batch) -> Array:
-        """See `Task`."""
         return jnp.sum(output.loss(batch.targets))
 
     def scores(
@@ -78,7 +75,6 @@ class Written(Task):
     def answered(
         self, targets: np.ndarray, answers: Answers, lanes: Lanes, sequences: int
     ) -> Answered:
-        """See `Task`."""
         del lanes
         target, answer = _rows(targets, sequences), _rows(answers.answer, sequences)
         confidence = _rows(answers.confidence, sequences)
@@ -93,7 +89,6 @@ class Written(Task):
         )
 
     def explain(self, answered: Answered, names: Sequence[str]) -> dict[str, Any]:
-        """See `Task`."""
         del names
         assert answered.confidence is not None, "decoders give probabilities"
         symbols_S, confidence_S = answered.answers[0], answered.confidence[0]
@@ -107,7 +102,6 @@ class Written(Task):
         }
 
     def confusions(self, answered: Answered) -> tuple[np.ndarray, np.ndarray, Sequence[str]]:
-        """See `Task`."""
         return answered.targets.reshape(-1), answered.answers.reshape(-1), self.vocabulary
 
 
@@ -128,17 +122,14 @@ class Addition(Written):
 
     @property
     def symbols(self) -> int:
-        """See `Written`."""
         return self.max_length // 2 + 1
 
     @property
     def fewest_pictures(self) -> int:
-        """See `Task`."""
         return self.max_length
 
-    def check(self, longest: int) -> None:
-        """See `Task`."""
-        super().check(longest)
+    def check(self, tested: tuple[int, ...]) -> None:
+        super().check(tested)
         if self.min_length != self.max_length or self.max_length % 2:
             raise UserError(
                 f"--config.task.min_length={self.min_length} and max_length={self.max_length}: "
@@ -157,7 +148,6 @@ class Addition(Written):
         return jnp.stack([*symbols, carry_N], axis=1)
 
     def text(self, symbols_S: Sequence[int]) -> str:
-        """See `Written`."""
         return "".join(self.vocabulary[symbol] for symbol in reversed(symbols_S))
 
     def account(self, answered: Answered, i: int) -> Account:
@@ -187,9 +177,8 @@ class Caption(Written):
         """Words of a caption, END counted."""
         return clips.WORDS
 
-    def check(self, longest: int) -> None:
-        """See `Task`."""
-        super().check(longest)
+    def check(self, tested: tuple[int, ...]) -> None:
+        super().check(tested)
         if self.max_length > 1:
             raise UserError(
                 f"--config.task.max_length={self.max_length}: expected 1, a clip is made of one "
@@ -207,11 +196,9 @@ class Caption(Written):
         return " ".join(words[: words.index(clips.END)] if clips.END in words else words)
 
     def account(self, answered: Answered, i: int) -> Account:
-        """See `Task`."""
         right, read = self.text(answered.targets[i]), self.text(answered.answers[i])
         title = f"true: {right}\nread: {read} ({answered.severity_B[i]:.0%})"
         return Account(title, bool(answered.wrong_B[i]))
 
     def check_pictures(self, count: int) -> None:
-        """See `Task`."""
         raise UserError(f"the task {self.name} is asked of clips: expected a run on pictures")

@@ -56,11 +56,20 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     dataset = _dataset(workdir, config, begun_on)
     if processes.run_on_main(lambda: _is_complete(folder, config, dataset, profile=profile)):
         return
-    with processes.main_only(folder.locked):
-        about = record.describe(dataset.identity, deterministic=config.train.deterministic)
-        stored = json.loads(config.to_json())
-        processes.run_on_main(lambda: folder.claim(stored, about))
-        processes.run_on_main(lambda: _print_network(config, dataset))
+    with contextlib.ExitStack() as stack:
+
+        def claim() -> bool:
+            stack.enter_context(folder.locked())
+            # Another process may have trained there since.
+            if _is_complete(folder, config, dataset, profile=profile):
+                return False
+            about = record.describe(dataset.identity, deterministic=config.train.deterministic)
+            folder.claim(json.loads(config.to_json()), about)
+            _print_network(config, dataset)
+            return True
+
+        if not processes.run_on_main(claim):
+            return
         results = _train(folder, config, dataset, profile=profile)
     evaluate.print_results(results, config)
 
@@ -107,19 +116,20 @@ def _dataset(workdir: Path, config: ConfigDict, begun_on: str | None) -> Dataset
             f"process {processes.index()} finds the data {dataset.identity}, process 0 "
             f"{identity}: have data_dir and manual_dir lead to the same on all machines"
         )
-    if begun_on not in (None, identity):
-        raise UserError(
-            f"--workdir={workdir} holds a run on the data {begun_on}, not {identity}: name another "
-            "folder, or have data_dir and manual_dir lead to that"
-        )
     return dataset
 
 
 def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, profile: bool) -> bool:
     """Whether nothing is left to train; then the run's results are printed again.
 
-    Else what a new run starts from is checked, before anything is written.
+    Else it is checked, before anything is written, that the run can go on or start.
     """
+    begun_on = stored_corpus(folder, config)
+    if begun_on not in (None, dataset.identity):
+        raise UserError(
+            f"--workdir={folder.path} holds a run on the data {begun_on}, not {dataset.identity}: "
+            "name another folder, or have data_dir and manual_dir lead to that"
+        )
     steps = config.train.steps
     results: dict[str, Any] = {"step": 0}
     if folder.results.exists():
@@ -142,9 +152,17 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
             }
             other = [f"eval.{n}={x}" for n, x in tested.items() if x != config.eval[n]]
             if other:
-                _say(f"it was tested with {', '.join(other)}: --mode=evaluate tests it as you say")
+                _say(
+                    f"it was tested with {', '.join(other)}: use --mode=evaluate to test with the "
+                    "settings given"
+                )
             evaluate.print_results(results, config)
             return True
+        if results["step"] and not saved:
+            raise UserError(
+                f"{folder.results} says {results['step']} steps, but no checkpoint is left to "
+                "resume from: name another --workdir"
+            )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{folder.results} is damaged ({type(error).__name__}: {error}): delete it, and the "

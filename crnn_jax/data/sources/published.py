@@ -3,13 +3,12 @@
 import dataclasses
 import hashlib
 import os
-import sys
 import threading
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from crnn_jax import UserError
+from crnn_jax import UserError, say
 
 PATIENCE_S = 20.0
 LEAST_BYTES = 2**18
@@ -37,7 +36,7 @@ class Published:
         return self.instead != () and all(os.path.exists(folder / name) for name in self.instead)
 
     def check(self, folder: Path) -> None:
-        """Checks that a folder holds the files, byte for byte.
+        """Check that a folder holds the files, byte for byte.
 
         Raises:
           UserError: names the folder or file, and what is missing or wrong.
@@ -70,7 +69,7 @@ class Published:
                 )
 
     def download(self, folder: Path) -> None:
-        """Downloads the files into `folder`, which exists.
+        """Download the files into `folder`, which exists.
 
         Raises:
           DownloadError: no connection, an answer other than 200, too little in `PATIENCE_S`
@@ -79,13 +78,13 @@ class Published:
         """
         if not self.url:
             raise DownloadError("no address is known")
-        print(f"downloading {self.title} from {self.url}", file=sys.stderr, flush=True)
+        say(f"downloading {self.title} from {self.url}")
         for name, expected in self.sha256.items():
             _download(self.url + name, folder / name, expected or None)
 
 
 def _download(url: str, path: Path, sha256: str | None) -> None:
-    """Downloads in a thread that is left behind when it takes too long.
+    """Download in a thread that is left behind when it takes too long.
 
     The timeouts of a connection bind neither the look-up of a name nor the number of addresses
     tried one after the other.
@@ -129,9 +128,9 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
         except requests.RequestException as error:
             raise DownloadError(f"{url}: {type(error).__name__}") from error
         except ValueError as error:  # of the checksum
-            raise DownloadError(f"{url}: what arrived is not the official file") from error
+            raise DownloadError(f"{url}: checksum mismatch: not the official file") from error
         if arrived < LEAST_BYTES:
             given_up.set()
             raise DownloadError(f"{url}: {arrived:,} bytes in {PATIENCE_S:g} s")
         megabytes = f"{before / 1e6:,.0f} of {size / 1e6:,.0f} MB"
-        print(f"downloading {url}: {megabytes}", file=sys.stderr, flush=True)
+        say(f"downloading {url}: {megabytes}")
