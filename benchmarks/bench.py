@@ -65,7 +65,7 @@ class Worker:
         return heard(self.process.stdout, self.system)
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
@@ -81,7 +81,7 @@ def heard(lines: Iterable[str], who: str) -> Any:
 
 @contextlib.contextmanager
 def workers(systems: list[str], batch: int, folder: Path, cache: Path) -> Iterator[list[Worker]]:
-    """Opens the systems and checks that they give the same answers."""
+    """Open the systems and check that they give the same answers."""
     opened = [Worker(system, batch, folder, cache) for system in systems]
     try:
         expected = np.array(opened[0].ask("answers"))
@@ -183,7 +183,7 @@ def quick_runs(seeds: int) -> dict:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.bench",
         usage=argparse.SUPPRESS,  # a mistake is one line then

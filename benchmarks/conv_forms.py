@@ -30,7 +30,7 @@ def milliseconds(function: Callable, *arguments: Array) -> float:
 
 
 def report(layer: str, form: str, conv: Callable, frames: Array, kernel: Array) -> None:
-    """Prints one row: forward, with the kernel's gradient, with the frames' too."""
+    """Print one row: forward, with the kernel's gradient, with the frames' too."""
 
     def loss(kernel: Array, frames: Array) -> Array:
         outputs = jax.vmap(conv, in_axes=(0, None))(frames, kernel)
@@ -45,7 +45,7 @@ def report(layer: str, form: str, conv: Callable, frames: Array, kernel: Array) 
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     print("| layer | form | forward, ms | + kernel's gradient | + frames' gradient |")
     print("|---|---|---|---|---|")
     key = jax.random.key(0)

@@ -34,7 +34,7 @@ def parts(corpus: Dataset) -> dict[str, Split]:
 
 
 def main(workdirs: Sequence[str]) -> None:
-    """Prints a table for each run."""
+    """Print a table for each run."""
     for workdir in workdirs:
         restored = restore(Path(workdir))
         corpus = dataset_of(restored, restored.config, Path(workdir))

@@ -376,6 +376,11 @@ def broken(digit: np.ndarray, rng: Rng) -> np.ndarray:
     return scan(np.where(np.abs(across) < max(0.6, ink.shape[0] / 240 * rng.uniform(2, 4)), 0, ink))
 
 
+def tight(digit: np.ndarray, rng: Rng) -> np.ndarray:
+    """Cut out close to the digit."""
+    return scan(np.pad(enlarged(digit, int(rng.choice([20, 60, 150]))), rng.integers(1, 4)))
+
+
 def many(columns: int, rows: int) -> Situation:
     """Digits in rows and columns, which can only be refused."""
 
@@ -400,6 +405,7 @@ SITUATIONS: dict[str, Situation] = {
     "28×28: small": small,
     "28×28: a scanner's column": small_scanner_column,
     "scan": lambda digit, rng: scan(on_sheet(digit, rng)),
+    "scan: cut out closely": tight,
     "scan: the scanner's column": scanner_column,
     "scan: table beside": clean_table_beside,
     "scan: table all around": clean_sheet_on_table,

@@ -40,7 +40,7 @@ def exactness(restored: Restored, corpus: Dataset) -> np.ndarray:
 
 
 def main(workdirs: Sequence[str]) -> None:
-    """Prints a table for each run, the first digit down and the second across."""
+    """Print a table for each run, the first digit down and the second across."""
     for workdir in workdirs:
         restored = restore(Path(workdir))
         corpus = dataset_of(restored, restored.config, Path(workdir))

@@ -70,7 +70,7 @@ def spread(values: Sequence[float], form: str = ",.0f") -> str:
 
 
 def write(measured: dict, folder: Path) -> None:
-    """Writes RESULTS.md and figures/rates.png into `folder`.
+    """Write RESULTS.md and figures/rates.png into `folder`.
 
     Args:
       measured: for each of `PARTS`, its numbers in `found`, and in `about` what `machine` returned.

@@ -44,7 +44,7 @@ MOST_TRAINED = 1_500_000  # sequences: 25 epochs
 
 
 def main() -> None:
-    """Runs the worker."""
+    """Run the worker."""
     gc.set_threshold(10_000)  # as `crnn_jax/main.py` has it; the others start no slower by it
     name, batch, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     module, _, form = SYSTEMS[name].partition(":")
@@ -86,7 +86,7 @@ def answers(system: object, corpus: Corpus, batch: int) -> list[float]:
 
 
 def learned(system: object, test: Corpus, batch: int) -> dict[str, float]:
-    """Trains until the test RMSE is `AIM` or less, or `MOST_TRAINED` sequences.
+    """Train until the test RMSE is `AIM` or less, or `MOST_TRAINED` sequences.
 
     Returns:
       The sequences trained, the last test RMSE and the seconds that testing took, which are no

@@ -66,7 +66,7 @@ FLAGS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Does what a command line asks.
+    """Do what a command line asks.
 
     Args:
       argv: the arguments, without the program's name.
@@ -116,7 +116,7 @@ def _help() -> str:
 
 
 def _check(given: flags.FlagValues, rest: Sequence[str], literal: Sequence[str]) -> None:
-    """Checks that the flags are known and fit the mode, and that what the mode needs is given."""
+    """Check that the flags are known and fit the mode, and that what the mode needs is given."""
     for argument in rest:
         name = argument.partition("=")[0]
         if name.startswith("--") and not name.startswith(("--config.", "--noconfig.")):
@@ -163,7 +163,7 @@ def _with_others(given: flags.FlagValues) -> AbstractContextManager[None]:
 def _do(
     given: flags.FlagValues, config: ConfigDict | None, workdir: Path, pictures: Sequence[str]
 ) -> None:
-    """Runs a mode, whose modules import JAX: not for --help or a mistyped flag."""
+    """Run a mode, whose modules import JAX: not for --help or a mistyped flag."""
     if given.mode == "evaluate":
         from crnn_jax import evaluate
 

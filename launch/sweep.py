@@ -31,7 +31,7 @@ from crnn_jax.runs.progress import print_table
 
 
 def main(argv: Sequence[str]) -> int:
-    """Does what the command line asks.
+    """Do what the command line asks.
 
     Args:
       argv: the arguments, without the program's name.
@@ -93,7 +93,7 @@ def _train_all(
 
 
 def _status(command: Sequence[str]) -> int:
-    """Runs a command to its end, also where a signal has it stop early, and returns its status."""
+    """Run a command to its end, also where a signal has it stop early, and return its status."""
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -128,7 +128,7 @@ def curve(folder: Path) -> tuple[list[float], list[float]]:
 
 
 def draw_curves(curves: dict[str, tuple[list[float], list[float]]], path: Path) -> None:
-    """Draws exactness over steps, a line for each variant, into a PNG file."""
+    """Draw exactness over steps, a line for each variant, into a PNG file."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for name, (steps, exact) in curves.items():

@@ -46,3 +46,11 @@ def test_a_column_alone_is_refused():
     picture[:, :4] = 0
     with pytest.raises(UserError, match="reaches along the picture's edge"):
         frame_of(picture)
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_a_hairline_of_a_scanner_is_no_ink(turn):
+    ink = draw(FOUR)
+    lined = np.rot90(ink, turn).copy()
+    lined[:, 0] = 255
+    np.testing.assert_array_equal(frame_of(np.rot90(255 - lined, -turn)), frame_of(ink))

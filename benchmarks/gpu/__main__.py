@@ -84,7 +84,7 @@ class Worker:
         self.said.put(["ended"])
 
     def tell(self, *words: Any) -> None:
-        """Says what to do."""
+        """Say what to do."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(words) + "\n")
             self.process.stdin.flush()
@@ -97,7 +97,7 @@ class Worker:
             return None
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self.process.kill()
         self.process.wait()
 
@@ -114,18 +114,18 @@ class Results:
         return self.end - time.monotonic()
 
     def write(self) -> None:
-        """Writes them down."""
+        """Write them down."""
         self.path.write_text(json.dumps(self.values, indent=1) + "\n")
 
     def failed(self, what: str, why: str) -> None:
-        """Takes down that something was not measured."""
+        """Take down that something was not measured."""
         print(f"not measured: {what}: {why}", file=sys.stderr, flush=True)
         self.values["failed"].append([what, why])
         self.write()
 
 
 def rates(group: dict[str, list], folder: Path, results: Results) -> None:
-    """Times the rows of a group, system by system in turn; then counts kernels."""
+    """Time the rows of a group, system by system in turn; then counts kernels."""
     with opened(group, folder) as workers:
         ready = prepared(workers, group, results)
         rows = list(dict.fromkeys(row for rows in group.values() for row in rows))
@@ -217,7 +217,7 @@ def agree(row: tuple, ready: dict, results: Results) -> list[str]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--limit", type=float, default=470, help="seconds in all")
     parser.add_argument("--prepare", type=float, default=110, help="seconds to compile a group")

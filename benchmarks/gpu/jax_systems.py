@@ -58,7 +58,7 @@ class Ours:
         self.dispatch = devices.compile_step(lowered, deterministic=deterministic)
 
     def train(self, steps: int) -> int:
-        """Makes so many updates or some more; returns how many."""
+        """Make so many updates or some more; returns how many."""
         dispatches = math.ceil(steps / self.steps)
         for _ in range(dispatches):
             self.state, metrics = self.dispatch(self.state, self.inputs, self.source)

@@ -44,7 +44,7 @@ def _card() -> str:
 
 
 def write(measured: dict[str, Any], folder: Path) -> None:
-    """Writes GPU.md and figures/gpu.png into a folder."""
+    """Write GPU.md and figures/gpu.png into a folder."""
     lines = ["# Results of `make bench-gpu`", ""]
     lines += [f"- {name}: {value}" for name, value in measured["about"].items()]
     peaks = measured.get("peaks") or {}

@@ -46,7 +46,7 @@ class Run:
         self.lines: list[tuple[float, str]] = []
 
     def read(self, until: str | None = None) -> None:
-        """Reads what it says up to a line with these words, or to its end."""
+        """Read what it says up to a line with these words, or to its end."""
         for line in self.process.stderr:
             self.lines.append((time.perf_counter() - self.start, line.rstrip()))
             if until is not None and until in line:

@@ -34,7 +34,7 @@ class System(Protocol):
     """A network with its data on the GPU."""
 
     def train(self, steps: int) -> int | None:
-        """Makes so many updates, and waits for them; returns how many, where they are more."""
+        """Make so many updates, and wait for them; return how many, where they are more."""
         ...
 
     def answers(self, frames: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ class System(Protocol):
 
 
 def main() -> None:
-    """Runs the worker."""
+    """Run the worker."""
     name, folder = sys.argv[1], Path(sys.argv[2])
     corpus = Corpus(np.load(folder / "images.npy"), np.load(folder / "labels.npy"))
     if name.startswith("torch"):
@@ -72,7 +72,7 @@ class Worker:
         self.steps: dict[tuple, int] = {}
 
     def run(self) -> None:
-        """Does what standard input says until it ends."""
+        """Do what standard input says until it ends."""
         for line in sys.stdin:
             word, *rows = json.loads(line)
             rows = [tuple(row) for row in rows]
@@ -85,7 +85,7 @@ class Worker:
                 say(["failed", rows, f"{type(error).__name__}: {error}"[:300]])
 
     def prepare(self, rows: list[tuple]) -> None:
-        """Builds the systems of some rows, and has each answer before it learns anything."""
+        """Build the systems of some rows, and have each answer before it learns anything."""
         images = self.corpus.images[: ANSWERED * LENGTH].reshape(ANSWERED, LENGTH, 28, 28)
 
         def one(row: tuple) -> None:

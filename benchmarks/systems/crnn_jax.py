@@ -44,13 +44,13 @@ class System:
         self.images, _ = self.source
 
     def train(self, steps: int) -> None:
-        """Makes so many updates, a multiple of `least_steps`."""
+        """Make so many updates, a multiple of `least_steps`."""
         for _ in range(steps // self.steps):
             self.state, metrics = self.trainer.dispatch(self.state, self.inputs, self.source)
             jax.block_until_ready(metrics)
 
     def infer(self, batches: int) -> None:
-        """Answers so many drawn batches."""
+        """Answer so many drawn batches."""
         for step in range(batches):
             data = (self.images, jnp.int32(step))
             jax.block_until_ready(self.infer_batch(self.inputs[0], self.state.params, data))

@@ -44,11 +44,11 @@ class System:
         self.model.compile(optimizer, "mse", steps_per_execution=together)
 
     def train(self, steps: int) -> None:
-        """Makes so many updates, a multiple of `least_steps`."""
+        """Make so many updates, a multiple of `least_steps`."""
         self.model.fit(Drawn(self.corpus, self.batch, steps, self.rng), verbose=0)
 
     def infer(self, batches: int) -> None:
-        """Answers so many drawn batches."""
+        """Answer so many drawn batches."""
         self.model.predict(Drawn(self.corpus, self.batch, batches, self.rng), verbose=0)
 
     def answers(self, frames: np.ndarray, _: np.ndarray) -> np.ndarray:

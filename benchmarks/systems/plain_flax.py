@@ -66,7 +66,7 @@ class System:
         self.apply = jax.jit(lambda params, frames: self.network.apply(params, frames, False))
 
     def train(self, steps: int) -> None:
-        """Makes so many updates."""
+        """Make so many updates."""
         for _ in range(steps):
             drawn = self.corpus.draw(self.rng, self.batch)
             self.params, self.opt_state = self.step(
@@ -76,7 +76,7 @@ class System:
         jax.block_until_ready(self.params)
 
     def infer(self, batches: int) -> None:
-        """Answers so many drawn batches."""
+        """Answer so many drawn batches."""
         for _ in range(batches):
             chosen, lengths, _ = self.corpus.draw(self.rng, self.batch)
             self.answer(self.params, self.images, chosen, lengths).block_until_ready()

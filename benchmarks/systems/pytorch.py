@@ -77,7 +77,7 @@ class System:
         return self.show(chosen, lengths), sums
 
     def train(self, steps: int) -> None:
-        """Makes so many updates."""
+        """Make so many updates."""
         self.network.train()
         for _ in range(steps):
             shown, sums = self._draw()
@@ -86,7 +86,7 @@ class System:
             self.optimizer.step()
 
     def infer(self, batches: int) -> None:
-        """Answers so many drawn batches."""
+        """Answer so many drawn batches."""
         self.network.eval()
         with torch.inference_mode():
             for _ in range(batches):

@@ -204,7 +204,7 @@ def make(values: Mapping[str, Any]) -> ConfigDict:
 
 
 def check(config: ConfigDict) -> None:
-    """Checks each field by itself, then that they fit each other.
+    """Check each field by itself, then that they fit each other.
 
     Args:
       config: holds every field, as those built on `default()` do.

@@ -151,7 +151,7 @@ def _run(path: str, use: Callable[[dict[str, Any]], Any]) -> Any:
 
 @contextlib.contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Lets a config import its neighbours, as a script can, and forgets them afterwards."""
+    """Let a config import its neighbours, as a script can, and forget them afterwards."""
     known = set(sys.modules)
     sys.path.insert(0, str(folder))
     try:

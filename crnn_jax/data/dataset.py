@@ -25,13 +25,13 @@ class DatasetInfo:
     glyphs: bool  # bright ink on black, centred as in MNIST: pictures are put into that form
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what JSON can hold."""
+        """Return what JSON can hold."""
         shape, classes = list(self.frame_shape), list(self.classes)
         return {**dataclasses.asdict(self), "frame_shape": shape, "classes": classes}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "DatasetInfo":
-        """Reads what `to_json` wrote; raises KeyError or TypeError for anything else."""
+        """Read what `to_json` wrote; raises KeyError or TypeError for anything else."""
         stored = {name: value for name, value in stored.items() if name != "kind"}  # of old runs
         shape, classes = tuple(stored["frame_shape"]), tuple(stored["classes"])
         return cls(**{**stored, "frame_shape": shape, "classes": classes})
@@ -53,7 +53,7 @@ class Dataset:
 
 
 def known_info(identity: str) -> DatasetInfo:
-    """Returns what is known of a data set of which a run recorded the identity alone.
+    """Return what is known of a data set of which a run recorded the identity alone.
 
     Raises:
       UserError: this program has no such source.
@@ -66,7 +66,7 @@ def known_info(identity: str) -> DatasetInfo:
 
 
 def load_dataset(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -> Dataset:
-    """Loads a data set, preparing it in `data_dir` the first time.
+    """Load a data set, preparing it in `data_dir` the first time.
 
     Args:
       name: one of `SOURCES`.

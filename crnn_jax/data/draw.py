@@ -58,7 +58,7 @@ class Lanes:
 
 
 def lay_out(lanes: list[list[int]], lengths_B: np.ndarray) -> Lanes:
-    """Lays sequences out in lanes.
+    """Lay sequences out in lanes.
 
     Args:
       lanes: the sequences of each lane, in order.

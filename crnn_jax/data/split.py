@@ -14,13 +14,13 @@ class Split(NamedTuple):
     labels_I: np.ndarray  # int32
 
     def first_classes(self, count: int) -> "Split":
-        """Returns the images with labels below `count`."""
+        """Return the images with labels below `count`."""
         chosen_I = self.labels_I < count
         return Split(self.images_IxHxWxC[chosen_I], self.labels_I[chosen_I])
 
 
 def cut(images: np.ndarray, labels_I: np.ndarray, sizes: Mapping[str, int]) -> dict[str, Split]:
-    """Returns splits of these sizes, one behind the other.
+    """Return splits of these sizes, one behind the other.
 
     Args:
       images: uint8 NxHxWxC, or NxHxW where they are grey.
@@ -37,12 +37,12 @@ def cut(images: np.ndarray, labels_I: np.ndarray, sizes: Mapping[str, int]) -> d
 
 
 def drop_grey_axis(images_IxHxWxC: np.ndarray) -> np.ndarray:
-    """Returns grey images as NxHxW, the form in which they are hashed and stored."""
+    """Return grey images as NxHxW, the form in which they are hashed and stored."""
     return images_IxHxWxC[..., 0] if images_IxHxWxC.shape[-1] == 1 else images_IxHxWxC
 
 
 def identity(name: str, splits: Mapping[str, Split]) -> str:
-    """Returns `name` and 16 hex digits that stand for these images, labels and split borders.
+    """Return `name` and 16 hex digits that stand for these images, labels and split borders.
 
     Args:
       name: name of the data set.

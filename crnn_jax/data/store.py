@@ -44,7 +44,7 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
     def __init__(
         self, name: str, source: Source, data_dir: Path, splits: dict[str, Split] | None = None
     ) -> None:
-        """Opens what was prepared in `data_dir`; `splits` are needed to prepare it."""
+        """Open what was prepared in `data_dir`; `splits` are needed to prepare it."""
         self.source_name, self.source, self.given = name, source, splits or {}
         super().__init__(data_dir=data_dir, config=name.replace("/", "_"))  # TFDS allows no '/'
 
@@ -52,7 +52,7 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
     def get_builder_config(
         cls, name: str, version: tfds.core.Version | str | None = None
     ) -> tfds.core.BuilderConfig:
-        """Takes the name of every source for a config."""
+        """Take the name of every source for a config."""
         del version
         return tfds.core.BuilderConfig(name=name)
 
@@ -84,7 +84,7 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
             yield first, {**record, "first_index": first}
 
     def read(self) -> dict[str, Split]:
-        """Reads all splits that were prepared, in original order.
+        """Read all splits that were prepared, in original order.
 
         Raises:
           Exception: whatever TFDS and ArrayRecord raise on files that are missing or damaged.
@@ -102,7 +102,7 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
 
 
 def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str, Split], str]:
-    """Reads a data set from `data_dir`, where it is prepared first if it is not yet there.
+    """Read a data set from `data_dir`, where it is prepared first if it is not yet there.
 
     Args:
       name: one of `SOURCES`, no subset of another.
@@ -132,7 +132,7 @@ def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str
 
 
 def _read_given(source: Source, manual_dir: str) -> dict[str, Split] | None:
-    """Reads what is on this machine; None where it has to be downloaded."""
+    """Read what is on this machine; None where it has to be downloaded."""
     if not source.published:
         return source.read(Path())
     if not manual_dir:
@@ -160,7 +160,7 @@ def _prepare(name: str, splits: dict[str, Split] | None, data_dir: Path, folder:
 
 
 def _check(name: str, source: Source, splits: dict[str, Split]) -> None:
-    """Checks that a source reads what it says, which mistakes in a new one contradict.
+    """Check that a source reads what it says, which mistakes in a new one contradict.
 
     Raises:
       UserError: names the source, what it reads and what it says.
@@ -181,7 +181,7 @@ def _check(name: str, source: Source, splits: dict[str, Split]) -> None:
 
 
 def _write(builder: LabelledImages, scratch: Path) -> None:
-    """Writes into a folder of another name, which TFDS renames when all is done."""
+    """Write into a folder of another name, which TFDS renames when all is done."""
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where our answers belong

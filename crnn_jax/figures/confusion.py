@@ -36,7 +36,7 @@ def draw_confusion(task: Task, answered: Answered) -> Figure:
 
 
 def draw_counts(counts_KxK1: np.ndarray, names: Sequence[str], subject: str) -> Figure:
-    """Draws `confusion_counts`: errors coloured, by their logarithm.
+    """Draw `confusion_counts`: errors coloured, by their logarithm.
 
     Args:
       counts_KxK1: the counts; answers that are no class get a column if there are any.

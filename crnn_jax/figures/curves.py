@@ -50,7 +50,7 @@ def running_mean(values_N: np.ndarray, window: int) -> np.ndarray:
 
 
 def draw_curves(lines: Sequence[dict[str, float]]) -> Figure:
-    """Draws the loss, raw and smoothed, and the validation scores there are.
+    """Draw the loss, raw and smoothed, and the validation scores there are.
 
     Args:
       lines: see `read_metrics`.

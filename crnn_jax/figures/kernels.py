@@ -120,7 +120,7 @@ def chance(kernels: np.ndarray, beside: np.ndarray, noise: Callable) -> float:
 
 
 def draw_kernels(restored: Restored, beside: Restored | None) -> Figure:
-    """Draws the kernels of a network; below each, if there is another network, its match there.
+    """Draw the kernels of a network; below each, if there is another network, its match there.
 
     Args:
       restored: of which `first_kernels` is not None.

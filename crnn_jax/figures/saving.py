@@ -27,7 +27,7 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def save(figures: Mapping[str, Figure], workdir: Path, step: int) -> list[Path]:
-    """Writes figures to `workdir`/figures/NAME.png and to `workdir`/tensorboard.
+    """Write figures to `workdir`/figures/NAME.png and to `workdir`/tensorboard.
 
     Args:
       figures: by name.

@@ -39,7 +39,7 @@ class Text:
 
 
 def attend(query_NxU: Array, keys_NxTxU: Array, memory_NxTxD: Array) -> Array:
-    """Looks at the sequence `ATTENTIONS` (Q) times, each with its share of query and keys.
+    """Look at the sequence `ATTENTIONS` (Q) times, each with its share of query and keys.
 
     Attention by scaled dot products in several heads (Vaswani et al., "Attention is all you
     need", 2017, section 3.2).
@@ -80,7 +80,7 @@ class WriteSymbol(nn.Module):
         place_U: Array,
         memory_NxTxD: Array,
     ) -> tuple[tuple[Array, Array], Array]:
-        """Writes one symbol.
+        """Write one symbol.
 
         Args:
           carry: state_NxU, and the symbol written before, N (V at the beginning).

@@ -42,7 +42,7 @@ class FrameCNN(nn.Module):
 
     @nn.compact
     def __call__(self, frame_HxWxC: Array) -> Array:
-        """Maps one uint8 frame HxWxC to features D, in `dtype`."""
+        """Map one uint8 frame HxWxC to features D, in `dtype`."""
         activation = ACTIVATIONS[self.activation]
         if not self.convs:
             return frame_HxWxC.reshape(-1).astype(self.dtype) / 255
@@ -102,7 +102,7 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, frames_TxNxHxWxC: Array, dropout_keys_N: Array | None = None) -> Array:
-        """Encodes uint8 frames to features TxNxD, in `dtype`.
+        """Encode uint8 frames to features TxNxD, in `dtype`.
 
         Args:
           frames_TxNxHxWxC: frames in N lanes of T steps.

@@ -32,7 +32,7 @@ class GRUStep(nn.Module):
     dtype: jnp.dtype
 
     def setup(self) -> None:
-        """Makes the recurrent weights."""
+        """Make the recurrent weights."""
         shape = (self.hidden, self.hidden)
         self.kernels = [
             self.param(f"{gate}_kernel", nn.initializers.orthogonal(), shape)
@@ -48,7 +48,7 @@ class GRUStep(nn.Module):
     def __call__(
         self, carry_NxU: Array, inputs: tuple[Sequence[Array], Array]
     ) -> tuple[Array, Array]:
-        """Advances the carry by one step, after setting it to zero where a sequence starts.
+        """Advance the carry by one step, after setting it to zero where a sequence starts.
 
         Args:
           carry_NxU: hidden state, float32.
@@ -79,17 +79,17 @@ class GRU(nn.Module):
     unroll: int = 1
 
     def setup(self) -> None:
-        """Makes the input projection and the step."""
+        """Make the input projection and the step."""
         self.input = nn.Dense(3 * self.hidden, dtype=self.dtype)
         scan = nn.scan(GRUStep, variable_broadcast="params", split_rngs={"params": False})
         self.step = scan(self.hidden, self.dtype)
 
     def project(self, features: Array) -> Array:
-        """Projects features (..., D) to the three gates' inputs (..., 3U)."""
+        """Project features (..., D) to the three gates' inputs (..., 3U)."""
         return self.input(features)
 
     def __call__(self, gates_TxNx3U: Array, starts_TxN: Array) -> Array:
-        """Runs over time.
+        """Run over time.
 
         Args:
           gates_TxNx3U: projected inputs.
@@ -100,8 +100,7 @@ class GRU(nn.Module):
         """
         if self.unroll == 1:
             carry = jnp.zeros((gates_TxNx3U.shape[1], self.hidden))
-            # Not in the step: XLA's loop over thirds of a row that is chosen there does not
-            # vectorize.
+            # Not in the step: XLA does not vectorize a loop over thirds of a row chosen there.
             gates = jnp.split(gates_TxNx3U, 3, axis=-1)
             _, hidden_TxNxU = self.step(carry, (gates, starts_TxN))
         else:
@@ -235,7 +234,7 @@ class RunningMean(nn.Module):
 
     @nn.compact
     def __call__(self, features_TxNxD: Array, starts_TxN: Array) -> Array:
-        """Runs over time.
+        """Run over time.
 
         Args:
           features_TxNxD: the encoder's features.

@@ -62,7 +62,7 @@ output carries no metadata and replaces an older file of its name, but never the
 
 @jax.jit
 def sepia(frame_HxWxC: Array) -> Array:
-    """Turns grey (H, W, 1) or RGB (H, W, 3) into brown tones (H, W, 3)."""
+    """Turn grey (H, W, 1) or RGB (H, W, 3) into brown tones (H, W, 3)."""
     channels = frame_HxWxC.shape[-1]
     if channels not in (1, 3):
         raise UserError(f"sepia needs 1 channel (grey) or 3 (RGB), the image has {channels}")
@@ -71,7 +71,7 @@ def sepia(frame_HxWxC: Array) -> Array:
 
 @jax.jit
 def gaussian(frame_HxWxC: Array) -> Array:
-    """Blurs each channel by itself: (H - 4, W - 4, C)."""
+    """Blur each channel by itself: (H - 4, W - 4, C)."""
     return _conv_of_each_channel(frame_HxWxC, GAUSSIAN)[..., 0]
 
 
@@ -117,7 +117,7 @@ FILTERS = {
 
 
 def apply_filters(image_HxWxC: np.ndarray | Array, names: Sequence[str]) -> np.ndarray:
-    """Sends an image through filters, one after the other.
+    """Send an image through filters, one after the other.
 
     Only a band of rows is filtered at once, whatever the image's size, so the memory needed is
     that of the image before and after a filter, and little more.

@@ -21,7 +21,7 @@ _STROKE = 1.7  # pixels of a frame; nine tenths of the digits of MNIST have thic
 
 
 def center_glyph(ink_HxW: np.ndarray) -> np.ndarray:
-    """Scales and places a glyph as those of MNIST were.
+    """Scale and place a glyph as those of MNIST were.
 
     "The original black and white images were size normalized to fit in a 20×20 pixel box while
     preserving their aspect ratio", with anti-aliasing, and "centered in a 28×28 image by
@@ -108,7 +108,7 @@ def _length(span: slice) -> int:
 
 
 def split_row(ink_HxW: np.ndarray) -> list[np.ndarray]:
-    """Cuts a row of glyphs into single ones: pieces of ink that hang together, specks left out.
+    """Cut a row of glyphs into single ones: pieces of ink that hang together, specks left out.
 
     Pieces that lie over one another, by more than half of the narrower one's width, are of one
     glyph, such as a 5 with its bar apart. Glyphs that touch are not separated.

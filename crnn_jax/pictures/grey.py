@@ -230,7 +230,7 @@ def _shrunk(image: Image.Image) -> Image.Image:
 
 
 def _on_paper(grey_HxW: np.ndarray, opacity_HxW: np.ndarray) -> np.ndarray:
-    """Puts what is drawn on a background on which it can be seen."""
+    """Put what is drawn on a background on which it can be seen."""
     drawn = opacity_HxW >= max(opacity_HxW.max() / 2, 1 / 255)
     if not drawn.any():
         return opacity_HxW

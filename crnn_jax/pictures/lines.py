@@ -67,9 +67,15 @@ def remove_lines(ink_HxW: np.ndarray, before: Sequence[_Line] = ()) -> np.ndarra
 
 
 def _without_ends(ink_HxW: np.ndarray) -> np.ndarray:
-    """The ink without what touches the picture's edge, such as ends of lines, unless all does."""
+    """The ink without bars that touch the picture's edge, such as ends of lines, unless all are."""
     labels_HxW = label(ink_HxW > 0, connectivity=2)
-    inner_HxW = np.where(np.isin(labels_HxW, ring(labels_HxW)), 0, ink_HxW)
+    ends = [
+        piece.label
+        for piece in regionprops(labels_HxW)
+        if piece.label in ring(labels_HxW)
+        and piece.axis_minor_length < 0.2 * piece.axis_major_length
+    ]
+    inner_HxW = np.where(np.isin(labels_HxW, ends), 0, ink_HxW)
     return inner_HxW if inner_HxW.any() else ink_HxW
 
 
@@ -144,19 +150,18 @@ def _pixels(ink_HxW: np.ndarray, line: _Line, factor: int) -> np.ndarray:
 
 def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.ndarray) -> bool:
     """Whether lines are none of the glyph's strokes, given what is left without them."""
-    pieces = regionprops(label(rest_HxW, connectivity=2))
-    last = np.array(rest_HxW.shape) - 1
-    # Ends of lines at the edge are no part of the glyph.
-    inner = [p for p in pieces if np.all(p.coords > 0) and np.all(p.coords < last)] or pieces
-    extent = max((max(piece.image.shape) for piece in inner), default=0)
-    large = [piece for piece in inner if max(piece.image.shape) >= max(_SPECK * extent, 3)]
+    pieces = regionprops(label(_without_ends(rest_HxW), connectivity=2))
+    extent = max((max(piece.image.shape) for piece in pieces), default=0)
+    large = [piece for piece in pieces if max(piece.image.shape) >= max(_SPECK * extent, 3)]
     if extent < 6 or not large:
         return False
     rest = np.concatenate([piece.coords for piece in large])
     extent = np.ptp(rest, axis=0).max() + 1
     margin = max(1, 0.03 * extent)
     narrow, long = np.linalg.eigvalsh(np.cov(rest.T))  # squares of its extents
-    is_bar, at_edge = narrow < 0.25**2 * long, inner is pieces
+    is_bar = narrow < 0.25**2 * long
+    last = np.array(rest_HxW.shape) - 1
+    cropped = np.min([rest, last - rest]) < max(2, 0.05 * min(last))
     for line in lines:
         others = [other for other in lines if other is not line]
         start, stop = line.ends
@@ -174,7 +179,7 @@ def _reach_past(lines: Sequence[_Line], before: Sequence[_Line], rest_HxW: np.nd
         border = max(1, 0.03 * max(rest_HxW.shape))
         to_edge = np.minimum(line.ends, last - line.ends).min(1)
         spans = _length(line) > 0.7 * min(rest_HxW.shape) and np.all(to_edge <= border)
-        if spans and not (is_bar and at_edge):
+        if spans and not cropped and past.min() >= 0.15 * extent:
             continue
         flat = not line.steep and abs(line.slope) < 0.3
         if not flat or is_bar or past.min() < 0.15 * extent or _length(line) < 1.2 * extent:

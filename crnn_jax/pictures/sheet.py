@@ -75,11 +75,10 @@ def _sheet(rest_HxW: np.ndarray, small_HxW: np.ndarray) -> np.ndarray | None:
     if sheet is None or sheet.area_filled < 0.15 * rest_HxW.size or sheet.solidity < 0.9:
         return None
     y, x = np.nonzero(sheet.image_convex)
-    boxes = [
-        np.ptp(x * np.cos(turn) + y * np.sin(turn)) * np.ptp(y * np.cos(turn) - x * np.sin(turn))
-        for turn in np.linspace(0, np.pi / 2, 30)
-    ]
-    if sheet.area_convex < 0.85 * min(boxes):
+    turns = np.linspace(0, np.pi / 2, 30)[:, None]
+    sides = x * np.cos(turns) + y * np.sin(turns), y * np.cos(turns) - x * np.sin(turns)
+    boxes = (np.ptp(sides[0], 1) + 1) * (np.ptp(sides[1], 1) + 1)
+    if sheet.area_convex < 0.85 * boxes.min():
         return None
     sheet_HxW = labels_HxW == sheet.label
     inner = small_HxW[sheet_HxW & ndimage.binary_dilation(~rest_HxW, EIGHT, iterations=2)]

@@ -48,7 +48,7 @@ def damage(folder: Path) -> str | None:
 
 
 def _header(files: int) -> str:
-    """Tells a list that was cut short from a whole one; a comment to `sha256sum`."""
+    """Tell a list that was cut short from a whole one; a comment to `sha256sum`."""
     return f"# {files} files\n"
 
 

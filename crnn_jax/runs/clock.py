@@ -25,7 +25,7 @@ class Clock:
         *,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Makes a clock that stands still.
+        """Make a clock that stands still.
 
         Args:
           seconds: trained before this process.
@@ -48,18 +48,18 @@ class Clock:
         return {"seconds": self.seconds, "steps": self.steps}
 
     def start(self) -> None:
-        """Lets the clock run; no effect on one that runs."""
+        """Let the clock run; no effect on one that runs."""
         if self._started is None:
             self._started = self._now()
 
     def stop(self) -> None:
-        """Halts the clock; no effect on one that stands."""
+        """Halt the clock; no effect on one that stands."""
         self._seconds = self.seconds
         self._started = None
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Halts a running clock for the length of the block; leaves a standing one alone."""
+        """Halt a running clock for the length of the block; leave a standing one alone."""
         running = self._started is not None
         self.stop()
         try:
@@ -69,7 +69,7 @@ class Clock:
                 self.start()
 
     def tick(self, steps: int) -> None:
-        """Counts steps done since the tick before."""
+        """Count steps done since the tick before."""
         self._steps += steps
         self._ticks.append((self.seconds, self._steps))
 

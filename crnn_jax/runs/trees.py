@@ -7,7 +7,7 @@ import numpy as np
 
 
 def leaves(tree: Any) -> dict[str, Any]:
-    """Leaves by path; the names are the same for a NamedTuple, a dataclass and a dict."""
+    """Leave by path; the names are the same for a NamedTuple, a dataclass and a dict."""
     found, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in found}
 

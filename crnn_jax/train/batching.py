@@ -29,7 +29,7 @@ def device_count(config: ConfigDict, cores: int, processes: int) -> int:
 
 
 def check_batching(config: ConfigDict, devices: int, backend: str) -> None:
-    """Checks that steps divide into dispatches, and a batch among devices and micro-batches.
+    """Check that steps divide into dispatches, and a batch among devices and micro-batches.
 
     Args:
       config: each of its fields can be used (`config.check`).

@@ -32,7 +32,7 @@ _LABELS = range(1, 27)  # NIST's, of A to Z; capitals and small letters are one 
 
 
 def read(folder: Path) -> dict[str, Split]:
-    """Reads the four files or, where not all of them lie loose, the zip file.
+    """Read the four files or, where not all of them lie loose, the zip file.
 
     The last training images are for validation.
 

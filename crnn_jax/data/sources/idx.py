@@ -17,7 +17,7 @@ _CHUNK_BYTES = 2**20
 def read_pair(
     folder: Path | zipfile.Path, prefix: str, *, labels: range
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reads `{prefix}-images-idx3-ubyte.gz` and `{prefix}-labels-idx1-ubyte.gz` of a folder.
+    """Read `{prefix}-images-idx3-ubyte.gz` and `{prefix}-labels-idx1-ubyte.gz` of a folder.
 
     Returns:
       images_IxHxW of 28×28 and labels_I, uint8, in original order.
@@ -46,7 +46,7 @@ def read_pair(
 
 
 def read_idx(path: Path | zipfile.Path, ndim: int) -> np.ndarray:
-    """Reads one gzipped IDX file of unsigned bytes with `ndim` axes: 3 for images, 1 for labels.
+    """Read one gzipped IDX file of unsigned bytes with `ndim` axes: 3 for images, 1 for labels.
 
     No more is inflated than the header promises and one byte, and no memory is taken ahead of
     the bytes that are really there.

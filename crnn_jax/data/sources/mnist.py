@@ -31,7 +31,7 @@ PUBLISHED = Published(
 
 
 def read(folder: Path) -> dict[str, Split]:
-    """Reads the four files; the last 5,000 training images are for validation.
+    """Read the four files; the last 5,000 training images are for validation.
 
     Raises:
       UserError: a file is damaged, see `read_pair`.

@@ -10,7 +10,7 @@ from crnn_jax.data.split import Split
 
 
 def read(folder: Path | None = None) -> dict[str, Split]:
-    """Reads the images; of every ten, the ninth is for validation and the tenth for the test.
+    """Read the images; of every ten, the ninth is for validation and the tenth for the test.
 
     Returns:
       'train' (400 images of each digit), 'validation' (50) and 'test' (50), by digit.

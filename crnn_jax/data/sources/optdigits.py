@@ -12,7 +12,7 @@ _BRIGHTEST = 16  # of the original; 0 is black
 
 
 def read(folder: Path | None = None) -> dict[str, Split]:
-    """Reads the digits that are bundled with scikit-learn (UCI Optdigits, test part).
+    """Read the digits that are bundled with scikit-learn (UCI Optdigits, test part).
 
     Returns:
       The splits in original order; the images are 28×28.
@@ -26,7 +26,7 @@ def read(folder: Path | None = None) -> dict[str, Split]:
 
 
 def enlarge(images_Ix8x8: np.ndarray) -> np.ndarray:
-    """Enlarges 8×8 images to 20×20 bilinearly and centres them in a black 28×28 frame.
+    """Enlarge 8×8 images to 20×20 bilinearly and centre them in a black 28×28 frame.
 
     The arithmetic is of integers throughout: a rounding that fell differently on another machine
     would change the data set's identity, and a checkpoint would be refused there.

@@ -36,7 +36,7 @@ class Published:
         return self.instead != () and all(os.path.exists(folder / name) for name in self.instead)
 
     def check(self, folder: Path) -> None:
-        """Checks that a folder holds the files, byte for byte.
+        """Check that a folder holds the files, byte for byte.
 
         Raises:
           UserError: names the folder or file, and what is missing or wrong.
@@ -69,7 +69,7 @@ class Published:
                 )
 
     def download(self, folder: Path) -> None:
-        """Downloads the files into `folder`, which exists.
+        """Download the files into `folder`, which exists.
 
         Raises:
           DownloadError: no connection, an answer other than 200, too little in `PATIENCE_S`
@@ -84,7 +84,7 @@ class Published:
 
 
 def _download(url: str, path: Path, sha256: str | None) -> None:
-    """Downloads in a thread that is left behind when it takes too long.
+    """Download in a thread that is left behind when it takes too long.
 
     The timeouts of a connection bind neither the look-up of a name nor the number of addresses
     tried one after the other.
