@@ -90,7 +90,7 @@ def test_shellcheck_finds_nothing(project, name):
         ("local.sh", ["--processes=two"], {}, ["--processes=two", "--processes=N"]),
         ("local.sh", ["--devices=-1"], {}, ["--devices=-1", "--devices=N"]),
         ("local.sh", ["--devices", "8"], {}, ["--devices", "expected --devices=N"]),
-        ("local.sh", ["--device=8"], {}, ["--device is no flag", "--help"]),
+        ("local.sh", ["--device=8"], {}, ["unknown flag --device", "--help"]),
         ("local.sh", [], {}, ["--config is not given"]),
         ("mpi.sh", [], {}, ["-- is missing"]),
         ("mpi.sh", ["-n", "2"], {}, ["-- is missing", "launch/mpi.sh"]),
