@@ -1,6 +1,7 @@
 # make train: sets up .venv once, then trains configs/sum8.py. More flags: make train ARGS=...
 # make test:  sets up .venv once, then checks style and types and runs the tests. With another
 #             Python: make clean test PYTHON=python3.12.
+# make test-fast: checks style and the tests that compile little, in a minute.
 # make types: checks the types alone.
 # make test-cluster: installs Open MPI, Slurm and shellcheck (Debian), then tests launch/ with them.
 # make torture: does to sum8 what happens to jobs, and prints how it was survived (half an hour).
@@ -12,7 +13,7 @@ PYTHON ?= python3
 CONFIG ?= configs/sum8.py
 ARGS ?=
 
-.PHONY: train test types test-cluster torture bench bench-gpu bench-smoke clean
+.PHONY: train test test-fast types test-cluster torture bench bench-gpu bench-smoke clean
 
 train: .venv/installed
 	.venv/bin/python -m crnn_jax.main --config=$(CONFIG) $(ARGS)
@@ -21,6 +22,15 @@ test: types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+
+FAST = batching checksums clock config_fields config_files config_stored confusion curves draw \
+	exit_status files fit folder heads idx kernels main metrics number output progress question \
+	record scores split step stop strips tasks
+
+test-fast: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 $(FAST:%=tests/%_test.py) $(ARGS)
 
 types: .venv/installed
 	.venv/bin/pyright --pythonpath .venv/bin/python
