@@ -62,9 +62,9 @@ def main() -> None:
 def repeated(folder: Path, images: int) -> Dataset:
     """The images again and again, so that there are so many; 10,000 of them for the test."""
     images_IxHxWxC = np.resize(np.load(folder / "images.npy"), (images, 28, 28, 1))
-    labels_N = np.resize(np.load(folder / "labels.npy"), images).astype(np.int32)
-    split = Split(images_IxHxWxC, labels_N)
-    test = Split(images_IxHxWxC[:10_000], labels_N[:10_000])
+    labels_I = np.resize(np.load(folder / "labels.npy"), images).astype(np.int32)
+    split = Split(images_IxHxWxC, labels_I)
+    test = Split(images_IxHxWxC[:10_000], labels_I[:10_000])
     return Dataset(known_info("mnist:benchmark"), split, test, test)
 
 

@@ -29,11 +29,11 @@ def exactness(restored: Restored, corpus: Dataset) -> np.ndarray:
         output = restored.network.apply(restored.params, frames_TxNxHxWxC, starts_TxN)
         return output.answers().answer[-1]
 
-    images_IxHxWxC, labels_N = corpus.test.images_IxHxWxC, corpus.test.labels_I
+    images_IxHxWxC, labels_I = corpus.test.images_IxHxWxC, corpus.test.labels_I
     rng = np.random.default_rng(0)
     found = np.empty((DIGITS, DIGITS))
     for pair in np.ndindex(found.shape):
-        chosen_TxN = [rng.permutation(np.flatnonzero(labels_N == digit))[:PAIRS] for digit in pair]
+        chosen_TxN = [rng.permutation(np.flatnonzero(labels_I == digit))[:PAIRS] for digit in pair]
         product = pair[0] * pair[1]
         found[pair] = np.mean(answer(images_IxHxWxC[np.stack(chosen_TxN)]) == product)
     return found

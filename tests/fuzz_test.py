@@ -138,15 +138,15 @@ def test_images_and_labels_fit_or_are_refused(folder, images, labels):
     (folder / "x-images-idx3-ubyte.gz").write_bytes(gzip.compress(images, mtime=0))
     (folder / "x-labels-idx1-ubyte.gz").write_bytes(labels)
     try:
-        images_IxHxW, labels_N = read_pair(folder, "x", labels=range(128))
+        images_IxHxW, labels_I = read_pair(folder, "x", labels=range(128))
     except UserError as error:
         assert_one_clear_line(error, folder / "x-")
     else:
         assert images_IxHxW.shape == (3, 28, 28)
         np.testing.assert_array_equal(images_IxHxW.ravel(), bytearray(images[16:]))
-        np.testing.assert_array_equal(labels_N, parse_idx(labels, 1))
-        assert labels_N.shape == (3,)
-        assert labels_N.max() < 128
+        np.testing.assert_array_equal(labels_I, parse_idx(labels, 1))
+        assert labels_I.shape == (3,)
+        assert labels_I.max() < 128
 
 
 CONFIG = default()
