@@ -22,18 +22,10 @@ from crnn_jax.pictures.glyphs import center_glyph
 PROJECT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory):
-    """A folder that all workers of the session share."""
-    mine = tmp_path_factory.getbasetemp()
-    return mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
-
-
 @pytest.fixture(scope="session", autouse=True)
-def strict(shared):
+def strict(tmp_path_factory):
     jax.config.update("jax_numpy_rank_promotion", "raise")
-    jax.config.update("jax_compilation_cache_dir", str(shared / "compiled"))
-    jax.config.update("jax_compilation_cache_max_size", 2**34)  # with a limit there is a lock
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_disable_most_optimizations", True)  # compiling takes longest
     flags.FLAGS.mark_as_parsed()
@@ -75,9 +67,9 @@ def mnist_dir():
 
 
 @pytest.fixture(scope="session")
-def data_dir(shared):
+def data_dir(tmp_path_factory):
     """Folder of prepared corpora, shared by all tests."""
-    return str(shared / "data")
+    return str(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")
