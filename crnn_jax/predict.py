@@ -19,7 +19,9 @@ from crnn_jax.runs.progress import print_table
 
 
 class Predictor:
-    """A trained network that answers about pictures.
+    """A trained network that answers about pictures; threads may share it.
+
+    Forked processes may not: JAX hangs after a fork. Load the network in each worker instead.
 
     Attributes:
       restored: the network with its parameters and its config.
