@@ -160,7 +160,7 @@ def validation_evaluator(
         network,
         task,
         dataset.validation,
-        _draw(config, dataset.validation),
+        task.draw(config.eval.seed, len(dataset.validation.labels_I)),
         config.eval.validation_sequences,
         baseline=task.baseline(dataset.train.labels_I),
     )
@@ -179,29 +179,22 @@ def evaluate_test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str
       `eval.lengths`, of which so many sequences are drawn that they hold about as many frames as
       the test does, but 100 at least.
     """
-    task = tasks.build(config, dataset.info)
+    task, split = tasks.build(config, dataset.info), dataset.test
     baseline = task.baseline(dataset.train.labels_I)
-    draw, sequences = _draw(config, dataset.test), config.eval.test_sequences
 
-    def evaluate_draw(task: Task, draw: Draw, sequences: int) -> dict[str, Any]:
+    def evaluate_task(task: Task, sequences: int) -> dict[str, Any]:
         network = crnn.build(config.model, task.question)
-        split = dataset.test
+        draw = task.draw(config.eval.seed, len(split.labels_I))
         return Evaluation(network, task, split, draw, sequences, baseline=baseline)(params)
 
-    results = evaluate_draw(task, draw, sequences)
+    results = evaluate_task(task, config.eval.test_sequences)
     rows = []
     for length in config.eval.lengths:
         longer = tasks.build(config, dataset.info, length)
-        of_length = Draw(draw.seed, length, length, draw.images)
-        count = max(100, sequences // length)
-        (row,) = evaluate_draw(longer, of_length, count)["per_length"]
+        count = max(100, config.eval.test_sequences // length)
+        (row,) = evaluate_task(longer, count)["per_length"]
         rows.append(row)
     return {**results, "seed": config.eval.seed, "lengths": rows}
-
-
-def _draw(config: ConfigDict, split: Split) -> Draw:
-    task = config.task
-    return Draw(config.eval.seed, task.min_length, task.max_length, len(split.labels_I))
 
 
 def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bool) -> None:

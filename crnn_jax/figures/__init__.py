@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError
 from crnn_jax.data.dataset import Dataset
-from crnn_jax.data.draw import Draw
 from crnn_jax.distributed import devices
 from crnn_jax.evaluate import Evaluation
 from crnn_jax.figures.confusion import draw_confusion
@@ -59,7 +58,7 @@ def draw_figures(
         figures["kernels"] = draw_kernels(restored, beside)
     task, config, split = restored.task, restored.config, dataset.test
     images = len(split.labels_I)
-    drawn = Draw(config.eval.seed, task.min_length, task.max_length, images)
+    drawn = task.draw(config.eval.seed, images)
     answered = {}
     for draw in (task.shown(drawn), task.counted(drawn)):
         count = images if draw != drawn else min(SEQUENCES, max(100, FRAMES // task.max_length))

@@ -170,6 +170,10 @@ class Task(abc.ABC):
         targets = self.targets(labels, lanes.starts_TxN)
         return Batch(frames, lanes.starts_TxN, lanes.ends_TxN, lanes.real_TxN, targets)
 
+    def draw(self, seed: int, images: int) -> Draw:
+        """The task's sequences, drawn with a seed from so many images."""
+        return Draw(seed, self.min_length, self.max_length, images)
+
     def baseline(self, labels_I: np.ndarray) -> float | None:
         """The mean right answer, where answers have one.
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from crnn_jax import tasks
 from crnn_jax.data.augment import augment
 from crnn_jax.data.dataset import Dataset
-from crnn_jax.data.draw import AUGMENTATION, DROPOUT, SCENE, Draw
+from crnn_jax.data.draw import AUGMENTATION, DROPOUT, SCENE
 from crnn_jax.data.feed import FEEDS, Feed, Plan
 from crnn_jax.distributed import devices
 from crnn_jax.model import crnn, optimizer
@@ -47,8 +47,7 @@ class Trainer:
         self.config = config
         self.task = tasks.build(config, dataset.info)
         self.network = crnn.build(config.model, self.task.question)
-        lengths = config.task.min_length, config.task.max_length
-        self.draw = Draw(config.seed, *lengths, len(dataset.train.labels_I))
+        self.draw = self.task.draw(config.seed, len(dataset.train.labels_I))
         self.plan = Plan(
             batch_size=config.train.batch_size,
             devices=devices.device_count(),
