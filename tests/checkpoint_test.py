@@ -73,7 +73,7 @@ def test_restores_structure_dtypes_and_bits(tmp_path):
     }
     with Checkpoints(tmp_path / "new" / "folder", keep_latest=1, keep_best=1) as checkpoints:
         checkpoints.save(7, state, metadata, 0.5)
-    with Checkpoints.open_to_read(tmp_path / "new" / "folder") as checkpoints:
+    with StoredSteps(tmp_path / "new" / "folder") as checkpoints:
         step, restored, restored_metadata = checkpoints.restore(
             "latest", jax.eval_shape(lambda: state)
         )
@@ -169,7 +169,7 @@ def test_keeps_the_latest_two_and_the_best(tmp_path, scores, kept):
         last = save_steps(tmp_path / "often", {step: score}, keep_latest=2, keep_best=1)
     assert last == kept
     for name in ("once", "often"):
-        with Checkpoints.open_to_read(tmp_path / name) as checkpoints:
+        with StoredSteps(tmp_path / name) as checkpoints:
             assert checkpoints.steps == kept
             assert checkpoints.latest_step == kept[-1]
             for which, step in (("latest", kept[-1]), (kept[0], kept[0])):
@@ -187,7 +187,7 @@ def test_keeps_the_latest_two_and_the_best(tmp_path, scores, kept):
 )
 def test_best_is_the_lowest_score(tmp_path, scores, best):
     save_steps(tmp_path, scores)
-    with Checkpoints.open_to_read(tmp_path) as checkpoints:
+    with StoredSteps(tmp_path) as checkpoints:
         assert checkpoints.best_step == best
         step, state, _ = checkpoints.restore("best", None)
     assert step == best
@@ -235,13 +235,13 @@ def test_divided_array_is_refused(tmp_path):
 def test_absent_checkpoints_are_named(tmp_path):
     save_steps(tmp_path / "run", {10: None, 20: math.nan})
     for folder in (tmp_path / "none", tmp_path):
-        with Checkpoints.open_to_read(folder) as checkpoints:
+        with StoredSteps(folder) as checkpoints:
             assert (checkpoints.steps, checkpoints.latest_step) == ([], None)
             for which in ("latest", "best", 10):
                 with pytest.raises(UserError, match=f"no checkpoint in {folder}: train first"):
                     checkpoints.restore(which, None)
     assert not (tmp_path / "none").exists()
-    with Checkpoints.open_to_read(tmp_path / "run") as checkpoints:
+    with StoredSteps(tmp_path / "run") as checkpoints:
         assert checkpoints.best_step is None
         with pytest.raises(UserError, match=r"has a score to be the best by.* 10, 20"):
             checkpoints.restore("best", None)
@@ -254,7 +254,7 @@ def test_reading_changes_nothing_in_the_folder(tmp_path):
     save_steps(tmp_path, {1: 0.5, 2: 0.25, 3: None})
     (tmp_path / "4.tmp.orbax-checkpoint-tmp").mkdir()  # another process is saving
     before = listing(tmp_path)
-    with Checkpoints.open_to_read(tmp_path) as checkpoints:
+    with StoredSteps(tmp_path) as checkpoints:
         assert checkpoints.steps == [1, 2, 3]
         for which in ("latest", "best", 1):
             checkpoints.restore(which, None)
@@ -297,7 +297,7 @@ def test_end_of_the_context_finishes_the_save_even_on_an_error(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    with Checkpoints.open_to_read(tmp_path) as checkpoints:
+    with StoredSteps(tmp_path) as checkpoints:
         assert checkpoints.steps == [1]
         checkpoints.restore(1, None)
 
@@ -320,7 +320,7 @@ def test_failed_save_is_raised_and_leaves_the_step_before(tmp_path, then):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {path.name for path in tmp_path.iterdir()} == {"1"}
-    with Checkpoints.open_to_read(tmp_path) as checkpoints:
+    with StoredSteps(tmp_path) as checkpoints:
         assert checkpoints.restore("latest", None)[2] == {"step": 1}
 
 
@@ -352,7 +352,7 @@ def test_a_damaged_step_is_set_aside_and_the_one_before_is_the_latest(tmp_path, 
     damage(tmp_path / "3")
     before = listing(tmp_path)
     said = []
-    with Checkpoints.open_to_read(tmp_path, say=said.append) as checkpoints:
+    with StoredSteps(tmp_path, say=said.append) as checkpoints:
         assert checkpoints.restore("latest", None)[2] == {"step": 2}
         assert (checkpoints.steps, checkpoints.latest_step, checkpoints.best_step) == ([1, 2], 2, 2)
         with pytest.raises(UserError, match="no checkpoint 3 in"):
@@ -382,7 +382,7 @@ def test_a_run_none_of_whose_steps_is_good_is_not_begun_anew(tmp_path):
         flip(tmp_path / str(step) / "metadata.json")
     said = []
     for open_it in (
-        lambda: Checkpoints.open_to_read(tmp_path, say=said.append).restore("latest"),
+        lambda: StoredSteps(tmp_path, say=said.append).restore("latest"),
         lambda: Checkpoints(tmp_path, keep_latest=1, keep_best=0, say=said.append),
         lambda: Checkpoints(tmp_path, keep_latest=1, keep_best=0, say=said.append),  # once more
     ):
@@ -438,7 +438,7 @@ def test_what_is_no_step_is_passed_over(tmp_path):
 
 def test_a_step_that_the_run_has_removed_meanwhile_is_said_to_be_gone(tmp_path):
     save_steps(tmp_path, {1: None})
-    with Checkpoints.open_to_read(tmp_path) as checkpoints:
+    with StoredSteps(tmp_path) as checkpoints:
         shutil.rmtree(tmp_path / "1")
         with pytest.raises(UserError, match=f"^{tmp_path / '1'} was deleted by the run"):
             checkpoints.restore("latest", None)
@@ -449,7 +449,7 @@ def test_files_that_a_file_manager_left_harm_no_step(tmp_path):
     for place in (".DS_Store", "1/.DS_Store", "1/state/Thumbs.db", "1/state/d/._x"):
         (tmp_path / place).write_text("foreign")
     for opened in (
-        Checkpoints.open_to_read(tmp_path),
+        StoredSteps(tmp_path),
         Checkpoints(tmp_path, keep_latest=1, keep_best=0),
     ):
         with opened as checkpoints:
@@ -462,7 +462,7 @@ def test_only_the_step_asked_for_is_checked(tmp_path):
     for step in (1, 3):
         flip(next((tmp_path / str(step) / "state" / "d").iterdir()))
     said = []
-    with Checkpoints.open_to_read(tmp_path, say=said.append) as checkpoints:
+    with StoredSteps(tmp_path, say=said.append) as checkpoints:
         assert checkpoints.restore("best", part="x")[:2] == (2, {"x": [2]})
         assert said == []
         assert checkpoints.restore("latest")[0] == 2
@@ -480,7 +480,7 @@ def test_what_is_wrong_with_the_machine_is_not_called_damage(tmp_path, monkeypat
             patch.setattr(f"crnn_jax.runs.{name}", out_of_files)
             with (
                 pytest.raises(UserError, match=f"^{tmp_path / '2'} cannot be read .*Too many open"),
-                Checkpoints.open_to_read(tmp_path) as checkpoints,
+                StoredSteps(tmp_path) as checkpoints,
             ):
                 checkpoints.restore("latest")
     assert {path.name for path in tmp_path.iterdir()} == {"1", "2"}

@@ -322,7 +322,7 @@ def test_a_run_goes_on_with_the_corpus_that_it_began_with(
 
 
 def test_a_run_that_began_with_the_stand_in_is_evaluated_on_it(complete, config, tmp_path, capsys):
-    with Checkpoints.open_to_read(complete / "checkpoints") as checkpoints:
+    with StoredSteps(complete / "checkpoints") as checkpoints:
         step, state, metadata = checkpoints.restore("latest", like=None)
     metadata["config"]["data"]["corpus"] = "mnist"
     with Checkpoints(tmp_path / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:

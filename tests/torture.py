@@ -25,6 +25,7 @@ from typing import Any
 from crnn_jax import UserError
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.progress import print_table
+from crnn_jax.runs.steps import StoredSteps
 
 # A loss that is NaN at one step; then the command line as it is.
 WITH_NAN = """
@@ -156,7 +157,7 @@ class Campaign:
     def damages(self, count: int) -> None:
         """Checkpoint folders damaged in one place; each must be found, and none restored."""
         source = self.folder / "straight" / "checkpoints"
-        with Checkpoints.open_to_read(source) as checkpoints:
+        with StoredSteps(source) as checkpoints:
             whole = {step: bits(checkpoints.restore(step, None)[1]) for step in checkpoints.steps}
         newest, good, kinds = max(whole), 0, list(DAMAGES)
         for i in range(count):
@@ -248,7 +249,7 @@ def left_by(workdir: Path) -> dict[str, Any]:
     """What a complete run leaves that depends on its course, and not on time."""
     assert (workdir / "results.json").exists()
     results = json.loads((workdir / "results.json").read_text())
-    with Checkpoints.open_to_read(workdir / "checkpoints") as checkpoints:
+    with StoredSteps(workdir / "checkpoints") as checkpoints:
         step, state, _ = checkpoints.restore("latest", None)
     return {
         "metrics": (workdir / "metrics.jsonl").read_text(),

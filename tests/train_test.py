@@ -13,6 +13,7 @@ import pytest
 from crnn_jax.distributed import devices
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.recorder import Diverged
+from crnn_jax.runs.steps import StoredSteps
 from crnn_jax.runs.stop import Stop
 from crnn_jax.train.loop import train
 from crnn_jax.train.trainer import Trainer
@@ -113,7 +114,7 @@ def test_what_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
         patch.setattr(Trainer, "_loss", poisoned_loss)
         with pytest.raises(Diverged, match=f"^the {name} is nan at step 31"):
             train(config, optdigits, tmp_path, profile=False)
-    with Checkpoints.open_to_read(tmp_path / "checkpoints") as checkpoints:
+    with StoredSteps(tmp_path / "checkpoints") as checkpoints:
         step, state, _ = checkpoints.restore("latest", like=None)
     assert step == 20
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))

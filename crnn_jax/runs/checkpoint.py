@@ -44,8 +44,6 @@ class Checkpoints(StoredSteps):
     One process at a time may write a folder; of several that train together, the main one.
     """
 
-    open_to_read = StoredSteps
-
     def __init__(
         self,
         folder: str | os.PathLike[str],

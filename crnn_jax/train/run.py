@@ -15,6 +15,7 @@ from crnn_jax.data.dataset import STAND_INS, Dataset, known_info
 from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
+from crnn_jax.model.question import Question
 from crnn_jax.runs import record, trees
 from crnn_jax.runs.checkpoint import NotSaved
 from crnn_jax.runs.folder import RunFolder, read_json, write_json
@@ -50,22 +51,31 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     check_batching(config, devices.device_count(), jax.default_backend())
     devices.check_devices()
     # What does not fit is refused before any data is prepared.
-    crnn.build(config.model, tasks.build(config, known_info(config.data.corpus)).question)
+    question = tasks.build(config, known_info(config.data.corpus)).question
+    shapes = crnn.parameter_shapes(crnn.build(config.model, question), question)
     folder = RunFolder(workdir)
     begun_on = processes.run_on_main(lambda: stored_corpus(folder, config))
     dataset = _dataset(workdir, config, begun_on)
-    if processes.run_on_main(lambda: _is_complete(folder, config, dataset, profile=profile)):
+
+    def is_complete() -> bool:
+        if _is_complete(folder, config, dataset, profile=profile):
+            return True
+        if not folder.checkpoints.is_dir():
+            start_from(config.init, shapes)  # what a new run starts from must be there and fit
+        return False
+
+    if processes.run_on_main(is_complete):
         return
     with contextlib.ExitStack() as stack:
 
         def claim() -> bool:
             stack.enter_context(folder.locked())
             # Another process may have trained there since.
-            if _is_complete(folder, config, dataset, profile=profile):
+            if is_complete():
                 return False
             about = record.describe(dataset.identity, deterministic=config.train.deterministic)
             folder.claim(json.loads(config.to_json()), about)
-            _print_network(config, dataset)
+            _print_network(config, question, shapes, dataset.info.name)
             return True
 
         if not processes.run_on_main(claim):
@@ -122,7 +132,7 @@ def _dataset(workdir: Path, config: ConfigDict, begun_on: str | None) -> Dataset
 def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, profile: bool) -> bool:
     """Whether nothing is left to train; then the run's results are printed again.
 
-    Else it is checked, before anything is written, that the run can go on or start.
+    Else it is checked that the run can go on.
     """
     begun_on = stored_corpus(folder, config)
     if begun_on not in (None, dataset.identity):
@@ -168,10 +178,6 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
             f"{folder.results} is damaged ({type(error).__name__}: {error}): delete it, and the "
             "same command tests the network again"
         ) from error
-    if not folder.checkpoints.is_dir():
-        question = tasks.build(config, dataset.info).question
-        network = crnn.build(config.model, question)
-        start_from(config.init, crnn.parameter_shapes(network, question))
     return False
 
 
@@ -204,12 +210,12 @@ def _say(line: str) -> None:
         say(line)
 
 
-def _print_network(config: ConfigDict, dataset: Dataset) -> None:
-    question = tasks.build(config, dataset.info).question
-    network = crnn.build(config.model, question)
-    shapes = trees.leaves(crnn.parameter_shapes(network, question)["params"])
-    rows = [(name, f"{leaf.shape} = {leaf.size:,}") for name, leaf in shapes.items()]
-    total = sum(leaf.size for leaf in shapes.values())
+def _print_network(
+    config: ConfigDict, question: Question, shapes: dict[str, Any], corpus: str
+) -> None:
+    leaves = trees.leaves(shapes["params"])
+    rows = [(name, f"{leaf.shape} = {leaf.size:,}") for name, leaf in leaves.items()]
+    total = sum(leaf.size for leaf in leaves.values())
     mean_length = (config.task.min_length + config.task.max_length) / 2
     mean_frames = mean_length * question.steps / config.task.max_length
     flops = frame_flops(config.model, question.frame_shape) * mean_frames
@@ -218,7 +224,7 @@ def _print_network(config: ConfigDict, dataset: Dataset) -> None:
         print_table(
             "one sequence",
             [
-                ("frames", f"{mean_frames:g} on average, {dataset.info.name}"),
+                ("frames", f"{mean_frames:g} on average, {corpus}"),
                 ("forward", f"{flops / 1e6:.2f} MFLOP; a training step costs about three times it"),
             ],
         )
