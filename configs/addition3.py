@@ -55,7 +55,7 @@ def published_cnn(c: ConfigDict) -> None:
 def digits(c: ConfigDict) -> None:
     """The first stage: the CNN alone, on labels of single digits."""
     published_cnn(c)
-    c.task.name = "classify"
+    c.task.name = "class"
     c.task.min_length = c.task.max_length = 1
     c.model.aggregator = "none"
     c.model.gru_units = ()

@@ -18,7 +18,7 @@ CELLS = {f"{name}{depth}": (name, depth) for name in ("sigmoid", "relu") for dep
 
 def get_config(arg: str | None = None) -> ConfigDict:
     c = default()
-    c.task.name = "classify"
+    c.task.name = "class"
     c.task.max_length = 1
 
     c.model.convs = ()

@@ -13,7 +13,7 @@ from crnn_jax.config import default, variant
 
 def get_config(arg: str | None = None) -> ConfigDict:
     c = default()
-    c.task.name = "classify"
+    c.task.name = "class"
     c.task.max_length = 1
 
     c.data.augment.shift = 1.0

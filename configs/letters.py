@@ -15,10 +15,10 @@ from crnn_jax.config import default, variant
 
 def get_config(arg: str | None = None) -> ConfigDict:
     c = default()
-    c.task.name = "classify"
+    c.task.name = "class"
     c.task.max_length = 1
 
-    c.data.corpus = "emnist/letters-a-j"
+    c.data.name = "emnist/letters-a-j"
 
     c.model.convs = (
         (16, 2, False, "same"),
@@ -50,9 +50,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
 def all_letters(c: ConfigDict) -> None:
     """All 26 letters."""
-    c.data.corpus = "emnist/letters"
+    c.data.name = "emnist/letters"
 
 
 def mnist(c: ConfigDict) -> None:
     """The digits of MNIST."""
-    c.data.corpus = "mnist"
+    c.data.name = "mnist"

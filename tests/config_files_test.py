@@ -96,7 +96,7 @@ def test_a_config_file_of_an_older_revision_has_the_fields_of_today(tmp_path):
         "    return ConfigDict({'task': {'name': 'glyph'}, 'model': {'recurrent': (5,)}})\n"
     )
     config = load_config(str(tmp_path / "old.py"), ["--config.train.steps=20"])
-    assert (config.task.name, config.model.gru_units) == ("classify", (5,))
+    assert (config.task.name, config.model.gru_units) == ("class", (5,))
     assert (config.train.steps, config.eval.seed) == (20, 1)
 
 
@@ -266,9 +266,7 @@ def test_a_name_of_an_older_revision_is_told_its_name_of_today(elsewhere):
     config = load_config(
         "good.py", ["--config.task.name=glyph", "--config.model.gru_units=exit(1)"]
     )
-    with pytest.raises(
-        UserError, match=r"task\.name=glyph \(task\.name=classify is its name now\)"
-    ):
+    with pytest.raises(UserError, match=r"task\.name=glyph \(task\.name=class is its name now\)"):
         check(config)
     config.task.name = "sum"
     with pytest.raises(UserError, match=r"gru_units=\('exit\(1\)',\): expected .*\(100, 50\)"):

@@ -101,7 +101,7 @@ def test_smoke_trains_two_dispatches(experiment, optdigits, monkeypatch):
     lengths = config.task.max_length - config.task.min_length + 1
     config.train.batch_size = config.train.micro_batch_size = lengths  # one sequence of each
     # The digits of 8x8 stand in for all images, so that nothing is downloaded.
-    corpus = dataclasses.replace(optdigits, info=known_info(config.data.corpus))
+    corpus = dataclasses.replace(optdigits, info=known_info(config.data.name))
     trainer = Trainer(config, corpus)
     before = random_state(trainer)
     state = devices.replicate(before)

@@ -90,7 +90,7 @@ def tiny_config():
     """A config like configs/sum8.py of a network small enough to compile in seconds."""
     c = config.default()
     c.task.max_length = 4
-    c.data.corpus = "optdigits"
+    c.data.name = "optdigits"
     c.data.augment.shift = 1.0
     c.data.augment.scale = 0.08
     c.model.convs = ((4, 5, True), (8, 3, True))

@@ -74,7 +74,7 @@ def test_sums_over_coloured_images_of_odd_size_are_learned(quick, coloured, tmp_
 
 
 def test_the_class_head_learns_digits(quick, optdigits, tmp_path):
-    quick.task.name, quick.task.max_length = "classify", 1
+    quick.task.name, quick.task.max_length = "class", 1
     quick.model.head, quick.model.aggregator, quick.model.gru_units = "class", "none", ()
     quick.train.steps = quick.eval.every = quick.checkpoint.every = 100
     restored, last = run(quick, optdigits, tmp_path / "run")

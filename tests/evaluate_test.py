@@ -15,7 +15,7 @@ from crnn_jax.model import crnn
 from tests.networks import random_params
 
 SEQUENCES = 90
-RIGHT = {"sum": sum, "product": math.prod, "classify": lambda labels: labels[-1]}
+RIGHT = {"sum": sum, "product": math.prod, "class": lambda labels: labels[-1]}
 BASELINE = 11.25
 
 
@@ -35,7 +35,7 @@ def build(config, dataset, sequences=SEQUENCES, scale=0.3):
     network = crnn.build(config.model, task.question)
     params = random_params(crnn.parameter_shapes(network, task.question), seed=3, scale=scale)
     draw = draw_from(dataset.test, task.min_length, task.max_length)
-    baseline = None if task.name == "classify" else BASELINE
+    baseline = None if task.name == "class" else BASELINE
     return Evaluation(network, task, dataset.test, draw, sequences, baseline=baseline), params
 
 
@@ -47,7 +47,7 @@ def written(config, name):
     return config
 
 
-NUMBERS = ["sum last", "sum marginal", "product marginal", "classify marginal", "classify class"]
+NUMBERS = ["sum last", "sum marginal", "product marginal", "class marginal", "class class"]
 
 
 @pytest.fixture(params=NUMBERS)
@@ -249,7 +249,7 @@ def test_validation_and_test_are_what_the_config_asks_for(config, optdigits):
 
 @pytest.mark.parametrize(
     ("task", "head"),
-    [("sum", "cumulative"), ("product", "marginal"), ("classify", "class")],
+    [("sum", "cumulative"), ("product", "marginal"), ("class", "class")],
 )
 def test_lengths_longer_than_trained_are_read_as_well(task, head, config, optdigits):
     config.task.name, config.model.head = task, head
@@ -262,7 +262,7 @@ def test_lengths_longer_than_trained_are_read_as_well(task, head, config, optdig
     longer, _ = build(config, optdigits, sequences=120)
     places = [(i, 5) for i in range(120)]
     found = read_one_by_one(longer, params)
-    expected = expected_scores(places, found, measures=task != "classify")
+    expected = expected_scores(places, found, measures=task != "class")
     assert row == pytest.approx({"length": 6, **expected}, rel=1e-5)
 
 

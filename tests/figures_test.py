@@ -35,7 +35,7 @@ NAMES = ["curves", "kernels", "sheet", "hardest", "confusion"]
     [
         ("sum", "marginal", 8),
         ("product", "last", 3),
-        ("classify", "class", 1),
+        ("class", "class", 1),
         ("addition", "decoder", 6),
         ("caption", "decoder", 1),
     ],

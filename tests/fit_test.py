@@ -8,7 +8,7 @@ from crnn_jax.model import crnn
 
 
 def build(config):
-    return crnn.build(config.model, tasks.build(config, known_info(config.data.corpus)).question)
+    return crnn.build(config.model, tasks.build(config, known_info(config.data.name)).question)
 
 
 @pytest.mark.parametrize("lengths", [(9, ()), (2, (1, 9))])
@@ -27,8 +27,8 @@ def test_products_must_fit_into_32_bits(tiny_config, lengths):
     [
         ("sum", "decoder", "last or cumulative or marginal"),
         ("sum", "class", "last or cumulative or marginal"),
-        ("classify", "last", "marginal or class"),
-        ("classify", "cumulative", "marginal or class"),
+        ("class", "last", "marginal or class"),
+        ("class", "cumulative", "marginal or class"),
         ("caption", "marginal", "decoder"),
     ],
 )
@@ -54,8 +54,8 @@ def test_only_a_decoder_has_units(load_config, head, units):
 def test_what_is_written_about_digits_is_not_asked_of_letters(load_config, experiment, corpus):
     config = load_config(experiment)
     build(config)
-    config.data.corpus = corpus
-    with pytest.raises(UserError, match=f"^--config.data.corpus={corpus} .* mnist"):
+    config.data.name = corpus
+    with pytest.raises(UserError, match=f"^--config.data.name={corpus} .* mnist"):
         build(config)
 
 

@@ -204,7 +204,7 @@ def environment(here, project):
     ("arguments", "words"),
     [
         (["--config.trian.steps=8"], "did you mean train.steps?"),
-        (["--config.data.corpus=mnist", "--config.data.manual_dir=new"], "new: no such folder"),
+        (["--config.data.name=mnist", "--config.data.manual_dir=new"], "new: no such folder"),
     ],
 )
 def test_a_mistake_in_a_process_of_its_own(here, project, arguments, words):
@@ -362,11 +362,11 @@ def test_mnist_from_its_files(here, mnist_dir, capsys, monkeypatch):
     monkeypatch.setattr(run, "train_loop", lambda *args, **kwargs: sys.exit("enough"))
     files = f"--config.data.manual_dir={mnist_dir}"
     with pytest.raises(SystemExit, match="enough"):
-        main.main(["--config=tiny.py", "--config.data.corpus=mnist", files])
+        main.main(["--config=tiny.py", "--config.data.name=mnist", files])
     assert json.loads((here / "runs/tiny/run.json").read_text())["corpus"].startswith("mnist:")
     capsys.readouterr()
     other = ["--config=tiny.py", "--workdir=runs/tiny"]
-    assert_refused(other, ["data.corpus: mnist, not optdigits"], capsys)
+    assert_refused(other, ["data.name: mnist, not optdigits"], capsys)
 
 
 @pytest.mark.parametrize("name", ["-3.png", "~x.png"])

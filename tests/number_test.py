@@ -16,8 +16,8 @@ from crnn_jax.tasks.number import Class, Product, Sum
 from crnn_jax.tasks.task import Account, Mark
 from tests.networks import answered, digits
 
-TASKS = {"sum": Sum, "product": Product, "classify": Class}
-ANSWER = {"sum": sum, "product": math.prod, "classify": lambda labels: labels[-1]}
+TASKS = {"sum": Sum, "product": Product, "class": Class}
+ANSWER = {"sum": sum, "product": math.prod, "class": lambda labels: labels[-1]}
 DRAW = Draw(seed=0, min_length=1, max_length=3, images=20)
 
 
@@ -76,7 +76,7 @@ def test_answers_in_lanes_become_one_sequence_a_row(with_confidence):
 
 
 def test_classes_have_no_estimate_and_no_baseline():
-    task, lanes = build("classify", 1), padded_lanes(np.array([1, 1]))
+    task, lanes = build("class", 1), padded_lanes(np.array([1, 1]))
     numbers = np.array([[[3, 4]]])
     given = Answers(numbers, numbers.astype(np.float32), np.array([[[0.5, 0.6]]]))
     assert task.answered(numbers, given, lanes, 2).estimates is None
@@ -125,7 +125,7 @@ def test_notes_end_with_their_sequence():
 
 def test_a_class_goes_by_its_name():
     letters = dataclasses.replace(digits(), classes=tuple("abcdefghij"))
-    task = build("classify", 1, info=letters)
+    task = build("class", 1, info=letters)
     found = answered([[2]], [[9]], confidence=[[0.5]])
     assert task.account(found, 0) == Account("true c, read j (50%)", True)
     assert task.explain(found, ["x.png"]) == {

@@ -104,7 +104,7 @@ def test_as_many_pictures_as_the_network_takes(
     ("corpus", "names"), [("optdigits", "0123456789"), ("emnist/letters-a-j", "abcdefghij")]
 )
 def test_a_glyph_has_a_name_and_no_estimate(corpus, names, make_predictor, images):
-    predictor = make_predictor("classify", length=1, corpus=corpus)
+    predictor = make_predictor("class", length=1, corpus=corpus)
     for image in images:
         found = predictor([image])
         (probs_K,) = np.exp(network_on(predictor, [image]).log_probs_TxNxK[:, 0])

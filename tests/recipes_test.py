@@ -75,14 +75,14 @@ def test_a_data_set(follow, tmp_path):
 
 
 def test_a_head(follow, data_dir):
-    done = follow("A head", "--config.data.corpus=optdigits", f"--config.data.data_dir={data_dir}")
+    done = follow("A head", "--config.data.name=optdigits", f"--config.data.data_dir={data_dir}")
     assert done.returncode == 0, done.stderr
     assert "answer_head/normal/kernel" in done.stdout
     assert "exact" in done.stdout
 
 
 def test_an_aggregator(follow, data_dir):
-    corpus = ("--config.data.corpus=optdigits", f"--config.data.data_dir={data_dir}")
+    corpus = ("--config.data.name=optdigits", f"--config.data.data_dir={data_dir}")
     done = follow("An aggregator", *corpus)
     assert done.returncode == 0, done.stderr
     assert "gru" not in done.stdout

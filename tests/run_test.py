@@ -189,7 +189,7 @@ def test_other_lengths_can_be_tested_than_the_run_s_own(complete, config, capsys
 def test_which_glyph_it_is_has_no_rmse_and_the_best_is_the_most_exact(
     config, tmp_path, capsys, monkeypatch
 ):
-    config.task.name, config.task.every_step = "classify", True
+    config.task.name, config.task.every_step = "class", True
     exact = iter([0.9, 0.3])
     monkeypatch.setattr(
         evaluate,
@@ -305,7 +305,7 @@ def test_a_config_given_to_evaluate_says_where_the_data_lies(
 def test_a_run_goes_on_with_the_corpus_that_it_began_with(
     tmp_path, config, monkeypatch, recorded, wanted
 ):
-    config.data.corpus, config.data.fallback = "mnist", True
+    config.data.name, config.data.fallback = "mnist", True
     if recorded:
         (tmp_path / "config.json").write_text(config.to_json())
         (tmp_path / "run.json").write_text(json.dumps({"corpus": recorded}))

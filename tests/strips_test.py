@@ -79,7 +79,7 @@ def test_a_strip_shows_the_clip_that_was_filmed(gallery):
 
 def test_where_a_sequence_is_one_image_the_images_are_shown_in_order(gallery):
     found = answered([[1], [2], [3]], [[1], [2], [3]], confidence=np.ones((3, 1)))
-    shown = gallery(found, "classify", length=1)
+    shown = gallery(found, "class", length=1)
     in_order = dataclasses.replace(shown, draw=shown.task.shown(shown.draw))
     frames = [strip.frames_FxHxWxC for strip in in_order.strips(range(3))]
     np.testing.assert_array_equal(np.concatenate(frames), shown.split.images_IxHxWxC[:3])

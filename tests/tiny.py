@@ -25,7 +25,7 @@ from crnn_jax.config import default, variant
 
 def get_config(arg=None):
     c = default()
-    c.data.corpus = "optdigits"
+    c.data.name = "optdigits"
     c.data.data_dir = "data"
     c.data.manual_dir = ""
     c.task.max_length = 2

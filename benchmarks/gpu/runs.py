@@ -27,7 +27,7 @@ class Run:
         corpus = (f"--config.data.manual_dir={options.manual_dir}",)
         config = "--config=configs/sum8.py"
         if options.smoke:
-            config, corpus = config + ":smoke", ("--config.data.corpus=optdigits",)
+            config, corpus = config + ":smoke", ("--config.data.name=optdigits",)
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
             "XDG_CACHE_HOME": str(folder / "cache"),

@@ -71,6 +71,18 @@ def _look_up(name: str) -> Any:
     return pkgutil.resolve_name(f"crnn_jax.{name}")
 
 
+def _sources() -> Iterable[str]:
+    return _look_up("data.sources.SOURCES")
+
+
+def one_of_numbers(*numbers: int) -> Kind:
+    """Some whole numbers."""
+    return Kind(
+        lambda value: type(value) is int and value in numbers,
+        lambda: " or ".join(map(str, numbers)),
+    )
+
+
 def _is_conv(layer: Any) -> bool:
     match layer:
         case (features, size, bool()) | (features, size, bool(), "same"):
@@ -84,6 +96,13 @@ amount = number(lambda value: value >= 0, "a number, 0 or more")
 share = number(lambda value: 0 <= value < 1, "a number, 0 or more and less than 1")
 rate = number(lambda value: value > 0, "a finite number above 0")
 switch = Kind(lambda value: isinstance(value, bool), lambda: "true or false")
+pixels = whole(0, 4096)
+text = Kind(lambda value: isinstance(value, str), lambda: "a name")
+path_or_none = Kind(lambda value: isinstance(value, str), lambda: 'a folder or a file, or ""')
+dataset_name = Kind(
+    lambda value: isinstance(value, str) and (value in _sources() or value.startswith("tfds:")),
+    lambda: f"{' or '.join(_sources())}, or tfds:NAME for one that TFDS has prepared",
+)
 folder = Kind(lambda value: isinstance(value, str) and value != "", lambda: "a folder")
 folder_or_none = Kind(lambda value: isinstance(value, str), lambda: 'a folder, or ""')
 attended = Kind(
@@ -100,9 +119,28 @@ FIELDS: dict[str, Field] = {
     "task.name": Field("sum", one_of("tasks.TASKS"), "what is asked of a sequence"),
     "task.min_length": Field(1, frames, "frames of the shortest sequence"),
     "task.max_length": Field(8, frames, "frames of the longest sequence"),
+    "task.unit": Field(
+        "words", one_of(("words", "characters")), "what written answers are made of"
+    ),
     "task.every_step": Field(False, switch, "ask for the answer after every frame, not the last"),
     #
-    "data.corpus": Field("mnist", one_of("data.sources.SOURCES"), "the data set"),
+    "data.name": Field("mnist", dataset_name, "the data set, where no data.path is given"),
+    "data.path": Field("", path_or_none, "your own images or clips: a folder, or a list of files"),
+    "data.answer": Field(
+        "", text, 'column of the answers in a list of files, or "filename"; "": answer or label'
+    ),
+    "data.outside": Field(False, switch, "let a list of files name files outside its folder"),
+    "data.channels": Field(0, one_of_numbers(0, 1, 3), "1: grey, 3: RGB; 0: RGB where any is"),
+    "data.height": Field(0, pixels, "of your frames, in pixels; 0: as they are, all the same"),
+    "data.width": Field(0, pixels, "likewise"),
+    "data.fit": Field(
+        "", one_of(("", "stretch", "pad", "crop")), 'to that size; "": refuse frames of another one'
+    ),
+    "data.stride": Field(1, frames, "take every so many frames of a clip"),
+    "data.max_frames": Field(300, frames, "of a clip at most, the first ones"),
+    "data.frames": Field(0, whole(0, 1000), "take so many of a clip, evenly spread; 0: see stride"),
+    "data.validation": Field(0.1, share, "of your data, by a hash of each name, if not given"),
+    "data.test": Field(0.1, share, "likewise"),
     "data.data_dir": Field("~/.cache/crnn_jax", folder, "where prepared data sets are kept"),
     "data.manual_dir": Field("", folder_or_none, "folder of the published files of a data set"),
     "data.fallback": Field(True, switch, "train on mnist-5k where mnist is not available"),
@@ -111,6 +149,9 @@ FIELDS: dict[str, Field] = {
     "data.augment.turn": Field(0.0, amount, "largest rotation of a training frame, in radians"),
     "data.augment.scale": Field(0.0, share, "largest change of its size, as a share"),
     "data.augment.elastic": Field(0.0, amount, "elastic bending: standard deviation in pixels"),
+    "data.augment.flip": Field(False, switch, "mirror half of the frames, left to right"),
+    "data.augment.brightness": Field(0.0, share, "largest change, as a share of white"),
+    "data.augment.contrast": Field(0.0, share, "largest change, as a share"),
     #
     "model.convs": Field(
         ((16, 5, True), (32, 3, True)),
@@ -157,6 +198,13 @@ FIELDS: dict[str, Field] = {
     ),
     "train.clip_norm": Field(0.0, amount, "largest norm of the gradient; 0: no limit"),
     "train.deterministic": Field(True, switch, "on a GPU, the same bits in every run, if slower"),
+    "train.class_weights": Field(False, switch, "let all classes weigh the same, however rare"),
+    "train.patience": Field(
+        0, whole(0), "stop after so many evaluations without a better score; 0: never"
+    ),
+    "train.ema": Field(
+        0.0, share, "evaluate and keep an average of the parameters that decays at this rate; 0: no"
+    ),
     "train.on_labels": Field(False, switch, "train on true classes instead of the encoder's"),
     #
     "eval.every": Field(1000, count, "steps between evaluations on the validation images"),
@@ -171,12 +219,14 @@ FIELDS: dict[str, Field] = {
 }
 
 RENAMED = {
+    "data.corpus": "data.name",
     "model.recurrent": "model.gru_units",
     "model.decoder": "model.decoder_units",
     "model.feature_dropout": "model.encoder_dropout",
     "model.dropout": "model.state_dropout",
     "model.classify": "model.class_bottleneck",
-    "task.name=glyph": "task.name=classify",
+    "task.name=glyph": "task.name=class",
+    "task.name=classify": "task.name=class",
 }
 """Old names of fields, and of values, with their names of today."""
 

@@ -13,6 +13,8 @@ NOT_OF_TRAINING = (
     "data.data_dir",
     "data.manual_dir",
     "data.fallback",
+    "data.path",
+    "data.outside",
     "data.feed",
     "train.steps_per_dispatch",
     "eval.",

@@ -1,9 +1,10 @@
 """Data sets: what is known of one, finding one or its stand-in, and reading it at every start."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from crnn_jax import UserError, say, user_path
+from crnn_jax.data.form import Form
 from crnn_jax.data.sources import SOURCES
 from crnn_jax.data.sources.published import DownloadError
 from crnn_jax.data.split import Split, identity
@@ -21,20 +22,29 @@ class DatasetInfo:
     name: str  # of its source, such as 'mnist'
     identity: str  # the name and the start of a SHA-256 over all images and labels
     frame_shape: tuple[int, int, int]  # height, width and channels of the images
-    classes: tuple[str, ...]  # what people call the labels 0, 1, …
+    classes: tuple[str, ...]  # what people call the labels 0, 1, …; () where answers are no classes
     glyphs: bool  # bright ink on black, centred as in MNIST: pictures are put into that form
+    # Of stored sequences, whose answers are given; "label": sequences are composed of images.
+    answer: Literal["label", "class", "number", "numbers", "text"] = "label"
+    form: Form | None = None  # how frames were made of files
+    longest: int = 1  # frames of the longest sequence
+    counts: tuple[int, ...] = ()  # training sequences of each class
+    mean: float = 0.0  # of the numbers that are training answers
+    deviation: float = 1.0  # their standard deviation; 1 where they are all the same
+    vocabulary: tuple[str, ...] = ()  # words or characters of training answers, then END
+    symbols: int = 0  # of the longest training answer, END counted
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        shape, classes = list(self.frame_shape), list(self.classes)
-        return {**dataclasses.asdict(self), "frame_shape": shape, "classes": classes}
+        fields = dataclasses.asdict(self)
+        return {n: list(x) if isinstance(x, tuple) else x for n, x in fields.items()}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "DatasetInfo":
         """Read what `to_json` wrote; raises KeyError or TypeError for anything else."""
-        stored = {name: value for name, value in stored.items() if name != "kind"}  # of old runs
-        shape, classes = tuple(stored["frame_shape"]), tuple(stored["classes"])
-        return cls(**{**stored, "frame_shape": shape, "classes": classes})
+        form = stored.get("form")
+        lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
+        return cls(**{**stored, **lists, "form": None if form is None else Form(**form)})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from crnn_jax.tasks.written import Addition, Caption
 TASKS: dict[str, Callable[..., Task]] = {
     "sum": Sum,
     "product": Product,
-    "classify": Class,
+    "class": Class,
     "addition": Addition,
     "caption": Caption,
 }

@@ -48,7 +48,7 @@ class Written(Task):
     def check(self, tested: tuple[int, ...]) -> None:
         if self.dataset.classes != tuple("0123456789"):
             raise UserError(
-                f"--config.data.corpus={self.dataset.name} does not show the digits 0 to 9, which "
+                f"--config.data.name={self.dataset.name} does not show the digits 0 to 9, which "
                 f"the task {self.name} is about: expected a corpus of digits, such as mnist"
             )
         if self.every_step or tested:

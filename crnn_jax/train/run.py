@@ -51,7 +51,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     check_batching(config, devices.device_count(), jax.default_backend())
     devices.check_devices()
     # What does not fit is refused before any data is prepared.
-    question = tasks.build(config, known_info(config.data.corpus)).question
+    question = tasks.build(config, known_info(config.data.name)).question
     shapes = crnn.parameter_shapes(crnn.build(config.model, question), question)
     folder = RunFolder(workdir)
     begun_on = processes.run_on_main(lambda: stored_corpus(folder, config))
@@ -114,7 +114,7 @@ def _dataset(workdir: Path, config: ConfigDict, begun_on: str | None) -> Dataset
 
     A run goes on with what it began with, in all processes.
     """
-    name = config.data.corpus
+    name = config.data.name
     begun_with = begun_on.partition(":")[0] if begun_on else None
     if name == "mnist" and config.data.fallback and begun_with in STAND_INS:
         _say(f"the run in {workdir} began on {begun_with} in place of mnist, and goes on with it")

@@ -13,4 +13,4 @@ SOURCES: dict[str, Source] = {
     "emnist/letters": LETTERS,
     "emnist/letters-a-j": LETTERS_A_J,
 }
-"""The data set of a config, by its `data.corpus`."""
+"""The data set of a config, by its `data.name`."""
