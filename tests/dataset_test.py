@@ -31,7 +31,7 @@ def test_what_is_known_of_a_data_set_goes_through_json():
         info = known_info(f"{name}:0123")
         assert (info.name, info.identity) == (name, f"{name}:0123")
         stored = json.loads(json.dumps(info.to_json()))
-            assert DatasetInfo.from_json(form) == info
+        assert DatasetInfo.from_json(stored) == info
         assert hash(info)  # has no lists
     with pytest.raises((KeyError, TypeError)):
         DatasetInfo.from_json({"name": "mnist"})
