@@ -163,10 +163,10 @@ FIELDS: dict[str, Field] = {
     "model.class_bottleneck": Field(False, switch, "pass on the classes' probabilities alone"),
     "model.aggregator": Field(
         "gru",
-        one_of("model.recurrent.AGGREGATORS"),
-        "a GRU, the mean of the features so far, or each frame by itself",
+        one_of("model.aggregators.AGGREGATORS"),
+        "a GRU, one in both directions, the mean of the features so far, or each frame by itself",
     ),
-    "model.gru_units": Field((64,), units, "units of each GRU layer"),
+    "model.gru_units": Field((64,), units, "units of each GRU layer, and direction"),
     "model.encoder_dropout": Field(0.0, share, "share of the encoder's features to drop"),
     "model.state_dropout": Field(0.0, share, "share of the aggregator's units to drop"),
     "model.head": Field("marginal", one_of("model.crnn.HEADS"), "what reads the states"),

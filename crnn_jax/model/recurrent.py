@@ -1,20 +1,13 @@
-"""Aggregators: GRU layers over time, with their input projected outside the loop; a running mean.
-
-An aggregator is a row of layers. A layer's `project` needs no time: that of the first layer runs
-with the encoder. Called with what `project` made and with starts, a layer returns hidden states.
-"""
+"""Layers over time: a GRU with its input projected outside the loop, and a running mean."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from ml_collections import ConfigDict
-
-from crnn_jax import UserError
 
 
 def unrolled(steps: int = 0) -> int:
@@ -257,44 +250,3 @@ class RunningMean(nn.Module):
         nothing = (jnp.zeros_like(features[0]), jnp.zeros(features.shape[1]))
         _, mean_TxNxD = lax.scan(add, nothing, (features, starts_TxN), unroll=self.unroll)
         return mean_TxNxD.astype(features_TxNxD.dtype)
-
-
-def gru_layers(model: ConfigDict) -> tuple[GRU, ...]:
-    """GRU layers of `model.gru_units`."""
-    if not model.gru_units:
-        raise UserError(
-            "--config.model.gru_units=() with model.aggregator=gru: expected the units of one or "
-            'more layers, as in "(128,)"'
-        )
-    dtype, unroll = jnp.dtype(model.dtype), unrolled(model.unroll)
-    return tuple(
-        GRU(units, dtype, unroll, name=f"gru_{i}") for i, units in enumerate(model.gru_units)
-    )
-
-
-def mean_layers(model: ConfigDict) -> tuple[RunningMean, ...]:
-    """The running mean alone."""
-    _refuse_units(model)
-    return (RunningMean(unrolled(model.unroll), name="running_mean"),)
-
-
-def no_layers(model: ConfigDict) -> tuple[()]:
-    """Each frame's features alone."""
-    _refuse_units(model)
-    return ()
-
-
-def _refuse_units(model: ConfigDict) -> None:
-    if model.gru_units:
-        raise UserError(
-            f"--config.model.gru_units={model.gru_units} with model.aggregator="
-            f"{model.aggregator}: expected ()"
-        )
-
-
-AGGREGATORS: dict[str, Callable[[ConfigDict], tuple[nn.Module, ...]]] = {
-    "gru": gru_layers,
-    "mean": mean_layers,
-    "none": no_layers,
-}
-"""The layers of a config, by its `model.aggregator`."""
