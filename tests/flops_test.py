@@ -58,11 +58,9 @@ def test_agrees_with_what_xla_counts_in_the_plain_form(name, load_config, monkey
 
 
 def test_channels_of_a_frame_count_in_its_first_layer():
-    model = ConfigDict(
-        {"convs": ((2, 3, False),), "dense": (), "gru_units": (), "aggregator": "none"}
-    )
+    model = ConfigDict({"convs": ((2, 3, False),), "dense": (), "gru_units": (), "aggregator": ""})
     assert frame_flops(model, (9, 7, 3)) == 3 * frame_flops(model, (9, 7, 1))
-    model = ConfigDict({"convs": (), "dense": (5,), "gru_units": (), "aggregator": "none"})
+    model = ConfigDict({"convs": (), "dense": (5,), "gru_units": (), "aggregator": ""})
     assert frame_flops(model, (9, 7, 3)) == 2 * 9 * 7 * 3 * 5
 
 

@@ -34,7 +34,9 @@ def losses(workdir):
 
 
 @pytest.mark.usefixtures("optimized")
-def test_resumed_run_is_the_straight_run_bit_for_bit(config, optdigits, tmp_path):
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_resumed_run_is_the_straight_run_bit_for_bit(config, optdigits, tmp_path, ema):
+    config.train.ema = ema
     straight, _ = train(config, optdigits, tmp_path / "straight", profile=False)
 
     class Interrupted(Exception):

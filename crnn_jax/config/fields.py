@@ -203,7 +203,7 @@ FIELDS: dict[str, Field] = {
         0, whole(0), "stop after so many evaluations without a better score; 0: never"
     ),
     "train.ema": Field(
-        0.0, share, "evaluate and keep an average of the parameters that decays at this rate; 0: no"
+        0.0, share, "decay of an average of the parameters, which is evaluated and kept; 0: none"
     ),
     "train.on_labels": Field(False, switch, "train on true classes instead of the encoder's"),
     #
