@@ -200,7 +200,7 @@ FIELDS: dict[str, Field] = {
     "train.deterministic": Field(True, switch, "on a GPU, the same bits in every run, if slower"),
     "train.class_weights": Field(False, switch, "let all classes weigh the same, however rare"),
     "train.patience": Field(
-        0, whole(0), "stop after so many evaluations without a better score; 0: never"
+        0, whole(0), "evaluations without a better score to stop after, with the best; 0: never"
     ),
     "train.ema": Field(
         0.0, share, "decay of an average of the parameters, which is evaluated and kept; 0: none"
