@@ -69,6 +69,7 @@ def test_the_program_of_an_accelerator_trains_as_that_of_a_cpu(config, optdigits
     """Unrolled, with all parameters in vectors; the state has the same form in between."""
     config.train.weight_decay = config.train.clip_norm = 0.5
     config.train.steps_per_dispatch = 20
+    config.train.ema = 0.8
 
     def trained():
         trainer = Trainer(config, optdigits)
@@ -85,6 +86,36 @@ def test_the_program_of_an_accelerator_trains_as_that_of_a_cpu(config, optdigits
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), found, expected
     )
+
+
+def test_the_average_weighs_later_parameters_more_and_changes_no_training(config, optdigits):
+    """Of what a run without it passes through; the initial parameters count for nothing."""
+    config.train.steps_per_dispatch = 1
+
+    def run(ema, steps=3):
+        config.train.ema = ema
+        trainer = Trainer(config, optdigits)
+        state = random_state(trainer)
+        if ema:
+            state = state.replace(trained=state.params, params=random_state(trainer, 9.0).params)
+        state, found = devices.replicate(state), []
+        source = next(trainer.feed.sources(0))
+        for _ in range(steps):
+            state, _ = trainer.dispatch(state, devices.device_inputs(), source)
+            found.append(jax.device_get(devices.unreplicate(state)))
+        return found
+
+    plain, averaged = run(0.0), run(0.5)
+    for without, state in zip(plain, averaged, strict=True):
+        assert without.trained is None
+        jax.tree.map(np.testing.assert_array_equal, without.params, state.trained)
+    for steps, state in enumerate(averaged, 1):
+        weights = 0.5 ** np.arange(steps)[::-1]
+        for average, *passed in zip(
+            *map(jax.tree.leaves, (state.params, *(x.params for x in plain[:steps]))), strict=True
+        ):
+            expected = np.average(passed, axis=0, weights=weights)
+            np.testing.assert_allclose(average, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_compiles_once(config, optdigits):

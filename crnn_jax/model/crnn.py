@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError
 from crnn_jax.data.lanes import Lanes, padded_lanes
+from crnn_jax.model.aggregators import AGGREGATORS
 from crnn_jax.model.classes import Classes
 from crnn_jax.model.decoder import Decoder
 from crnn_jax.model.dropout import lane_dropout
@@ -20,7 +21,7 @@ from crnn_jax.model.flops import conv_sizes
 from crnn_jax.model.heads import Cumulative, Last, Output
 from crnn_jax.model.marginal import Marginal
 from crnn_jax.model.question import Question
-from crnn_jax.model.recurrent import AGGREGATORS, unrolled
+from crnn_jax.model.recurrent import unrolled
 
 
 class Head(NamedTuple):
@@ -150,7 +151,8 @@ def build(model: ConfigDict, question: Question) -> CRNN:
     """The network of a config's `model` section that can answer a question.
 
     Raises:
-      UserError: the layers leave nothing of a frame, or the head cannot answer the question.
+      UserError: the layers leave nothing of a frame, or see frames that the answer must not depend
+        on; or the head cannot answer the question.
     """
     height, width, _ = question.frame_shape
     if min(conv_sizes(model.convs, height, width)[-1]) < 1:
@@ -180,7 +182,7 @@ def build(model: ConfigDict, question: Question) -> CRNN:
     )
     return CRNN(
         encoder,
-        AGGREGATORS[model.aggregator](model),
+        AGGREGATORS[model.aggregator](model, question),
         head.build(model, question),
         model.state_dropout,
     )

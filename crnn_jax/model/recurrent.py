@@ -1,20 +1,14 @@
-"""Aggregators: GRU layers over time, with their input projected outside the loop; a running mean.
-
-An aggregator is a row of layers. A layer's `project` needs no time: that of the first layer runs
-with the encoder. Called with what `project` made and with lanes, a layer returns hidden states.
-"""
+"""Layers over time: a GRU with its input projected outside the loop, and a running mean."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from ml_collections import ConfigDict
 
-from crnn_jax import UserError
 from crnn_jax.data.lanes import Lanes
 
 
@@ -90,16 +84,19 @@ class GRU(nn.Module):
         return self.input(features)
 
     def __call__(self, gates_TxNx3U: Array, lanes: Lanes) -> Array:
+        """See `run`; sequences start where `lanes` say."""
+        return self.run(gates_TxNx3U, jnp.asarray(lanes.starts_TxN))
+
+    def run(self, gates_TxNx3U: Array, starts_TxN: Array) -> Array:
         """Run over time.
 
         Args:
           gates_TxNx3U: projected inputs.
-          lanes: where a sequence starts, the state is set to zero.
+          starts_TxN: bool, true where a sequence starts and the state is set to zero.
 
         Returns:
           hidden_TxNxU in `dtype`.
         """
-        starts_TxN = jnp.asarray(lanes.starts_TxN)
         if self.unroll == 1:
             carry = jnp.zeros((gates_TxNx3U.shape[1], self.hidden))
             # Not in the step: XLA does not vectorize a loop over thirds of a row chosen there.
@@ -260,44 +257,3 @@ class RunningMean(nn.Module):
         inputs = (features, jnp.asarray(lanes.starts_TxN))
         _, mean_TxNxD = lax.scan(add, nothing, inputs, unroll=self.unroll)
         return mean_TxNxD.astype(features_TxNxD.dtype)
-
-
-def gru_layers(model: ConfigDict) -> tuple[GRU, ...]:
-    """GRU layers of `model.gru_units`."""
-    if not model.gru_units:
-        raise UserError(
-            "--config.model.gru_units=() with model.aggregator=gru: expected the units of one or "
-            'more layers, as in "(128,)"'
-        )
-    dtype, unroll = jnp.dtype(model.dtype), unrolled(model.unroll)
-    return tuple(
-        GRU(units, dtype, unroll, name=f"gru_{i}") for i, units in enumerate(model.gru_units)
-    )
-
-
-def mean_layers(model: ConfigDict) -> tuple[RunningMean, ...]:
-    """The running mean alone."""
-    _refuse_units(model)
-    return (RunningMean(unrolled(model.unroll), name="running_mean"),)
-
-
-def no_layers(model: ConfigDict) -> tuple[()]:
-    """Each frame's features alone."""
-    _refuse_units(model)
-    return ()
-
-
-def _refuse_units(model: ConfigDict) -> None:
-    if model.gru_units:
-        raise UserError(
-            f"--config.model.gru_units={model.gru_units} with model.aggregator="
-            f"{model.aggregator}: expected ()"
-        )
-
-
-AGGREGATORS: dict[str, Callable[[ConfigDict], tuple[nn.Module, ...]]] = {
-    "gru": gru_layers,
-    "mean": mean_layers,
-    "none": no_layers,
-}
-"""The layers of a config, by its `model.aggregator`."""

@@ -43,6 +43,7 @@ class Written(Task):
             len(self.dataset.classes),
             vocabulary=len(self.vocabulary),
             symbols=self.symbols,
+            reads="each",
         )
 
     def check(self, tested: tuple[int, ...]) -> None:
