@@ -1,44 +1,215 @@
-"""What is found in a folder, a list of files or a prepared data set: clips with their answers."""
+"""What a list of clips says of each, what every layout of files shares, and the splits."""
 
-from dataclasses import dataclass
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+
+from crnn_jax import UserError
+
+PARTS = ("train", "validation", "test")
+SPLIT_NAMES = {**{part: part for part in PARTS}, "val": "validation", "valid": "validation"}
+"""How people call the parts of a data set, as folders or in a list of files."""
+
+PICTURES = (".avif", ".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm")
+ANIMATIONS = (".gif", ".tif", ".tiff", ".webp")  # or single pictures
+VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+
+_HIDDEN = ("thumbs.db", "desktop.ini", "__macosx")
+_LONGEST_CLASS = 100  # characters
 
 
 class Record(NamedTuple):
     """A clip in a data set that TFDS has prepared."""
 
-    folder: Path
+    folder: Path  # of the data set's version
     split: str
-    index: int
+    index: int  # within the split
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Clip:
-    """A sequence of frames, or a single image, and the right answer."""
+    """A sequence of images and its answer; an image is a clip of one frame.
 
-    name: str  # path relative to the data's folder, as messages say it
-    source: tuple[Path, ...] | Record  # one file (picture, animation, video), or frames in order
-    answer: Any  # class name (str) | float | np.ndarray float32 | text (str)
-    split: str | None  # "train", "validation" or "test" where given
-    group: str  # decides the split where none is given (default: the file's stem)
+    Attributes:
+      name: its path relative to the data's folder, as messages say it.
+      source: one file (a picture, an animation or a video), or the files of its frames in order.
+      answer: a class, a number, float32 numbers for every frame, or a text.
+      split: one of `PARTS`, or None where none is given.
+      group: decides the part where none is given: clips of one group stay together.
+    """
+
+    name: str
+    source: tuple[Path, ...] | Record
+    answer: str | float | np.ndarray
+    split: str | None
+    group: str
 
 
 class Problem(NamedTuple):
-    """Something wrong with the data."""
+    """Something that is wrong with the data."""
 
-    name: str  # file or clip (or row of the manifest)
-    what: str  # one line: what is wrong, what was expected
+    name: str  # of a file or clip, or a line of a list of files
+    what: str  # in one line: what is wrong, what was expected
     fatal: bool  # training refuses
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Listing:
-    """All clips of a data set."""
+    """The clips of a data set, as its folders or its list of files say.
 
-    name: str  # of the data set: the folder's or manifest's own name; "tfds:…"
-    kind: str  # in words: "clips in folders of their class", "manifest labels.csv", …
-    answer: str  # class | number | numbers | text
-    clips: tuple[Clip, ...]  # in the natural order of their names without endings
-    classes: tuple[str, ...]  # class names in natural order; () else
+    Attributes:
+      name: of the data set.
+      kind: in words, for people.
+      answer: what the answers are: class, number, numbers (one for every frame) or text.
+      clips: in natural order of their names without endings, so that the same clips as folders of
+        PNG files and as GIF files have the same order.
+      classes: their names in natural order; () where answers are no classes.
+      problems: all that were found.
+    """
+
+    name: str
+    kind: str
+    answer: str
+    clips: tuple[Clip, ...]
+    classes: tuple[str, ...]
     problems: tuple[Problem, ...]
+
+
+def natural(name: str) -> list[tuple[list[str | int], str]]:
+    """Key of the natural order of paths: 2.png stands before 10.png, folder by folder."""
+    parts = [(re.split("([0-9]+)", part.lower()), part) for part in name.split("/")]
+    return [([int(x) if i % 2 else x for i, x in enumerate(xs)], part) for xs, part in parts]
+
+
+def stem(name: str) -> str:
+    """The last part of a path, without its ending where it names a picture or a video."""
+    base = name.rsplit("/", 1)[-1]
+    start, ending = os.path.splitext(base)
+    return start if ending.lower() in PICTURES + ANIMATIONS + VIDEOS else base
+
+
+def shown(value: Any) -> str:
+    """What stands in people's files, as messages show it: one short line that prints."""
+    text = str(value)
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def real_root(folder: Path, outside: bool) -> str | None:
+    """The real path that what is read must lie in; None where it may lie anywhere."""
+    return None if outside else os.path.realpath(folder)
+
+
+def check_inside(path: str | os.PathLike, root: str | None) -> None:
+    """Raise UserError if a path leads out of `root`, by '..', from '/' or through links."""
+    if root is not None and os.path.commonpath([root, os.path.realpath(path)]) != root:
+        raise UserError(
+            f"{shown(path)}: leads outside {root}; expected files in that folder, or "
+            "--config.data.outside=True"
+        )
+
+
+def entries(folder: Path, root: str | None) -> list[Path]:
+    """List a folder in natural order, without hidden files.
+
+    Raises:
+      UserError: the folder cannot be read, or an entry is a link that leads outside `root`.
+    """
+    found = []
+    try:
+        with os.scandir(folder) as scan:
+            for entry in scan:
+                if entry.name.startswith(".") or entry.name.lower() in _HIDDEN:
+                    continue
+                if entry.is_symlink():
+                    check_inside(entry.path, root)
+                found.append(Path(entry.path))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from error
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def frames_in(folder: Path, root: str | None) -> tuple[Path, ...]:
+    """The frames that a folder holds, in natural order.
+
+    Raises:
+      UserError: there are none, or see `entries`.
+    """
+    inside = entries(folder, root)
+    frames = tuple(path for path in inside if path.suffix.lower() in PICTURES + ANIMATIONS)
+    if not frames:
+        found = ", ".join(shown(path.name) for path in inside[:3]) or "nothing"
+        raise UserError(f"a folder of no frames: found {found}, expected pictures such as 001.png")
+    return frames
+
+
+def parse_answer(value: Any, answer: str) -> str | float:
+    """Read a class, a number or a text.
+
+    Raises:
+      UserError: it is empty or something else.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise UserError(f"the answer is empty, expected a {answer}")
+    if answer == "number":
+        return float(parse_numbers([value])[0])
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise UserError(f"the answer is {shown(value)}, expected a {answer}")
+    text = str(value).strip()
+    if answer == "class" and len(text) > _LONGEST_CLASS:
+        raise UserError(
+            f"the answer is {shown(text)}, expected a class of {_LONGEST_CLASS} characters or less"
+        )
+    return text
+
+
+def parse_numbers(values: Iterable[Any]) -> np.ndarray:
+    """Read numbers as float32.
+
+    Raises:
+      UserError: one is no number, is not finite or does not fit.
+    """
+    numbers = []
+    for value in values:
+        try:
+            number = float(value) if isinstance(value, str | int | float) else np.nan
+        except (OverflowError, ValueError):
+            number = np.nan
+        if not abs(number) <= np.finfo(np.float32).max or isinstance(value, bool):
+            raise UserError(f"the answer is {shown(value)}, expected a finite number such as 2.5")
+        numbers.append(number)
+    return np.array(numbers, np.float32)
+
+
+def assign_splits(clips: Sequence[Clip], validation: float, test: float) -> list[str]:
+    """Say of each clip which part it belongs to.
+
+    Given parts are kept. Of a part that is not given, its share is taken from the clips that are
+    for training or for no part, by a hash of their group: adding clips moves no others.
+
+    Args:
+      clips: of a listing, all of them: whether a part is given depends on all.
+      validation: share of the clips, where no clip is given for it.
+      test: likewise.
+
+    Returns:
+      One of `PARTS` for each clip.
+    """
+    given = {clip.split for clip in clips}
+
+    def part_of(clip: Clip) -> str:
+        if clip.split not in (None, "train"):
+            return clip.split
+        digest = hashlib.sha256(clip.group.encode(errors="surrogateescape")).digest()
+        place = int.from_bytes(digest[:8], "big") / 2**64
+        if place < test:
+            return "train" if "test" in given else "test"
+        return "validation" if place < test + validation and "validation" not in given else "train"
+
+    return [part_of(clip) for clip in clips]
