@@ -24,7 +24,7 @@ T = TypeVar("T")
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _WITH_PAGES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # the second image of a JPEG is a preview
 _NEW_SUBFILE_TYPE, _PREVIEW_OR_MASK = 254, 1 | 4  # a tag of TIFF, and pages that are none
-_LARGEST_PIXELS = 50_000_000
+LARGEST_PIXELS = 50_000_000
 _LONGEST_REASON = 200  # characters
 _ROUNDING = 1e-3  # floats may leave 0..1 by this
 
@@ -95,7 +95,7 @@ def _pages(
             tags = getattr(image, "tag_v2", {})
             if i and tags.get(_NEW_SUBFILE_TYPE, 0) & _PREVIEW_OR_MASK:
                 continue
-            _check_size(image.size, page_name)
+            check_size(image.size, page_name)
             page = convert(ImageOps.exif_transpose(image), page_name)
         yield page_name, page
 
@@ -119,7 +119,7 @@ def _refusing(name: str) -> Iterator[None]:
             remedy = "shrink it or cut it out"
         raise UserError(
             f"{name}: cannot be read ({reason}), expected a whole {', '.join(_FORMATS[:-1])} or "
-            f"{_FORMATS[-1]} file of at most {_LARGEST_PIXELS:,} pixels; {remedy}"
+            f"{_FORMATS[-1]} file of at most {LARGEST_PIXELS:,} pixels; {remedy}"
         ) from error
 
 
@@ -127,7 +127,7 @@ def _image_of(array: np.ndarray, name: str) -> Image.Image:
     shape, kind = array.shape, array.dtype
     if array.ndim not in (2, 3) or 0 in shape or shape[2:] not in ((), (1,), (3,), (4,)):
         raise UserError(f"{name}: shape {shape}, expected HxW, HxWx1, HxWx3 or HxWx4")
-    _check_size((shape[1], shape[0]), name)
+    check_size((shape[1], shape[0]), name)
     if np.issubdtype(kind, np.bool) or np.issubdtype(kind, np.floating):
         array = _in_range(array, 1, name)
     elif kind != np.uint8 and np.issubdtype(kind, np.integer):
@@ -144,10 +144,11 @@ def _white(values: Any) -> int:
     return 255 if np.max(values) <= 255 else 2**16 - 1
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
-    if math.prod(size) > _LARGEST_PIXELS:
+def check_size(size: tuple[int, int], name: str) -> None:
+    """Raise UserError if a picture of this width and height is too large to be decoded."""
+    if math.prod(size) > LARGEST_PIXELS:
         raise UserError(
-            f"{name}: {size[0]:,} × {size[1]:,} pixels, expected at most {_LARGEST_PIXELS:,}; "
+            f"{name}: {size[0]:,} × {size[1]:,} pixels, expected at most {LARGEST_PIXELS:,}; "
             "shrink it or cut it out"
         )
 
