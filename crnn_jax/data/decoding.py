@@ -25,7 +25,7 @@ from rich.console import Console
 
 from crnn_jax import UserError, say
 from crnn_jax.data.form import Form
-from crnn_jax.data.frames import chosen, name_of, read_whole
+from crnn_jax.data.frames import COLOUR, chosen, colour_of, name_of, read_clip, read_whole
 from crnn_jax.data.sequence_store import digest_of, features
 from crnn_jax.data.sources.listing import Clip, Record
 from crnn_jax.distributed.files import write_whole
@@ -100,8 +100,9 @@ def _decoded(shards: Sequence[Shard], in_processes: bool) -> Iterator[tuple[int,
                 yield numbers[future], future.result()
         except BrokenProcessPool as error:
             raise UserError(
-                "a process that decodes clips has died, perhaps for lack of memory: start again, "
-                "what it and others have finished is kept"
+                "a process that decodes clips has died, perhaps for lack of memory; start again, "
+                "what is done is kept (a script must begin its work under "
+                "`if __name__ == '__main__':`)"
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -125,9 +126,12 @@ def _beside(shard: Shard) -> Path:
 
 
 def _stored(shard: Shard) -> list[Outcome] | None:
-    if not shard.path.exists():
+    """What was found in the clips of a file that is whole; None where there is none."""
+    try:
+        outcomes = [Outcome(*fields) for fields in json.loads(_beside(shard).read_bytes())]
+    except (OSError, ValueError):
         return None
-    return [Outcome(*fields) for fields in json.loads(_beside(shard).read_bytes())]
+    return outcomes if shard.path.exists() else None
 
 
 def decode(shard: Shard) -> list[Outcome]:
@@ -165,12 +169,13 @@ def _record(clip: Clip, shard: Shard) -> tuple[Outcome, dict[str, Any] | None]:
         frames, total, cut = read_whole(clip.source, form, to_the_end=numbers)
         if numbers and len(answer) != total:
             raise UserError(f"{len(answer)} numbers, expected one for each of {total} frames")
+        if shard.unsure:
+            colour = colour_of(frames)
+            if colour > COLOUR:
+                raise ColourFound
+            frames = read_clip(clip.source, shard.form) if colour else frames[..., :1]
     except UserError as error:
         return Outcome(problem=_within(clip, str(error))), None
-    if shard.unsure:
-        if (frames != frames[..., :1]).any():
-            raise ColourFound
-        frames = frames[..., :1]
     answer = answer[chosen(total, form)] if numbers else answer
     answer, name = (x.encode(*_CODEC) if isinstance(x, str) else x for x in (answer, clip.name))
     outcome = Outcome(len(frames), total, digest_of(frames).hex(), "", cut)

@@ -20,6 +20,9 @@ from crnn_jax.data.video import video_frames
 LARGEST_CLIP = 2**30
 """Bytes of the longest clip: a gigabyte."""
 
+COLOUR = 8
+"""What has more than this is coloured, of 255: grey that was compressed is not quite grey."""
+
 Source = tuple[Path, ...] | Record
 """Of a clip: its one file, the files of its frames in order, or where TFDS has it."""
 
@@ -37,7 +40,7 @@ class Peek(NamedTuple):
 
     height: int
     width: int
-    channels: int  # 3 if the first frame has any colour, else 1
+    channels: int  # 3 if the first frame is coloured, else 1
 
 
 def form_of(data: ConfigDict, peek: Peek) -> Form:
@@ -113,10 +116,14 @@ def peek(source: Source) -> Peek:
     """Look at the first frame of a clip; raises what `read_clip` does."""
     for name, make in _images(source):
         image = make()
-        pixels = np.asarray(opaque(image, name, 3))
-        coloured = (pixels != pixels[..., :1]).any()
+        coloured = colour_of(np.asarray(opaque(image, name, 3))) > COLOUR
         return Peek(image.height, image.width, 3 if coloured else 1)
     raise UserError(f"{name_of(source)}: has no frames, expected at least one; delete it")
+
+
+def colour_of(frames: np.ndarray) -> int:
+    """How far red, green and blue of a pixel are apart at most; 0 where all is grey."""
+    return int(np.ptp(frames, -1).max())
 
 
 def fitted(image: Image.Image, name: str, form: Form) -> np.ndarray:

@@ -1,6 +1,5 @@
 """People's clips, decoded once by several processes, checked, and opened as a data set."""
 
-import contextlib
 import hashlib
 import json
 import math
@@ -139,7 +138,7 @@ def _bytes_of(answer: Any) -> bytes:
 
 def _write(listing: Listing, splits: Sequence[str], data: ConfigDict, folder: Path) -> None:
     """Prepare in a folder of another name; what is whole there after a kill is used again."""
-    form = form_of(data, _first_look(listing.clips))
+    form = form_of(data, _first_look(listing))
     unsure = not data.channels and form.channels == 1  # colour may come later
     bytes_in_all = sum(_stamp(file)[1] for clip in listing.clips for file in _files(clip))
     while True:
@@ -173,15 +172,20 @@ def _write(listing: Listing, splits: Sequence[str], data: ConfigDict, folder: Pa
     )
     write_index(draft, index, listing.answer, shard_lengths)
     draft.replace(folder)
+    for other in {*folder.parent.iterdir()} - {folder}:
+        if any(problem.fatal for problem in read_index(other).problems):  # put right since
+            shutil.rmtree(other)
 
 
-def _first_look(clips: Sequence[Clip]) -> Peek:
+def _first_look(listing: Listing) -> Peek:
     """Look at the first clip that can be read; raises UserError where none can."""
-    for clip in clips:
-        with contextlib.suppress(UserError):
+    failure = UserError(f"{listing.name}: no clips in it, expected some")
+    for number, clip in enumerate(listing.clips):
+        try:
             return peek(clip.source)
-    peek(clips[0].source)
-    raise AssertionError("was unreadable before")
+        except UserError as error:
+            failure = failure if number else error
+    raise failure
 
 
 def _shards(
