@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, did_you_mean, user_path
+from crnn_jax import UserError, user_path
 from crnn_jax.data.sources.listing import (
+    PATH_COLUMNS,
     SPLIT_NAMES,
     Clip,
     Listing,
     Problem,
+    answer_column,
     check_inside,
+    column,
     entries,
     frames_in,
     parse_answer,
@@ -29,8 +32,6 @@ from crnn_jax.data.sources.listing import (
 )
 
 _NAMES = ("labels.csv", "labels.tsv", "labels.jsonl", "labels.json", "gt.txt", "labels.txt")
-_PATH = ("path", "file", "filename", "filepath", "image", "imagepath", "video", "videopath")
-_ANSWER = ("answer", "label", "class", "text", "target")
 _LARGEST_FILE = 256 * 2**20  # bytes
 _LONGEST_LINE = 2**20  # characters
 _LARGEST_NUMBERS = 2**24  # bytes of a file of numbers
@@ -91,12 +92,11 @@ def read(data: ConfigDict, answer: str) -> Listing:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
+        if path.stat().st_size > _LARGEST_FILE:
+            raise UserError(f"{path}: expected a list of files of at most {_LARGEST_FILE:,} bytes")
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(content) > _LARGEST_FILE:
-        raise UserError(f"{path}: expected a list of files of at most {_LARGEST_FILE:,} bytes")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -189,27 +189,11 @@ READERS = {
 
 def _columns(path: Path, found: list[str], answer: str) -> dict[str, str]:
     """The names that the columns path, answer, split and group have here."""
-    plain = {name.lower().replace("_", "").replace(" ", ""): name for name in found}
-    columns = {name: plain[name] for name in ("split", "group") if name in plain}
-    shown_columns = shown(", ".join(found))
-    for column, names in (("path", _PATH), ("answer", _ANSWER)):
-        if column == "answer" and answer:
-            if answer not in found:
-                raise UserError(
-                    f"{path}: no column {answer} (data.answer){did_you_mean(answer, found)}, found "
-                    f"{shown_columns}; name one of these"
-                )
-            columns[column] = answer
-            continue
-        candidates = [plain[name] for name in names if name in plain]
-        if not candidates or (len(candidates) > 1 and column not in plain):
-            remedy = "name it by --config.data.answer" if column == "answer" else "rename it"
-            raise UserError(
-                f"{path}: the columns are {shown_columns}; expected one of {', '.join(names)}: "
-                f"{remedy}"
-            )
-        columns[column] = candidates[0]
-    return columns
+    return {
+        "path": column(str(path), found, PATH_COLUMNS, "rename it"),
+        "answer": answer_column(str(path), found, answer),
+        **{name.lower(): name for name in found if name.lower() in ("split", "group")},
+    }
 
 
 def _clip(
@@ -219,22 +203,25 @@ def _clip(
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise UserError(f"the path is {shown(name)!r}, expected a file or a folder of frames")
     name = name.strip().replace("\\", "/").removeprefix("./").rstrip("/")
-    split = str(row.get(columns.get("split", ""), "") or "").strip().lower()
-    if split and split not in SPLIT_NAMES:
+    split, group = (_cell(row, columns.get(column, "")) for column in ("split", "group"))
+    if split and split.lower() not in SPLIT_NAMES:
         raise UserError(f"the split is {shown(split)}, expected {', '.join(SPLIT_NAMES)}")
     source = _source(name, path.parent, root)
     value = row.get(columns["answer"])
-    parsed = _numbers(value, path.parent, root) if answer == "numbers" else None
-    group = str(row.get(columns.get("group", ""), "") or "").strip()
     # Patterns of frames end alike, as in 1/*.png and 2/*.png.
-    default = name if len(source) > 1 and "*" in name else stem(name)
+    is_pattern = len(source) > 1 and not (path.parent / name).is_dir()
     return Clip(
         name,
         source,
-        parse_answer(value, answer) if parsed is None else parsed,
-        SPLIT_NAMES[split] if split else None,
-        group or default,
+        _numbers(value, path.parent, root) if answer == "numbers" else parse_answer(value, answer),
+        SPLIT_NAMES[split.lower()] if split else None,
+        group or (name if is_pattern else stem(name)),
     )
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
 
 
 def _source(name: str, folder: Path, root: str | None) -> tuple[Path, ...]:
