@@ -89,8 +89,8 @@ def test_files_named_by_their_answer(tmp_path):
         (["a/1.gif", "b/2/1.png"], "class", r"animations \(a/1.gif\) and folders \(b/2\)"),
         (["1.png", "2.png"], "class", r"found 1.png and no folders.*data.answer=filename"),
         (["1.png", "a/2.png", "b/2.png"], "class", r"found 1.png beside folders"),
-        (["a/1.png", "b/2.png"], "number", r"wants a number.*labels.csv"),
-        (["a/1.png", "b/2.png"], "text", r"wants a text.*columns path and answer"),
+        (["a/1.png", "b/2.png"], "number", r"answers \(number\).*labels.csv"),
+        (["a/1.png", "b/2.png"], "text", r"answers \(text\).*columns path and answer"),
         (["train/a/1.png", "test/a/1.png", "b/1.png"], "class", r"found b beside test and train"),
         (["val/a/1.png", "valid/b/1.png", "train/a/1.png"], "class", r"one folder each"),
         ([], "class", r"no clips found; expected a folder for each class"),
@@ -118,6 +118,12 @@ def test_problems_are_collected(tmp_path, names, problem):
     found = fatal(listed(tmp_path))
     assert len(found) == 1
     assert found[0].startswith(problem)
+
+
+def test_a_column_of_answers_needs_a_list_of_files(tmp_path):
+    lay(tmp_path, "a/1.png", "b/1.png")
+    with pytest.raises(UserError, match="name classes, not the answers speed: expected a list of"):
+        listed(tmp_path, answer_column="speed")
 
 
 def test_what_is_left_out_is_told(tmp_path):

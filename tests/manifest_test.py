@@ -93,8 +93,9 @@ def test_splits_and_groups(folder):
 
 def test_patterns_of_frames_are_groups_of_their_own(folder):
     """Their stems are all alike."""
-    lay(folder, "y/2.png")
-    write(folder / "labels.csv", "path,answer\nx/*.png,1\ny/*.png,2\n")
+    lay(folder, "x/notes.txt")
+    write(folder / "labels.csv", "path,answer\nx/*,1\ny/*,2\n")
+    assert [len(clip.source) for clip in listed(folder, "number").clips] == [2, 1]
     assert len({clip.group for clip in listed(folder, "number").clips}) == 2
 
 
@@ -155,7 +156,7 @@ def test_numbers_outside_are_read_only_with_a_word(folder):
         ("a.png", "class", "1 cells, expected 2"),
         ("a.png,b,c", "class", "3 cells, expected 2 .*in quotes"),
         ("a.png,5", "numbers", r"the answer is 5, expected a list such as \[0.5, 1\]"),
-        ("a.png,[]", "numbers", "0 numbers, expected one for every frame"),
+        ("a.png,[]", "numbers", "no numbers, expected one for every frame"),
         ('a.png,"[1, null]"', "numbers", "the answer is None, expected a finite number"),
         ("a.png," + "[" * 100_000, "numbers", "expected a list"),
         ("a.png,nix.npy", "numbers", "nix.npy: not found"),
@@ -218,7 +219,7 @@ class Boom:
         ("labels.json", "{", "no JSON such as"),
         ("labels.json", "[" * 100_000, "no JSON such as"),
         ("labels.jsonl", "{}\n", "found the columns none; expected one of path"),
-        ("labels.jsonl", "[1]\n{\n", "line 1: no JSON object .*1 more problem"),
+        ("labels.jsonl", "[1]\n{\n", "line 1: expected an object .*1 more problem"),
         ("gt.txt", "a.png\n", "gt.txt, line 1: a.png, expected a path, a tab or space, and"),
         ("labels.csv", "path,answer\nno.png,1\nnix.png,2\n", "no.png: not found.*1 more problem"),
     ],

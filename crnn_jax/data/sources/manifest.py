@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError, user_path
 from crnn_jax.data.sources.listing import (
+    ANIMATIONS,
     PATH_COLUMNS,
+    PICTURES,
     SPLIT_NAMES,
     Clip,
     Listing,
@@ -33,12 +35,10 @@ from crnn_jax.data.sources.listing import (
 
 _NAMES = ("labels.csv", "labels.tsv", "labels.jsonl", "labels.json", "gt.txt", "labels.txt")
 _LARGEST_FILE = 256 * 2**20  # bytes
-_LONGEST_LINE = 2**20  # characters
 _LARGEST_NUMBERS = 2**24  # bytes of a file of numbers
-_MOST_NUMBERS = 1_000_000
 
-Row = tuple[int, dict[str, Any] | str]
-"""The number of a line, and its cells by column; or what is wrong with it."""
+Row = tuple[str, dict[str, Any] | str]
+"""Where it stands, such as "line 3", and its cells by column or what is wrong with it."""
 
 
 def fits(data: ConfigDict) -> bool:
@@ -73,7 +73,7 @@ def read(data: ConfigDict, answer: str) -> Listing:
     root = real_root(path.parent, data.outside)
     clips, problems = [], []
     columns: dict[str, str] = {}
-    for line, row in READERS[path.suffix.lower()](_text(path), path):
+    for where, row in READERS[path.suffix.lower()](_text(path), path):
         try:
             if isinstance(row, str):
                 raise UserError(row)
@@ -82,7 +82,7 @@ def read(data: ConfigDict, answer: str) -> Listing:
         except UserError as error:
             if isinstance(row, dict) and not columns:  # wrong for all rows
                 raise
-            problems.append(Problem(f"{path.name}, line {line}", str(error), True))
+            problems.append(Problem(f"{path.name}, {where}", str(error), True))
     if not clips and not problems:
         raise UserError(f"{path}: no rows, expected a line for each clip")
     return Listing(
@@ -118,7 +118,7 @@ def _table(text: str, path: Path) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, f"{error}, expected cells separated by {separator!r}"
+            yield f"line {reader.line_num}", f"{error}, expected cells separated by {separator!r}"
             continue
         if not any(cells):
             continue
@@ -129,20 +129,17 @@ def _table(text: str, path: Path) -> Iterator[Row]:
                     f"{path}: the columns are {shown(', '.join(header))}, expected different names"
                 )
         elif len(cells) == len(header):
-            yield reader.line_num, dict(zip(header, cells, strict=True))
+            yield f"line {reader.line_num}", dict(zip(header, cells, strict=True))
         else:
             what = f"{len(cells)} cells, expected {len(header)} separated by {separator!r}"
-            yield reader.line_num, f"{what}; put a cell that contains one in quotes"
+            yield f"line {reader.line_num}", f"{what}; put a cell that contains one in quotes"
 
 
 def _json_lines(text: str, path: Path) -> Iterator[Row]:
     del path
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            row: Any = None
-            if len(line) <= _LONGEST_LINE:
-                row = _parse(line)
-            yield number, row if isinstance(row, dict) else 'no JSON object such as {"path": "a"}'
+            yield f"line {number}", _object(_parse(line))
 
 
 def _json(text: str, path: Path) -> Iterator[Row]:
@@ -153,7 +150,11 @@ def _json(text: str, path: Path) -> Iterator[Row]:
     if not isinstance(whole, list):
         raise UserError(f'{path}: no JSON such as {{"image.png": "answer"}}')
     for number, row in enumerate(whole, 1):
-        yield number, row if isinstance(row, dict) else f"{shown(row)}, expected a JSON object"
+        yield f"entry {number}", _object(row)
+
+
+def _object(row: Any) -> dict[str, Any] | str:
+    return row if isinstance(row, dict) else 'expected an object such as {"path": "1.png"}'
 
 
 def _parse(text: str) -> Any:
@@ -169,12 +170,10 @@ def _pairs(text: str, path: Path) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), 1):
         cells = line.strip("\r\n ").split(separator, 1)
         if len(cells) == 2:
-            yield number, {"path": cells[0], "answer": cells[1]}
+            yield f"line {number}", {"path": cells[0], "answer": cells[1]}
         elif line.strip():
-            yield (
-                number,
-                f"{shown(line.strip())}, expected a path, a tab or space, and the answer",
-            )
+            what = f"{shown(line.strip())}, expected a path, a tab or space, and the answer"
+            yield f"line {number}", what
 
 
 READERS = {
@@ -208,14 +207,13 @@ def _clip(
         raise UserError(f"the split is {shown(split)}, expected {', '.join(SPLIT_NAMES)}")
     source = _source(name, path.parent, root)
     value = row.get(columns["answer"])
-    # Patterns of frames end alike, as in 1/*.png and 2/*.png.
-    is_pattern = len(source) > 1 and not (path.parent / name).is_dir()
+    is_pattern = source[0].name != PurePath(name).name and not (path.parent / name).is_dir()
     return Clip(
         name,
         source,
         _numbers(value, path.parent, root) if answer == "numbers" else parse_answer(value, answer),
         SPLIT_NAMES[split.lower()] if split else None,
-        group or (name if is_pattern else stem(name)),
+        group or (name if is_pattern else stem(name)),  # 1/*.png and 2/*.png end alike
     )
 
 
@@ -234,7 +232,8 @@ def _source(name: str, folder: Path, root: str | None) -> tuple[Path, ...]:
             return (path,)
         if any(wild in path.name for wild in "*?[") and path.parent.is_dir():
             inside = {entry.name: entry for entry in entries(path.parent, root)}
-            frames = tuple(inside[frame] for frame in fnmatch.filter(inside, path.name))
+            found = [inside[frame] for frame in fnmatch.filter(inside, path.name)]
+            frames = tuple(path for path in found if path.suffix.lower() in PICTURES + ANIMATIONS)
             if frames:
                 return frames
     except OSError as error:
@@ -256,8 +255,8 @@ def _numbers(value: Any, folder: Path, root: str | None) -> np.ndarray:
                 ".npy or .csv file"
             )
         numbers = parse_numbers(listed)
-    if not 0 < len(numbers) <= _MOST_NUMBERS:
-        raise UserError(f"{len(numbers):,} numbers, expected one for every frame")
+    if not len(numbers):
+        raise UserError("no numbers, expected one for every frame")
     return numbers
 
 
@@ -266,9 +265,9 @@ def _stored(path: Path) -> np.ndarray:
     try:
         if not path.is_file():
             raise UserError(f"{shown(path.name)}: not found, expected a file of numbers")
+        if os.path.getsize(path) > _LARGEST_NUMBERS:
+            raise UserError(f"{shown(path.name)}: expected {_LARGEST_NUMBERS:,} bytes at most")
         if path.suffix.lower() == ".csv":
-            if os.path.getsize(path) > _LARGEST_NUMBERS:
-                raise UserError(f"{shown(path.name)}: expected {_LARGEST_NUMBERS:,} bytes at most")
             return parse_numbers(path.read_text("utf-8-sig").replace(",", " ").split())
         mapped = np.lib.format.open_memmap(path, mode="r")
     except UserError:
@@ -281,6 +280,4 @@ def _stored(path: Path) -> np.ndarray:
         raise UserError(
             f"{shown(path.name)}: {mapped.dtype} {mapped.shape}, expected one number a frame"
         )
-    if mapped.size > _MOST_NUMBERS:
-        raise UserError(f"{shown(path.name)}: {mapped.size:,} numbers, expected one a frame")
     return parse_numbers(mapped.reshape(-1).tolist())
