@@ -47,10 +47,11 @@ def read(data: ConfigDict, answer: str) -> Listing:
     """
     folder = user_path(data.path)
     root = real_root(folder, data.outside)
-    if answer != "class":
+    if answer != "class" or data.answer:
+        wanted = f"the answers {data.answer}" if data.answer else f"the task's answers ({answer})"
         raise UserError(
-            f"{folder}: folders name classes, and the task wants a {answer} of each clip: expected "
-            "a list of files with the columns path and answer, such as labels.csv in that folder"
+            f"{folder}: folders name classes, not {wanted}: expected a list of files with the "
+            "columns path and answer, such as labels.csv in that folder"
         )
     clips, problems = [], []
     found: dict[str, str] = {}  # each kind, and the first that is of it

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError, user_path
-from crnn_jax.data.sources import class_folders, manifest
+from crnn_jax.data.sources import class_folders, manifest, prepared_by_tfds
 from crnn_jax.data.sources.listing import (
     PARTS,
     Clip,
@@ -28,6 +28,7 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = (
+    Layout(prepared_by_tfds.fits, prepared_by_tfds.read),
     Layout(manifest.fits, manifest.read),
     Layout(class_folders.fits_names, class_folders.read_names),
     Layout(class_folders.fits, class_folders.read),

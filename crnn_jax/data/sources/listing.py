@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crnn_jax import UserError
+from crnn_jax import UserError, did_you_mean
 
 PARTS = ("train", "validation", "test")
 SPLIT_NAMES = {**{part: part for part in PARTS}, "val": "validation", "valid": "validation"}
@@ -20,8 +20,13 @@ PICTURES = (".avif", ".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm")
 ANIMATIONS = (".gif", ".tif", ".tiff", ".webp")  # or single pictures
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 
+PATH_COLUMNS = ("path", "file", "filename", "filepath", "image", "imagepath", "video", "videopath")
+ANSWER_COLUMNS = ("answer", "label", "class", "text", "target")
+"""How people call the columns of files and of answers; capitals, "_" and blanks do not matter."""
+
 _HIDDEN = ("thumbs.db", "desktop.ini", "__macosx")
 _LONGEST_CLASS = 100  # characters
+_LARGEST_NUMBER = float(np.finfo(np.float32).max)
 
 
 class Record(NamedTuple):
@@ -149,6 +154,36 @@ def frames_in(folder: Path, root: str | None) -> tuple[Path, ...]:
     return frames
 
 
+def column(where: str, found: Sequence[str], names: Sequence[str], remedy: str) -> str:
+    """The one column that has one of these names; the first name wins over others.
+
+    Raises:
+      UserError: there is none, or there are two.
+    """
+    plain = {re.sub("[ _-]", "", name.lower()): name for name in found}
+    candidates = [plain[name] for name in names if name in plain]
+    if len(candidates) == 1 or names[0] in plain:
+        return candidates[0]
+    raise UserError(
+        f"{where}: found the columns {shown(', '.join(found)) or 'none'}; expected one of "
+        f"{', '.join(names)}: {remedy}"
+    )
+
+
+def answer_column(where: str, found: Sequence[str], wanted: str) -> str:
+    """The column of answers: what data.answer says, or see `column`.
+
+    Raises:
+      UserError: there is none, or there are two.
+    """
+    if wanted and wanted not in found:
+        raise UserError(
+            f"{where}: --config.data.answer={wanted}{did_you_mean(wanted, found)}: expected one of "
+            f"the columns {shown(', '.join(found))}"
+        )
+    return wanted or column(where, found, ANSWER_COLUMNS, "name it by --config.data.answer=COLUMN")
+
+
 def parse_answer(value: Any, answer: str) -> str | float:
     """Read a class, a number or a text.
 
@@ -181,7 +216,7 @@ def parse_numbers(values: Iterable[Any]) -> np.ndarray:
             number = float(value) if isinstance(value, str | int | float) else np.nan
         except (OverflowError, ValueError):
             number = np.nan
-        if not abs(number) <= np.finfo(np.float32).max or isinstance(value, bool):
+        if not abs(number) <= _LARGEST_NUMBER or isinstance(value, bool):
             raise UserError(f"the answer is {shown(value)}, expected a finite number such as 2.5")
         numbers.append(number)
     return np.array(numbers, np.float32)

@@ -6,19 +6,24 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, did_you_mean, user_path
+from crnn_jax import UserError, user_path
 from crnn_jax.data.sources.listing import (
+    ANIMATIONS,
+    PATH_COLUMNS,
+    PICTURES,
     SPLIT_NAMES,
     Clip,
     Listing,
     Problem,
+    answer_column,
     check_inside,
+    column,
     entries,
     frames_in,
     parse_answer,
@@ -29,15 +34,11 @@ from crnn_jax.data.sources.listing import (
 )
 
 _NAMES = ("labels.csv", "labels.tsv", "labels.jsonl", "labels.json", "gt.txt", "labels.txt")
-_PATH = ("path", "file", "filename", "filepath", "image", "imagepath", "video", "videopath")
-_ANSWER = ("answer", "label", "class", "text", "target")
 _LARGEST_FILE = 256 * 2**20  # bytes
-_LONGEST_LINE = 2**20  # characters
 _LARGEST_NUMBERS = 2**24  # bytes of a file of numbers
-_MOST_NUMBERS = 1_000_000
 
-Row = tuple[int, dict[str, Any] | str]
-"""The number of a line, and its cells by column; or what is wrong with it."""
+Row = tuple[str, dict[str, Any] | str]
+"""Where it stands, such as "line 3", and its cells by column or what is wrong with it."""
 
 
 def fits(data: ConfigDict) -> bool:
@@ -72,7 +73,7 @@ def read(data: ConfigDict, answer: str) -> Listing:
     root = real_root(path.parent, data.outside)
     clips, problems = [], []
     columns: dict[str, str] = {}
-    for line, row in READERS[path.suffix.lower()](_text(path), path):
+    for where, row in READERS[path.suffix.lower()](_text(path), path):
         try:
             if isinstance(row, str):
                 raise UserError(row)
@@ -81,7 +82,7 @@ def read(data: ConfigDict, answer: str) -> Listing:
         except UserError as error:
             if isinstance(row, dict) and not columns:  # wrong for all rows
                 raise
-            problems.append(Problem(f"{path.name}, line {line}", str(error), True))
+            problems.append(Problem(f"{path.name}, {where}", str(error), True))
     if not clips and not problems:
         raise UserError(f"{path}: no rows, expected a line for each clip")
     return Listing(
@@ -91,12 +92,11 @@ def read(data: ConfigDict, answer: str) -> Listing:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
+        if path.stat().st_size > _LARGEST_FILE:
+            raise UserError(f"{path}: expected a list of files of at most {_LARGEST_FILE:,} bytes")
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(content) > _LARGEST_FILE:
-        raise UserError(f"{path}: expected a list of files of at most {_LARGEST_FILE:,} bytes")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -118,7 +118,7 @@ def _table(text: str, path: Path) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, f"{error}, expected cells separated by {separator!r}"
+            yield f"line {reader.line_num}", f"{error}, expected cells separated by {separator!r}"
             continue
         if not any(cells):
             continue
@@ -129,20 +129,17 @@ def _table(text: str, path: Path) -> Iterator[Row]:
                     f"{path}: the columns are {shown(', '.join(header))}, expected different names"
                 )
         elif len(cells) == len(header):
-            yield reader.line_num, dict(zip(header, cells, strict=True))
+            yield f"line {reader.line_num}", dict(zip(header, cells, strict=True))
         else:
             what = f"{len(cells)} cells, expected {len(header)} separated by {separator!r}"
-            yield reader.line_num, f"{what}; put a cell that contains one in quotes"
+            yield f"line {reader.line_num}", f"{what}; put a cell that contains one in quotes"
 
 
 def _json_lines(text: str, path: Path) -> Iterator[Row]:
     del path
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            row: Any = None
-            if len(line) <= _LONGEST_LINE:
-                row = _parse(line)
-            yield number, row if isinstance(row, dict) else 'no JSON object such as {"path": "a"}'
+            yield f"line {number}", _object(_parse(line))
 
 
 def _json(text: str, path: Path) -> Iterator[Row]:
@@ -153,7 +150,11 @@ def _json(text: str, path: Path) -> Iterator[Row]:
     if not isinstance(whole, list):
         raise UserError(f'{path}: no JSON such as {{"image.png": "answer"}}')
     for number, row in enumerate(whole, 1):
-        yield number, row if isinstance(row, dict) else f"{shown(row)}, expected a JSON object"
+        yield f"entry {number}", _object(row)
+
+
+def _object(row: Any) -> dict[str, Any] | str:
+    return row if isinstance(row, dict) else 'expected an object such as {"path": "1.png"}'
 
 
 def _parse(text: str) -> Any:
@@ -169,12 +170,10 @@ def _pairs(text: str, path: Path) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), 1):
         cells = line.strip("\r\n ").split(separator, 1)
         if len(cells) == 2:
-            yield number, {"path": cells[0], "answer": cells[1]}
+            yield f"line {number}", {"path": cells[0], "answer": cells[1]}
         elif line.strip():
-            yield (
-                number,
-                f"{shown(line.strip())}, expected a path, a tab or space, and the answer",
-            )
+            what = f"{shown(line.strip())}, expected a path, a tab or space, and the answer"
+            yield f"line {number}", what
 
 
 READERS = {
@@ -189,27 +188,11 @@ READERS = {
 
 def _columns(path: Path, found: list[str], answer: str) -> dict[str, str]:
     """The names that the columns path, answer, split and group have here."""
-    plain = {name.lower().replace("_", "").replace(" ", ""): name for name in found}
-    columns = {name: plain[name] for name in ("split", "group") if name in plain}
-    shown_columns = shown(", ".join(found))
-    for column, names in (("path", _PATH), ("answer", _ANSWER)):
-        if column == "answer" and answer:
-            if answer not in found:
-                raise UserError(
-                    f"{path}: no column {answer} (data.answer){did_you_mean(answer, found)}, found "
-                    f"{shown_columns}; name one of these"
-                )
-            columns[column] = answer
-            continue
-        candidates = [plain[name] for name in names if name in plain]
-        if not candidates or (len(candidates) > 1 and column not in plain):
-            remedy = "name it by --config.data.answer" if column == "answer" else "rename it"
-            raise UserError(
-                f"{path}: the columns are {shown_columns}; expected one of {', '.join(names)}: "
-                f"{remedy}"
-            )
-        columns[column] = candidates[0]
-    return columns
+    return {
+        "path": column(str(path), found, PATH_COLUMNS, "rename it"),
+        "answer": answer_column(str(path), found, answer),
+        **{name.lower(): name for name in found if name.lower() in ("split", "group")},
+    }
 
 
 def _clip(
@@ -219,22 +202,24 @@ def _clip(
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise UserError(f"the path is {shown(name)!r}, expected a file or a folder of frames")
     name = name.strip().replace("\\", "/").removeprefix("./").rstrip("/")
-    split = str(row.get(columns.get("split", ""), "") or "").strip().lower()
-    if split and split not in SPLIT_NAMES:
+    split, group = (_cell(row, columns.get(column, "")) for column in ("split", "group"))
+    if split and split.lower() not in SPLIT_NAMES:
         raise UserError(f"the split is {shown(split)}, expected {', '.join(SPLIT_NAMES)}")
     source = _source(name, path.parent, root)
     value = row.get(columns["answer"])
-    parsed = _numbers(value, path.parent, root) if answer == "numbers" else None
-    group = str(row.get(columns.get("group", ""), "") or "").strip()
-    # Patterns of frames end alike, as in 1/*.png and 2/*.png.
-    default = name if len(source) > 1 and "*" in name else stem(name)
+    is_pattern = source[0].name != PurePath(name).name and not (path.parent / name).is_dir()
     return Clip(
         name,
         source,
-        parse_answer(value, answer) if parsed is None else parsed,
-        SPLIT_NAMES[split] if split else None,
-        group or default,
+        _numbers(value, path.parent, root) if answer == "numbers" else parse_answer(value, answer),
+        SPLIT_NAMES[split.lower()] if split else None,
+        group or (name if is_pattern else stem(name)),  # 1/*.png and 2/*.png end alike
     )
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
 
 
 def _source(name: str, folder: Path, root: str | None) -> tuple[Path, ...]:
@@ -247,7 +232,8 @@ def _source(name: str, folder: Path, root: str | None) -> tuple[Path, ...]:
             return (path,)
         if any(wild in path.name for wild in "*?[") and path.parent.is_dir():
             inside = {entry.name: entry for entry in entries(path.parent, root)}
-            frames = tuple(inside[frame] for frame in fnmatch.filter(inside, path.name))
+            found = [inside[frame] for frame in fnmatch.filter(inside, path.name)]
+            frames = tuple(path for path in found if path.suffix.lower() in PICTURES + ANIMATIONS)
             if frames:
                 return frames
     except OSError as error:
@@ -269,8 +255,8 @@ def _numbers(value: Any, folder: Path, root: str | None) -> np.ndarray:
                 ".npy or .csv file"
             )
         numbers = parse_numbers(listed)
-    if not 0 < len(numbers) <= _MOST_NUMBERS:
-        raise UserError(f"{len(numbers):,} numbers, expected one for every frame")
+    if not len(numbers):
+        raise UserError("no numbers, expected one for every frame")
     return numbers
 
 
@@ -279,9 +265,9 @@ def _stored(path: Path) -> np.ndarray:
     try:
         if not path.is_file():
             raise UserError(f"{shown(path.name)}: not found, expected a file of numbers")
+        if os.path.getsize(path) > _LARGEST_NUMBERS:
+            raise UserError(f"{shown(path.name)}: expected {_LARGEST_NUMBERS:,} bytes at most")
         if path.suffix.lower() == ".csv":
-            if os.path.getsize(path) > _LARGEST_NUMBERS:
-                raise UserError(f"{shown(path.name)}: expected {_LARGEST_NUMBERS:,} bytes at most")
             return parse_numbers(path.read_text("utf-8-sig").replace(",", " ").split())
         mapped = np.lib.format.open_memmap(path, mode="r")
     except UserError:
@@ -294,6 +280,4 @@ def _stored(path: Path) -> np.ndarray:
         raise UserError(
             f"{shown(path.name)}: {mapped.dtype} {mapped.shape}, expected one number a frame"
         )
-    if mapped.size > _MOST_NUMBERS:
-        raise UserError(f"{shown(path.name)}: {mapped.size:,} numbers, expected one a frame")
     return parse_numbers(mapped.reshape(-1).tolist())
