@@ -80,11 +80,11 @@ def test_fits(tmp_path):
     wide[:, :, 10:20] = 100
     source = write_folder(tmp_path / "clip", wide)
     pad = read_clip(source, Form(20, 20, 1, "pad"))[0, ..., 0]
-    assert not pad[:6].any() and not pad[-6:].any() and pad[7:-7].all()
+    np.testing.assert_array_equal(pad.any(1), [False] * 6 + [True] * 7 + [False] * 7)
     crop = read_clip(source, Form(5, 5, 1, "crop"))
     assert np.abs(crop.astype(int) - 100).max() < 10
     stretch = read_clip(source, Form(5, 15, 1, "stretch"))[0, ..., 0]
-    assert set(stretch[:, 2]) == {200} and set(stretch[:, 7]) == {100}
+    assert (set(stretch[:, 2]), set(stretch[:, 7])) == ({200}, {100})
     line = write_folder(tmp_path / "line", np.full((1, 1, 4000, 1), 9, np.uint8))
     assert read_clip(line, Form(5, 5, 1, "pad")).sum() == 5 * 9
 
@@ -116,7 +116,7 @@ def test_what_cannot_be_read(tmp_path, monkeypatch):
         assert "\n" not in str(error.value)
     monkeypatch.setattr(frames_module, "LARGEST_CLIP", 3 * 120)
     assert len(read_clip(animation, Form(10, 12, 1, max_frames=3))) == 3
-    with pytest.raises(UserError, match="a.gif: its frames take more than"):
+    with pytest.raises(UserError, match=r"a\.gif: its frames take more than"):
         read_clip(animation, GREY)
 
 
