@@ -112,6 +112,9 @@ def test_answers(tmp_path):
     words = prepared(listing(written_, "text", ()), tmp_path / "data")
     assert words.info.vocabulary == ("a", "c", "cat", "runs", "é", "END")
     assert (words.info.symbols, list(words.parts["train"].answers)) == (4, [*texts[:2], "c"])
+    ends = [*written_[1:], (*clips[0][:2], "THE END", "train")]
+    with pytest.raises(UserError, match="the word END"):
+        prepared(listing(ends, "text", ()), tmp_path / "data")
     letters = prepared(listing(written_, "text", ()), tmp_path / "data", unit="characters")
     assert letters.info.vocabulary == (*" acnrstué", "END")
     assert letters.info.symbols == 11

@@ -7,6 +7,7 @@ each process its start.
 
 import dataclasses
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -20,19 +21,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich import progress
 from rich.console import Console
 
 from crnn_jax import UserError, say
 from crnn_jax.data.form import Form
 from crnn_jax.data.frames import COLOUR, chosen, colour_of, name_of, read_clip, read_whole
-from crnn_jax.data.sequence_store import digest_of, features
-from crnn_jax.data.sources.listing import Clip, Record
+from crnn_jax.data.sequence_store import digest_of, features, shard_path
+from crnn_jax.data.sources.listing import PARTS, Clip, Listing, Record
 from crnn_jax.distributed.files import write_whole
 
 SMALL = 2**22
 """Bytes of clips that are decoded before other processes would have started."""
 
+_SHARDS = 128  # files of a part at most: all are open at once
+_LEAST = 16  # clips in a file, where there are so many
 _SECONDS_BETWEEN_LINES = 10.0
 _CODEC = ("utf-8", "surrogateescape")  # of names that are no text
 
@@ -57,6 +61,22 @@ class Shard(NamedTuple):
     answer: str  # the kind
     form: Form
     unsure: bool  # whether the form is grey only as long as no clip has colour
+
+
+def shards_of(
+    folder: Path, listing: Listing, splits: Sequence[str], form: Form, unsure: bool
+) -> list[Shard]:
+    """Divide the clips of each part into files, in order."""
+    shards = []
+    for part in PARTS:
+        members = [i for i, split in enumerate(splits) if split == part]
+        count = min(_SHARDS, math.ceil(len(members) / _LEAST))
+        for number, within in enumerate(np.array_split(members, count) if count else ()):
+            indices = tuple(within.tolist())
+            path = shard_path(folder, part, number, count)
+            clips = tuple(listing.clips[i] for i in indices)
+            shards.append(Shard(path, part, indices, clips, listing.answer, form, unsure))
+    return shards
 
 
 class ColourFound(Exception):
@@ -154,10 +174,12 @@ def decode(shard: Shard) -> list[Outcome]:
             if record:
                 writer.write(to_bytes(record))
         writer.close()
+        write_whole(_beside(shard), json.dumps(outcomes).encode())
+        draft.replace(shard.path)
     except RuntimeError as error:  # so ArrayRecord says that the disk is full
         raise OSError(str(error).partition(";")[0]) from error
-    write_whole(_beside(shard), json.dumps(outcomes).encode())
-    draft.replace(shard.path)
+    finally:
+        draft.unlink(missing_ok=True)
     return outcomes
 
 

@@ -1,8 +1,8 @@
 """People's clips, decoded once by several processes, checked, and opened as a data set."""
 
+import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
@@ -16,17 +16,15 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError, user_path
 from crnn_jax.data.dataset import Dataset, DatasetInfo
-from crnn_jax.data.decoding import SMALL, ColourFound, Outcome, Shard, decode_all
+from crnn_jax.data.decoding import SMALL, ColourFound, Outcome, decode_all, shards_of
 from crnn_jax.data.form import Form
 from crnn_jax.data.frames import Peek, chosen, form_of, peek
-from crnn_jax.data.sequence_store import Index, Records, read_index, shard_path, write_index
+from crnn_jax.data.sequence_store import Index, Records, read_index, write_index
 from crnn_jax.data.sequences import Sequences
 from crnn_jax.data.sources.listing import PARTS, Clip, Listing, Problem, Record, assign_splits
 from crnn_jax.distributed.files import locked
 
 _VERSION = 1  # of what is written: another one has all clips prepared anew
-_SHARDS = 128  # files of a part at most: all are open at once
-_LEAST = 16  # clips in a file, where there are so many
 END = "END"
 """The last word or character of every text, and of every vocabulary."""
 
@@ -146,14 +144,16 @@ def _write(listing: Listing, splits: Sequence[str], data: ConfigDict, folder: Pa
         draft.mkdir(parents=True, exist_ok=True)
         for other in {*folder.parent.glob("*.part")} - {draft}:  # of files that have changed since
             shutil.rmtree(other)
-        shards = _shards(draft, listing, splits, form, unsure)
+        for leftover in draft.glob("*.tmp*"):  # of a process that was killed: the lock is ours
+            leftover.unlink()
+        shards = shards_of(draft, listing, splits, form, unsure)
         try:
             found = decode_all(shards, in_processes=bytes_in_all > SMALL)
             break
         except ColourFound:
             form, unsure = replace(form, channels=3), False
-    for leftover in (*draft.glob("*.json"), *draft.glob("*.tmp*")):
-        leftover.unlink()
+    for path in draft.glob("*.json"):  # what was found is in memory now, and soon in the index
+        path.unlink()
     shard_lengths: dict[str, list[int]] = {}
     outcomes: dict[int, Outcome] = {}
     for shard, inside in zip(shards, found, strict=True):
@@ -173,8 +173,9 @@ def _write(listing: Listing, splits: Sequence[str], data: ConfigDict, folder: Pa
     write_index(draft, index, listing.answer, shard_lengths)
     draft.replace(folder)
     for other in {*folder.parent.iterdir()} - {folder}:
-        if any(problem.fatal for problem in read_index(other).problems):  # put right since
-            shutil.rmtree(other)
+        with contextlib.suppress(UserError):
+            if any(problem.fatal for problem in read_index(other).problems):  # put right since
+                shutil.rmtree(other)
 
 
 def _first_look(listing: Listing) -> Peek:
@@ -186,22 +187,6 @@ def _first_look(listing: Listing) -> Peek:
         except UserError as error:
             failure = failure if number else error
     raise failure
-
-
-def _shards(
-    folder: Path, listing: Listing, splits: Sequence[str], form: Form, unsure: bool
-) -> list[Shard]:
-    """Divide the clips of each part into files, in order."""
-    shards = []
-    for part in PARTS:
-        members = [i for i, split in enumerate(splits) if split == part]
-        count = min(_SHARDS, math.ceil(len(members) / _LEAST))
-        for number, within in enumerate(np.array_split(members, count) if count else ()):
-            indices = tuple(within.tolist())
-            path = shard_path(folder, part, number, count)
-            clips = tuple(listing.clips[i] for i in indices)
-            shards.append(Shard(path, part, indices, clips, listing.answer, form, unsure))
-    return shards
 
 
 def _problems(
@@ -238,6 +223,10 @@ def _open(listing: Listing, splits: Sequence[str], unit: str, folder: Path) -> P
                 answer[chosen(index.totals_C[i], index.form)]
                 for i, answer in zip(members, answers, strict=True)
             ]
+        if listing.answer == "text" and unit == "words":
+            what = f"the answer has the word {END}, which ends answers: write it in another way"
+            taken = (clip for clip in clips if END in str(clip.answer).split())
+            problems += [Problem(clip.name, what, True) for clip in taken]
         identity.update(part.encode())
         for i, answer in zip(members, answers, strict=True):
             content = _bytes_of(answer)
