@@ -57,6 +57,17 @@ def write_video(path, frames_LxHxWxC, times=None, codec="libx264", pixels="yuv42
     return (path,)
 
 
+def many(folder):
+    """300 clips of one file each, the same at every call."""
+    paths = [folder / f"{i}.gif" for i in range(300)]
+    if not folder.exists():
+        folder.mkdir()
+        for i, path in enumerate(paths):
+            write_animation(path, noise(3, 32, 32, seed=i))
+    for i, path in enumerate(paths):
+        yield path.name, (path,), "ab"[i % 2], ("train", "validation", "test")[i % 3]
+
+
 def listing(clips, answer="class", classes=("a", "b"), problems=()):
     """Of (name, source, answer, split)."""
     found = tuple(Clip(name, *rest, group=name) for name, *rest in clips)

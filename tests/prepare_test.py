@@ -14,6 +14,7 @@ from crnn_jax.data.prepare import load_own
 from crnn_jax.data.sources.listing import Problem
 from tests.own_clips import (
     listing,
+    many,
     noise,
     prepared,
     write_animation,
@@ -216,26 +217,14 @@ def test_a_folder_for_prepared_data_that_cannot_be_used(tmp_path):
 SCRIPT = """
 import sys
 from pathlib import Path
-from crnn_jax.data import decoding, prepare
-from tests.prepare_test import many
-from tests.own_clips import listing, prepared
+from crnn_jax.data import prepare
+from tests.own_clips import listing, many, prepared
 
 if __name__ == "__main__":
-    decoding.SMALL = 0
+    prepare.SMALL = 0  # so that other processes decode
     found = prepared(listing(many(Path(sys.argv[1]))), sys.argv[2])
-    print(found.info.identity, "jax" in sys.modules)
+    print(found.info.identity)
 """
-
-
-def many(folder):
-    """300 clips of one file each, the same at every call."""
-    paths = [folder / f"{i}.gif" for i in range(300)]
-    if not folder.exists():
-        folder.mkdir()
-        for i, path in enumerate(paths):
-            write_animation(path, noise(3, 32, 32, seed=i))
-    for i, path in enumerate(paths):
-        yield path.name, (path,), "ab"[i % 2], ("train", "validation", "test")[i % 3]
 
 
 def test_a_killed_preparation_goes_on_and_two_at_once_prepare_once(tmp_path, project):

@@ -109,10 +109,10 @@ def _decoded(shards: Sequence[Shard], in_processes: bool) -> Iterator[tuple[int,
     if not in_processes:
         yield from enumerate(map(decode, shards))
         return
-    from crnn_jax.distributed.devices import core_count  # imports JAX: not in the processes
-
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every platform
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     with ProcessPoolExecutor(
-        min(core_count(), len(shards) or 1), multiprocessing.get_context("spawn"), _serve
+        min(cores, len(shards) or 1), multiprocessing.get_context("spawn"), _serve
     ) as pool:
         numbers = {pool.submit(decode, shard): i for i, shard in enumerate(shards)}
         try:
