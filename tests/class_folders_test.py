@@ -8,9 +8,8 @@ from tests.listings import fatal, lay, listed
 
 def test_pictures_in_folders_of_their_class(tmp_path):
     lay(tmp_path, "dog/10.png", "dog/9.JPG", "cat/a.webp", "cat/1.png")
-    lay(
-        tmp_path, ".DS_Store", "dog/Thumbs.db", "dog/desktop.ini", "cat/.hidden.png", "cat/note.txt"
-    )
+    lay(tmp_path, ".DS_Store", "dog/Thumbs.db", "dog/desktop.ini", "cat/.hidden.png")
+    lay(tmp_path, "cat/note.txt", "__MACOSX/cat/1.png")
     listing = listed(tmp_path)
     assert [clip.name for clip in listing.clips] == [
         "cat/1.png",
@@ -24,6 +23,7 @@ def test_pictures_in_folders_of_their_class(tmp_path):
     assert listing.name == tmp_path.name
     assert "pictures" in listing.kind
     assert not fatal(listing)
+    assert not [problem for problem in listing.problems if "left out" in problem.what]
     assert {clip.split for clip in listing.clips} == {None}
 
 

@@ -26,7 +26,7 @@ _KINDS = {
     "videos": VIDEOS,
     "animations": ANIMATIONS,
 }
-_BESIDE = (".csv", ".db", ".ini", ".json", ".md", ".txt", ".xml", ".yaml", ".yml")  # no problem
+_BESIDE = (".csv", ".json", ".md", ".txt", ".xml", ".yaml", ".yml")  # no problem
 _EXPECTED = (
     "expected a folder for each class, such as cat/1.png, cat/clip.mp4 or cat/clip/1.png, perhaps "
     "under train, validation and test; or a list of files (labels.csv)"

@@ -101,7 +101,7 @@ def read_record(record: Record) -> np.ndarray:
     prepared = _load(record.folder)
     reader = features.FeaturesDict({prepared.frames: prepared.readers[prepared.frames]})
     with _refusing(name):
-        source = _open(record.folder, record.split, os.getpid())
+        source = _open(record.folder, record.split)
         stored = reader.deserialize_example_np(source[record.index])[prepared.frames]
         if isinstance(stored, bytes):
             stored = [stored]
@@ -187,9 +187,8 @@ def _reader(spec: dict[str, Any]) -> tuple[Any, bool]:
 
 
 @functools.lru_cache(maxsize=8)
-def _open(folder: Path, split: str, process: int) -> Any:
-    """Open the records of a split; anew in a forked process."""
-    del process
+def _open(folder: Path, split: str) -> Any:
+    """Open the records of a split. What reads them hangs in forked processes, not in spawned."""
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
     name = re.compile(rf"\w+-{re.escape(split)}\.array_record(-\d+-of-\d+)?")
@@ -205,7 +204,7 @@ def _rows(folder: Path, split: str, wanted: set[str]) -> Iterator[dict[str, Any]
     readers = _load(folder).readers
     reader = features.FeaturesDict({name: readers[name] for name in wanted})
     with _refusing(f"{folder}, {split}"):
-        source = _open(folder, split, os.getpid())
+        source = _open(folder, split)
         for first in range(0, len(source), _BLOCK):
             for record in source.__getitems__(range(first, min(first + _BLOCK, len(source)))):
                 row = reader.deserialize_example_np(record)
