@@ -157,7 +157,7 @@ class Task(abc.ABC):
     def confusions(self, answered: Answered) -> tuple[np.ndarray, np.ndarray, Sequence[str]]:
         """What was taken for what: right classes, answered classes, names of the classes."""
 
-    def batch(self, images: Array, labels_TxN: Array, lanes: Lanes, keys_N: Array) -> Batch:
+    def batch(self, images: Array, labels_TxN: Array, lanes: Lanes, keys_N: Array | None) -> Batch:
         """The batch of drawn images.
 
         Args:
