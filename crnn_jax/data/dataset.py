@@ -49,12 +49,12 @@ class DatasetInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Images and labels in memory, and what is known of them."""
+    """Images with labels in memory, or sequences in files; and what is known of them."""
 
     info: DatasetInfo
-    train: Split
-    validation: Split  # never trained on
-    test: Split
+    train: Any  # a `Split` where sequences are composed, else `Sequences`
+    validation: Any  # never trained on
+    test: Any
 
     @property
     def identity(self) -> str:

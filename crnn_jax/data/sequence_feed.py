@@ -161,7 +161,13 @@ class StreamedSequences(SequenceFeed):
         shape = (self.packing.steps, self.packing.lanes_GxNxP.shape[1])
         local = devices.local_devices()
         frames = np.zeros(
-            (len(local), plan.steps_per_dispatch, plan.micro_batches, *shape, *self._frame_shape),
+            (
+                len(local),
+                plan.steps_per_dispatch,
+                plan.micro_batches,
+                *shape,
+                *self.part.frame_shape,
+            ),
             np.uint8,
         )
         for p, j, a in np.ndindex(*frames.shape[:3]):
@@ -172,10 +178,6 @@ class StreamedSequences(SequenceFeed):
             for clip, first, lane in zip(read, lanes.first_B, lanes.lane_B, strict=True):
                 frames[p, j, a, first : first + len(clip), lane] = clip
         return frames, numbers_JxGxB
-
-    @property
-    def _frame_shape(self) -> tuple[int, ...]:
-        return self.part.frame_shape
 
     def micro_batch(
         self, source: Any, step: Array, k: Array, device: Array, micro_batch: Array
