@@ -47,7 +47,7 @@ def answer(network: CRNN, params: Any, batch: Batch, encoded: Array | None = Non
     """
     if encoded is None:
         encoded = network.apply(params, batch.frames_TxNxHxWxC, method="encode")
-    return network.apply(params, encoded, batch.starts_TxN, method="aggregate").answers()
+    return network.apply(params, encoded, batch.lanes, method="aggregate").answers()
 
 
 class Evaluation:

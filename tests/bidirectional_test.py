@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax.data.draw import lay_out, padded_lanes
+from crnn_jax.data.lanes import lay_out, padded_lanes
 from crnn_jax.model.bidirectional import BidirectionalGRU
 from crnn_jax.model.recurrent import GRU
 from tests import networks
@@ -21,8 +21,8 @@ REAL = np.nonzero(LANES.real_TxN)
 OF = LANES.sequence_TxN[REAL]
 
 
-def run(layer, features_TxNxD, starts_TxN, ends_TxN):
-    return layer(layer.project(features_TxNxD), starts_TxN, ends_TxN)
+def run(layer, features_TxNxD):
+    return layer(layer.project(features_TxNxD), LANES)
 
 
 def random_features():
@@ -33,30 +33,30 @@ def random_features():
 @pytest.fixture(scope="module")
 def params():
     layer = BidirectionalGRU(HIDDEN, jnp.float32)
-    lanes = (LANES.starts_TxN, LANES.ends_TxN)
     shapes = jax.eval_shape(
-        lambda key: layer.init(key, random_features(), *lanes, method=run), jax.random.key(0)
+        lambda key: layer.init(key, random_features(), method=run), jax.random.key(0)
     )
     return networks.random_params(shapes, seed=0, scale=0.5)
 
 
 def in_lanes(params, features, *, whole, unroll=1):
     layer = BidirectionalGRU(HIDDEN, jnp.float32, unroll, whole)
-    return layer.apply(params, features, LANES.starts_TxN, LANES.ends_TxN, method=run)
+    return layer.apply(params, features, method=run)
 
 
 def alone(params, features, *, whole):
     """The same by two GRUs, each sequence in a lane of its own, for one of them in reverse."""
     kernels = jnp.split(params["params"]["input"]["kernel"], 2, axis=1)
     biases = jnp.split(params["params"]["input"]["bias"], 2)
-    starts_LxB = ALONE.starts_TxN
 
     def direction(number, name, from_TxN):
         """States at `from_TxN`, the place of each frame in its sequence as it is run over."""
-        frames = jnp.zeros((*starts_LxB.shape, INPUTS)).at[from_TxN[REAL], OF].set(features[REAL])
+        frames = (
+            jnp.zeros((*ALONE.starts_TxN.shape, INPUTS)).at[from_TxN[REAL], OF].set(features[REAL])
+        )
         gates = frames @ kernels[number] + biases[number][None, None]
         gru = GRU(HIDDEN, jnp.float32)
-        hidden = gru.apply({"params": params["params"][name]}, gates, starts_LxB)
+        hidden = gru.apply({"params": params["params"][name]}, gates, ALONE)
         return hidden[LENGTHS[OF] - 1 if whole and number else from_TxN[REAL], OF]
 
     places, of_end = LANES.frame_TxN, LENGTHS[LANES.sequence_TxN] - 1 - LANES.frame_TxN

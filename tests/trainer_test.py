@@ -10,6 +10,7 @@ import pytest
 
 from crnn_jax.data import clips
 from crnn_jax.data.draw import SCENE
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.distributed import devices
 from crnn_jax.train.trainer import Trainer
 from tests.networks import asking, random_state
@@ -154,7 +155,7 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     indices_BxL = trainer.draw.image_indices(0, np.arange(config.train.batch_size))
     frames_LxBxHxWxC = optdigits.train.images_IxHxWxC[indices_BxL.T]
     target_LxB = np.cumsum(optdigits.train.labels_I[indices_BxL.T], axis=0)
-    starts_LxB = np.arange(4)[:, None] == np.zeros_like(lengths_B)[None]
+    lanes = padded_lanes(np.full(len(lengths_B), 4))
     if every_step:
         asked_LxB = np.arange(4)[:, None] < lengths_B[None]
     else:
@@ -163,7 +164,7 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     @jax.jit
     @jax.value_and_grad
     def mean_loss(params):
-        value_LxB = trainer.network.apply(params, frames_LxBxHxWxC, starts_LxB).value_TxN
+        value_LxB = trainer.network.apply(params, frames_LxBxHxWxC, lanes).value_TxN
         return ((value_LxB - target_LxB) ** 2)[asked_LxB].mean()
 
     loss, gradient = mean_loss(params)
@@ -190,11 +191,11 @@ def test_the_loss_of_a_written_answer_is_the_mean_over_its_symbols(task, length,
         keys_B = jax.vmap(trainer.draw.key, (None, 0, None))(0, np.arange(batch), SCENE)
         frames_TxBxHxWxC, rows_B = jax.jit(clips.Clips().render)(images, labels, keys_B)
         targets_BxS = clips.CAPTIONS[rows_B]
-    starts_TxB = np.arange(len(frames_TxBxHxWxC))[:, None] == np.zeros((1, batch))
+    lanes = padded_lanes(np.full(batch, len(frames_TxBxHxWxC)))
 
     @jax.jit
     def mean_loss(params):
-        output = trainer.network.apply(params, frames_TxBxHxWxC, starts_TxB, None, targets_BxS)
+        output = trainer.network.apply(params, frames_TxBxHxWxC, lanes, None, targets_BxS)
         log_probs = jax.nn.log_softmax(output.logits_NxSxV)
         hit_BxSxV = targets_BxS[..., None] == np.arange(log_probs.shape[-1])
         return -jnp.sum(log_probs * hit_BxSxV) / targets_BxS.size
@@ -228,12 +229,12 @@ def test_a_decoder_learns_to_add(config, optdigits, one_device):
     state = devices.replicate(trainer.initial_state())
     state, _ = trainer.dispatch(state, devices.device_inputs(), next(trainer.feed.sources(0)))
     pairs_2xB = np.stack(np.meshgrid(range(10), range(10))).reshape(2, 100)
-    starts_2xB = np.array([[True], [False]]) & np.ones(100, bool)
+    lanes = padded_lanes(np.full(100, 2))
 
     @jax.jit
     def write(params):
         encoded = trainer.network.apply(params, pairs_2xB, method="encode_labels")
-        return trainer.network.apply(params, encoded, starts_2xB, method="aggregate").answers()
+        return trainer.network.apply(params, encoded, lanes, method="aggregate").answers()
 
     sums_B = np.asarray(write(devices.unreplicate(state.params)).answer) @ [1, 10]
     assert np.mean(sums_B == pairs_2xB.sum(axis=0)) > 0.95

@@ -149,7 +149,7 @@ FIELDS: dict[str, Field] = {
     "data.augment.turn": Field(0.0, amount, "largest rotation of a training frame, in radians"),
     "data.augment.scale": Field(0.0, share, "largest change of its size, as a share"),
     "data.augment.elastic": Field(0.0, amount, "elastic bending: standard deviation in pixels"),
-    "data.augment.flip": Field(False, switch, "mirror half of the frames, left to right"),
+    "data.augment.flip": Field(0.0, share, "share of the clips to mirror, left to right"),
     "data.augment.brightness": Field(0.0, share, "largest change, as a share of white"),
     "data.augment.contrast": Field(0.0, share, "largest change, as a share"),
     #

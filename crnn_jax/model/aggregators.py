@@ -1,7 +1,7 @@
 """Aggregators: from what the encoder makes of each frame to what the head reads.
 
 An aggregator is a row of layers. A layer's `project` needs no time: that of the first layer runs
-with the encoder. Called with what `project` made and with starts, a layer returns hidden states.
+with the encoder. Called with what `project` made and with lanes, a layer returns hidden states.
 """
 
 from collections.abc import Callable

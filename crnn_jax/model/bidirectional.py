@@ -1,9 +1,12 @@
 """A GRU layer over time in both directions."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
+from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.recurrent import GRU
 
 
@@ -36,22 +39,21 @@ class BidirectionalGRU(nn.Module):
         """Project features (..., D) to the gates' inputs of both directions (..., 6U)."""
         return self.input(features)
 
-    def __call__(self, gates_TxNx6U: Array, starts_TxN: Array, ends_TxN: Array) -> Array:
+    def __call__(self, gates_TxNx6U: Array, lanes: Lanes) -> Array:
         """Run over time, forward and backward.
 
         Args:
           gates_TxNx6U: projected inputs.
-          starts_TxN: bool, true where a sequence starts.
-          ends_TxN: bool, true where a sequence ends.
+          lanes: where each sequence starts and ends.
 
         Returns:
           hidden_TxNx2U in `dtype`: the forward states, then the backward ones.
         """
         gates, gates_back = jnp.split(gates_TxNx6U, 2, axis=-1)
-        forward_TxNxU = self.forward(gates, starts_TxN)
-        backward_TxNxU = jnp.flip(self.backward(jnp.flip(gates_back, 0), jnp.flip(ends_TxN, 0)), 0)
+        forward_TxNxU = self.forward(gates, lanes)
+        reverse = dataclasses.replace(lanes, starts_TxN=jnp.flip(lanes.ends_TxN, 0))
+        backward_TxNxU = jnp.flip(self.backward(jnp.flip(gates_back, 0), reverse), 0)
         if self.whole:
-            steps, lanes = starts_TxN.shape
-            first_TxN = lax.cummax(jnp.where(starts_TxN, jnp.arange(steps)[:, None], 0))
-            backward_TxNxU = backward_TxNxU[first_TxN, jnp.arange(lanes)[None]]
+            t_Tx1, n_1xN = jnp.ogrid[tuple(map(slice, lanes.frame_TxN.shape))]
+            backward_TxNxU = backward_TxNxU[t_Tx1 - lanes.frame_TxN, n_1xN]
         return jnp.concatenate([forward_TxNxU, backward_TxNxU], axis=-1)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from crnn_jax.data.lanes import Lanes
+
 
 def unrolled(steps: int = 0) -> int:
     """Steps that one turn of a loop over time makes; 0 leaves it to the backend.
@@ -81,16 +83,17 @@ class GRU(nn.Module):
         """Project features (..., D) to the three gates' inputs (..., 3U)."""
         return self.input(features)
 
-    def __call__(self, gates_TxNx3U: Array, starts_TxN: Array) -> Array:
+    def __call__(self, gates_TxNx3U: Array, lanes: Lanes) -> Array:
         """Run over time.
 
         Args:
           gates_TxNx3U: projected inputs.
-          starts_TxN: bool, true where a sequence starts and the state is set to zero.
+          lanes: where a sequence starts, the state is set to zero.
 
         Returns:
           hidden_TxNxU in `dtype`.
         """
+        starts_TxN = jnp.asarray(lanes.starts_TxN)
         if self.unroll == 1:
             carry = jnp.zeros((gates_TxNx3U.shape[1], self.hidden))
             # Not in the step: XLA does not vectorize a loop over thirds of a row chosen there.
@@ -226,12 +229,12 @@ class RunningMean(nn.Module):
         return features
 
     @nn.compact
-    def __call__(self, features_TxNxD: Array, starts_TxN: Array) -> Array:
+    def __call__(self, features_TxNxD: Array, lanes: Lanes) -> Array:
         """Run over time.
 
         Args:
           features_TxNxD: the encoder's features.
-          starts_TxN: bool, true where a sequence starts.
+          lanes: where a sequence starts, the mean begins anew.
 
         Returns:
           mean_TxNxD in the features' dtype.
@@ -248,5 +251,6 @@ class RunningMean(nn.Module):
 
         features = features_TxNxD.astype(jnp.float32)
         nothing = (jnp.zeros_like(features[0]), jnp.zeros(features.shape[1]))
-        _, mean_TxNxD = lax.scan(add, nothing, (features, starts_TxN), unroll=self.unroll)
+        inputs = (features, jnp.asarray(lanes.starts_TxN))
+        _, mean_TxNxD = lax.scan(add, nothing, inputs, unroll=self.unroll)
         return mean_TxNxD.astype(features_TxNxD.dtype)

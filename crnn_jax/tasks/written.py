@@ -12,7 +12,7 @@ from jax import Array
 from crnn_jax import UserError
 from crnn_jax.data import clips
 from crnn_jax.data.batch import Batch, Composition
-from crnn_jax.data.draw import Lanes
+from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers, Output
 from crnn_jax.model.question import Question
 from crnn_jax.tasks.scores import text_scores

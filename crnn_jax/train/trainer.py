@@ -87,9 +87,8 @@ class Trainer:
 
     def fresh_state(self) -> TrainState:
         """The state before the first step of a network that starts from random parameters."""
-        example = crnn.example(self.task.question)
-        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-        params = self.network.init(jax.random.key(self.config.seed), *nothing)
+        key = jax.random.key(self.config.seed)
+        params = self.network.init(key, *crnn.example(self.task.question))
         opt_state = self.optimizer.init(params)
         return TrainState(jnp.zeros((), jnp.int32), params, opt_state, self._copy(params))
 
@@ -169,7 +168,7 @@ class Trainer:
 
         images = self._augment(images_TxNxHxWxC, sequences_TxN, step)
         batch = self.task.batch(images, labels_TxN, self.lanes, lane_keys(SCENE))
-        known = (batch.starts_TxN, lane_keys(DROPOUT), batch.targets)
+        known = (batch.lanes, lane_keys(DROPOUT), batch.targets)
         if self.config.train.on_labels:
             encoded = self.network.apply(params, labels_TxN, method="encode_labels")
             output = self.network.apply(params, encoded, *known, method="aggregate")
