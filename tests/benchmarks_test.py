@@ -11,6 +11,7 @@ import pytest
 from benchmarks import bench, growth, parts, products, report, worker
 from benchmarks.protocol import Corpus
 from configs.sum8_2016 import get_config
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.load import restore
 from crnn_jax.train.trainer import Trainer

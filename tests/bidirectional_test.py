@@ -21,8 +21,8 @@ REAL = np.nonzero(LANES.real_TxN)
 OF = LANES.sequence_TxN[REAL]
 
 
-def run(layer, features_TxNxD):
-    return layer(layer.project(features_TxNxD), LANES)
+def run(layer, features_TxNxD, lanes):
+    return layer(layer.project(features_TxNxD), lanes)
 
 
 def random_features():
@@ -34,29 +34,28 @@ def random_features():
 def params():
     layer = BidirectionalGRU(HIDDEN, jnp.float32)
     shapes = jax.eval_shape(
-        lambda key: layer.init(key, random_features(), method=run), jax.random.key(0)
+        lambda key: layer.init(key, random_features(), LANES, method=run), jax.random.key(0)
     )
     return networks.random_params(shapes, seed=0, scale=0.5)
 
 
 def in_lanes(params, features, *, whole, unroll=1):
     layer = BidirectionalGRU(HIDDEN, jnp.float32, unroll, whole)
-    return layer.apply(params, features, method=run)
+    return layer.apply(params, features, LANES, method=run)
 
 
 def alone(params, features, *, whole):
     """The same by two GRUs, each sequence in a lane of its own, for one of them in reverse."""
     kernels = jnp.split(params["params"]["input"]["kernel"], 2, axis=1)
     biases = jnp.split(params["params"]["input"]["bias"], 2)
+    starts_LxB = ALONE.starts_TxN
 
     def direction(number, name, from_TxN):
         """States at `from_TxN`, the place of each frame in its sequence as it is run over."""
-        frames = (
-            jnp.zeros((*ALONE.starts_TxN.shape, INPUTS)).at[from_TxN[REAL], OF].set(features[REAL])
-        )
+        frames = jnp.zeros((*starts_LxB.shape, INPUTS)).at[from_TxN[REAL], OF].set(features[REAL])
         gates = frames @ kernels[number] + biases[number][None, None]
         gru = GRU(HIDDEN, jnp.float32)
-        hidden = gru.apply({"params": params["params"][name]}, gates, ALONE)
+        hidden = gru.apply({"params": params["params"][name]}, gates, starts_LxB, method="run")
         return hidden[LENGTHS[OF] - 1 if whole and number else from_TxN[REAL], OF]
 
     places, of_end = LANES.frame_TxN, LENGTHS[LANES.sequence_TxN] - 1 - LANES.frame_TxN

@@ -1,10 +1,8 @@
 """A GRU layer over time in both directions."""
 
-import dataclasses
-
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.recurrent import GRU
@@ -44,16 +42,19 @@ class BidirectionalGRU(nn.Module):
 
         Args:
           gates_TxNx6U: projected inputs.
-          lanes: where each sequence starts and ends.
+          lanes: where sequences start and end.
 
         Returns:
           hidden_TxNx2U in `dtype`: the forward states, then the backward ones.
         """
         gates, gates_back = jnp.split(gates_TxNx6U, 2, axis=-1)
         forward_TxNxU = self.forward(gates, lanes)
-        reverse = dataclasses.replace(lanes, starts_TxN=jnp.flip(lanes.ends_TxN, 0))
-        backward_TxNxU = jnp.flip(self.backward(jnp.flip(gates_back, 0), reverse), 0)
+        reverse = self.backward.run(
+            jnp.flip(gates_back, 0), jnp.flip(jnp.asarray(lanes.ends_TxN), 0)
+        )
+        backward_TxNxU = jnp.flip(reverse, 0)
         if self.whole:
-            t_Tx1, n_1xN = jnp.ogrid[tuple(map(slice, lanes.frame_TxN.shape))]
-            backward_TxNxU = backward_TxNxU[t_Tx1 - lanes.frame_TxN, n_1xN]
+            steps, count = lanes.starts_TxN.shape
+            first_TxN = lax.cummax(jnp.where(lanes.starts_TxN, jnp.arange(steps)[:, None], 0))
+            backward_TxNxU = backward_TxNxU[first_TxN, jnp.arange(count)[None]]
         return jnp.concatenate([forward_TxNxU, backward_TxNxU], axis=-1)

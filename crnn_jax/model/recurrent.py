@@ -84,16 +84,19 @@ class GRU(nn.Module):
         return self.input(features)
 
     def __call__(self, gates_TxNx3U: Array, lanes: Lanes) -> Array:
+        """See `run`; sequences start where `lanes` say."""
+        return self.run(gates_TxNx3U, jnp.asarray(lanes.starts_TxN))
+
+    def run(self, gates_TxNx3U: Array, starts_TxN: Array) -> Array:
         """Run over time.
 
         Args:
           gates_TxNx3U: projected inputs.
-          lanes: where a sequence starts, the state is set to zero.
+          starts_TxN: bool, true where a sequence starts and the state is set to zero.
 
         Returns:
           hidden_TxNxU in `dtype`.
         """
-        starts_TxN = jnp.asarray(lanes.starts_TxN)
         if self.unroll == 1:
             carry = jnp.zeros((gates_TxNx3U.shape[1], self.hidden))
             # Not in the step: XLA does not vectorize a loop over thirds of a row chosen there.
