@@ -51,8 +51,11 @@ class Feed(Protocol):
     """What the training step needs of a feed."""
 
     @property
-    def source_axis(self) -> int | None:
-        """The axis of `sources` that is split over local devices; None where all share it."""
+    def source_axis(self) -> Any:
+        """The axis of `sources` that is split over local devices; None where all share it.
+
+        Or one for each of several sources.
+        """
         ...
 
     def sources(self, first_step: int) -> Iterator[Any]:
@@ -77,7 +80,7 @@ class Feed(Protocol):
 class Resident:
     """All images on every device; gathered there."""
 
-    source_axis = None
+    source_axis: Any = None
 
     def __init__(self, split: Split, draw: Draw, plan: Plan) -> None:
         self.draw, self.plan = draw, plan
@@ -105,7 +108,7 @@ class Resident:
 class Streamed:
     """Gathered on the host by Grain's threads, two dispatches ahead."""
 
-    source_axis = 0
+    source_axis: Any = 0
 
     def __init__(self, split: Split, draw: Draw, plan: Plan) -> None:
         self.draw, self.plan = draw, plan

@@ -47,8 +47,8 @@ class Lanes:
         """Step and lane of the last frame of each sequence: two arrays of length B."""
         return self.first_B + self.length_B - 1, self.lane_B
 
-    def rows(self, x_TxN: Array, steps: int) -> Array:
-        """What the sequences have in the lanes, one a row: B x `steps`, and what else is behind TxN.
+    def rows(self, x_TxN: Array | np.ndarray, steps: int) -> Array:
+        """What the sequences have in the lanes, one a row, B x `steps`.
 
         What is behind a sequence's end repeats its last frame.
         """

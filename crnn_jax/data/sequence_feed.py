@@ -113,7 +113,7 @@ class SequenceFeed:
 class ResidentSequences(SequenceFeed):
     """All frames on every device; gathered there."""
 
-    source_axis = None
+    source_axis: Any = None
 
     def sources(self, first_step: int) -> Iterator[Any]:
         """Yield the resident frames forever, with the numbers of each dispatch."""
@@ -139,7 +139,7 @@ class ResidentSequences(SequenceFeed):
 class StreamedSequences(SequenceFeed):
     """Read on the host by Grain's threads, two dispatches ahead."""
 
-    source_axis = (0, None, None)
+    source_axis: Any = (0, None, None)
 
     def sources(self, first_step: int) -> Iterator[Any]:
         """The frames of one dispatch after the other, one slice a local device."""
@@ -160,17 +160,9 @@ class StreamedSequences(SequenceFeed):
         numbers_JxGxB, plan = self.numbers(dispatch), self.plan
         shape = (self.packing.steps, self.packing.lanes_GxNxP.shape[1])
         local = devices.local_devices()
-        frames = np.zeros(
-            (
-                len(local),
-                plan.steps_per_dispatch,
-                plan.micro_batches,
-                *shape,
-                *self.part.frame_shape,
-            ),
-            np.uint8,
-        )
-        for p, j, a in np.ndindex(*frames.shape[:3]):
+        places = (len(local), plan.steps_per_dispatch, plan.micro_batches)
+        frames = np.zeros((*places, *shape, *self.part.frame_shape), np.uint8)
+        for p, j, a in np.ndindex(*places):
             group = self.group(local[p], a)
             sequences_B = numbers_JxGxB[j, group]
             lanes = self.packing.lanes(group, self.part.lengths_B[sequences_B])

@@ -4,7 +4,7 @@ A head is a module called with hidden states, lanes and, in training, targets. A
 `crnn.HEADS`.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import flax.linen as nn
 import flax.struct
@@ -26,9 +26,9 @@ class Answers:
       confidence: probability of each answer or symbol; None where the head gives none.
     """
 
-    answer: Array
-    estimate: Array | None = None
-    confidence: Array | None = None
+    answer: Any
+    estimate: Any = None
+    confidence: Any = None
 
 
 class Output(Protocol):

@@ -14,7 +14,7 @@ from crnn_jax import tasks
 from crnn_jax.data.augment import augment
 from crnn_jax.data.batch import Drawn
 from crnn_jax.data.dataset import Dataset
-from crnn_jax.data.feed import FEEDS, Feed, Plan
+from crnn_jax.data.feed import Feed, Plan
 from crnn_jax.distributed import devices
 from crnn_jax.model import crnn, optimizer
 from crnn_jax.model.flat import Flat
@@ -46,7 +46,6 @@ class Trainer:
     Attributes:
       task: what is asked.
       network: the Flax module.
-      draw: of the training sequences.
       plan: how a batch is divided.
       feed: how sequences reach the device.
       dispatch: runs several updates on all devices (`devices.pmap`).
@@ -56,7 +55,6 @@ class Trainer:
         self.config = config
         self.task = tasks.build(config, dataset.info)
         self.network = crnn.build(config.model, self.task.question)
-        self.draw = self.task.draw(config.seed, len(dataset.train.labels_I))
         self.plan = Plan(
             batch_size=config.train.batch_size,
             devices=devices.device_count(),
@@ -65,7 +63,7 @@ class Trainer:
             ),
             steps_per_dispatch=config.train.steps_per_dispatch,
         )
-        self.feed: Feed = FEEDS[config.data.feed](dataset.train, self.draw, self.plan)
+        self.feed: Feed = self.task.feed(config.data.feed, dataset.train, self.plan, config.seed)
         self.optimizer = optimizer.build(config)
         self.flat: Flat | None = None
         if jax.default_backend() != "cpu":
