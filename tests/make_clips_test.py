@@ -157,7 +157,7 @@ def test_the_same_is_made_at_every_call(kind, make):
     [
         (["speedz", "new"], "invalid choice: 'speedz'"),
         (["speeds", "new", "--count=0"], "expected a whole number, 1 to 9,999,999"),
-        (["speeds", "new", "--frames=9-5"], "expected a length or two, as in 8 or 5-60"),
+        (["speeds", "new", "--frames=9-5"], "expected 2 or more, as in 8 or 5-60"),
         (["captions", "new", "--form=gif"], "expected png, webp, mp4 or avi"),
         (["speeds", "there"], "there exists: expected the name of a folder to make"),
     ],

@@ -76,13 +76,13 @@ def clips_of(
     chosen_N = np.resize(rng.permutation(len(images_IxHxWxC)), count)
     lengths_N = rng.choice(lengths, count)
     keys_N = jax.random.split(jax.random.key(seed), count)
-    # All are filmed to the longest's end, so that one function is compiled for all.
-    times = {x: jnp.linspace(-0.5, 0.5, x, dtype=np.float32) for x in lengths}
+    # All have as many frames as the longest at first, so that one function is compiled for all.
+    times = jax.jit(lambda: {x: jnp.linspace(-0.5, 0.5, x, dtype=np.float32) for x in lengths})()
+    times_NxT = np.stack([np.resize(times[length], max(lengths)) for length in lengths_N])
     film = jax.jit(jax.vmap(clips.film))
     for first in range(0, count, 100):
         block = slice(first, first + 100)
-        times_NxT = np.stack([np.resize(times[x], max(lengths)) for x in lengths_N[block]])
-        filmed = film(images_IxHxWxC[chosen_N[block]], keys_N[block], times_NxT)
+        filmed = film(images_IxHxWxC[chosen_N[block]], keys_N[block], times_NxT[block])
         for i, frames, scene in zip(itertools.count(first), *map(np.asarray, filmed), strict=False):
             yield frames[: lengths_N[i]], int(labels_I[chosen_N[i]]), clips.SCENES[scene]
 
@@ -238,8 +238,8 @@ def _whole(text: str) -> int:
 def _lengths(text: str) -> range:
     match = re.fullmatch("([1-9][0-9]{0,2})(?:-([1-9][0-9]{0,2}))?", text)
     lengths = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
-    if not lengths:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a length or two, as in 8 or 5-60")
+    if not lengths or lengths[0] < 2:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 2 or more, as in 8 or 5-60")
     return lengths
 
 
