@@ -14,6 +14,7 @@ from rich.table import Table
 
 from crnn_jax import exit_status
 from crnn_jax.data.dataset import Dataset
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.runs.load import Restored, dataset_of, restore
 
 DIGITS = 10
@@ -25,8 +26,8 @@ def exactness(restored: Restored, corpus: Dataset) -> np.ndarray:
 
     @jax.jit
     def answer(frames_TxNxHxWxC: np.ndarray) -> jax.Array:
-        starts_TxN = np.arange(2)[:, None] * np.ones((1, PAIRS)) == 0
-        output = restored.network.apply(restored.params, frames_TxNxHxWxC, starts_TxN)
+        lanes = padded_lanes(np.full(PAIRS, 2))
+        output = restored.network.apply(restored.params, frames_TxNxHxWxC, lanes)
         return output.answers().answer[-1]
 
     images_IxHxWxC, labels_I = corpus.test.images_IxHxWxC, corpus.test.labels_I

@@ -47,7 +47,7 @@ def answer(network: CRNN, params: Any, batch: Batch, encoded: Array | None = Non
     """
     if encoded is None:
         encoded = network.apply(params, batch.frames_TxNxHxWxC, method="encode")
-    return network.apply(params, encoded, batch.starts_TxN, method="aggregate").answers()
+    return network.apply(params, encoded, batch.lanes, method="aggregate").answers()
 
 
 class Evaluation:
@@ -233,7 +233,7 @@ def print_results(results: dict[str, Any], config: ConfigDict) -> None:
         return
     rows = [
         ("corpus", results["corpus"]),
-        ("step", f"{results['step']:,}"),
+        ("step", _step_line(results)),
         ("test sequences", f"{results['n']:,}, drawn with seed {results.get('seed', '?')}"),
         ("exact", f"{results['exact']:.4f}"),
     ]
@@ -259,6 +259,14 @@ def print_results(results: dict[str, Any], config: ConfigDict) -> None:
         (f"{row['n']:,} of length {row['length']:,}", score_line(row)) for row in results["lengths"]
     ]
     print_table("results", rows)
+
+
+def _step_line(results: Mapping[str, Any]) -> str:
+    """The step that was tested, and of a run with `train.patience` how it ended."""
+    if "trained" not in results:
+        return f"{results['step']:,}"
+    waited = f"{results['waited']:,} evaluations without a better one"
+    return f"{results['step']:,}, the best of {results['trained']:,}, which end with {waited}"
 
 
 def score_line(report: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from crnn_jax.data.batch import Batch
-from crnn_jax.data.draw import padded_lanes
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.distributed import devices
 from crnn_jax.evaluate import answer
 from crnn_jax.pictures import Picture, find_pictures, frames_of
@@ -70,9 +70,7 @@ class Predictor:
         frames_TxHxWxC = np.zeros((task.max_length, *info.frame_shape), np.uint8)
         frames_TxHxWxC[:count] = frames_FxHxWxC
         lanes = padded_lanes(np.array([task.max_length]))
-        batch = Batch(
-            frames_TxHxWxC[:, None], lanes.starts_TxN, lanes.ends_TxN, lanes.real_TxN, None
-        )
+        batch = Batch(frames_TxHxWxC[:, None], lanes, None)
         answers = jax.device_get(self._answer(restored.params, batch))
         answers = jax.tree.map(lambda x: x[None], answers)  # a chunk of its own
         answered = task.answered(answers.answer, answers, lanes, 1)

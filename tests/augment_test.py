@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
 
+from crnn_jax.config import default
 from crnn_jax.data.augment import FRAMES_AT_ONCE, augment
 
 pytestmark = pytest.mark.usefixtures("optimized")  # as users compile it
@@ -12,8 +13,11 @@ SIZE = 9  # odd: the middle of the frame is a pixel
 MIDDLE = SIZE // 2
 
 
-def settings(*, shift=0.0, turn=0.0, scale=0.0, elastic=0.0):
-    return FrozenConfigDict({"shift": shift, "turn": turn, "scale": scale, "elastic": elastic})
+def settings(**changes):
+    return FrozenConfigDict(default().data.augment.to_dict() | changes)
+
+
+FLIP_AND_LIGHT = {"flip": True, "brightness": 0.2, "contrast": 0.5}
 
 
 def random_frames(count=4):
@@ -62,7 +66,7 @@ def test_all_zero_gives_the_very_same_array():
 
 def test_an_accelerator_makes_the_same_frames(monkeypatch):
     frames, keys = random_frames(40), jax.random.split(jax.random.key(1), 40)
-    limits = settings(shift=2.0, turn=0.3, scale=0.2, elastic=0.6)
+    limits = settings(shift=2.0, turn=0.3, scale=0.2, elastic=0.6, **FLIP_AND_LIGHT)
     expected = augmented(frames, keys, limits)
     assert np.any(expected != frames)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
@@ -155,9 +159,60 @@ def test_elastic_bending_moves_by_its_standard_deviation_and_neighbours_alike(be
 def test_all_channels_of_a_frame_are_changed_alike():
     frames = np.random.default_rng(0).integers(0, 256, (4, 17, 23, 3), dtype=np.uint8)
     keys = jax.random.split(jax.random.key(0), 4)
-    limits = settings(shift=2.0, turn=0.3, scale=0.2, elastic=0.5)
+    limits = settings(shift=2.0, turn=0.3, scale=0.2, elastic=0.5, **FLIP_AND_LIGHT)
     found = np.asarray(AUGMENT(frames, keys, limits))
     assert found.shape == frames.shape
     for channel in range(3):
         alone = augmented(frames[..., channel], keys, limits)
         np.testing.assert_array_equal(found[..., channel], alone)
+
+
+def test_frames_of_one_key_are_changed_alike():
+    """As the frames of a clip, whatever stands between them."""
+    frame = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    keys = jax.random.split(jax.random.key(0), 12)
+    keys_F = jax.numpy.repeat(keys, 3)
+    limits = settings(shift=2.0, turn=0.3, scale=0.2, elastic=0.5, **FLIP_AND_LIGHT)
+    found = np.asarray(AUGMENT(np.tile(frame, (36, 1, 1, 1)), keys_F, limits))
+    for clip in found.reshape(12, 3, -1):
+        assert (clip == clip[0]).all()
+    assert len(np.unique(found.reshape(36, -1), axis=0)) == 12
+
+
+def test_half_of_the_frames_are_flipped():
+    frames, keys = random_frames(400), jax.random.split(jax.random.key(0), 400)
+    limits = settings(flip=True)
+    found = augmented(frames, keys, limits)
+    flipped_F = (found == frames[:, :, ::-1]).all(axis=(1, 2))
+    assert (flipped_F | (found == frames).all(axis=(1, 2))).all()
+    assert flipped_F.mean() == pytest.approx(0.5, abs=0.1)
+    np.testing.assert_array_equal(augmented(found, keys, limits), frames)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("brightness", lambda x, share: x + 255 * share), ("contrast", lambda x, share: x * share)],
+)
+def test_light_changes_by_up_to_its_share_and_stays_in_bytes(name, changed):
+    from_grey = np.array([-127.5, -50.5, -0.5, 0.5, 60.5, 127.5])
+    frames = np.tile((127.5 + from_grey).astype(np.uint8), (400, 3, 1))
+    keys = jax.random.split(jax.random.key(0), 400)
+    found = augmented(frames, keys, settings(**{name: 0.4}))
+    assert (found == found[:, :1]).all()
+    if name == "brightness":
+        shares = (found[:, 0, 2] - 127.0) / 255
+        np.testing.assert_allclose(np.quantile(shares, [0, 0.5, 1]), [-0.4, 0, 0.4], atol=0.05)
+    else:
+        shares = (found[:, 0, 4] - 127.5) / 60.5
+        np.testing.assert_allclose(np.quantile(shares, [0, 0.5, 1]), [0.6, 1, 1.4], atol=0.05)
+    expected = np.clip(127.5 + changed(from_grey[None], shares[:, None]), 0, 255)
+    np.testing.assert_allclose(found[:, 0], expected, atol=2.5)  # twice rounded, once enlarged
+
+
+def test_what_flip_and_light_draw_leaves_the_other_changes_as_they_were():
+    frames, keys = random_frames(40), jax.random.split(jax.random.key(0), 40)
+    moved = augmented(frames, keys, settings(shift=2.0))
+    flipped = augmented(frames, keys, settings(shift=2.0, flip=True))
+    mirrored_F = (flipped != moved).any(axis=(1, 2))
+    assert 5 < mirrored_F.sum() < 35
+    np.testing.assert_array_equal(flipped[mirrored_F], moved[mirrored_F][:, :, ::-1])

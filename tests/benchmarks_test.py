@@ -11,6 +11,7 @@ import pytest
 from benchmarks import bench, clips, growth, parts, products, report, worker
 from benchmarks.protocol import Corpus
 from configs.sum8_2016 import get_config
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.load import restore
 from crnn_jax.train.trainer import Trainer
@@ -174,8 +175,8 @@ def test_a_run_is_read_pair_by_pair(a_run, optdigits, capsys, monkeypatch):
     answer = jax.jit(restored.network.apply)
     for pair in np.ndindex(10, 10):
         chosen_2xB = [rng.permutation(np.flatnonzero(test.labels_I == x))[:5] for x in pair]
-        frames, starts = test.images_IxHxWxC[np.stack(chosen_2xB)], np.array([[1], [0]]) > [[0] * 5]
-        found = answer(restored.params, frames, starts).answers().answer[1]
+        frames, lanes = test.images_IxHxWxC[np.stack(chosen_2xB)], padded_lanes(np.full(5, 2))
+        found = answer(restored.params, frames, lanes).answers().answer[1]
         right.append(np.mean(found == pair[0] * pair[1]))
     np.testing.assert_allclose(shares.ravel(), right, atol=1e-3)
     assert len(np.unique(shares)) > 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crnn_jax.data import clips
-from crnn_jax.data.draw import padded_lanes
+from crnn_jax.data.lanes import padded_lanes
 
 CLIPS = clips.Clips()
 

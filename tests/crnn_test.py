@@ -7,7 +7,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from crnn_jax import tasks
-from crnn_jax.data.draw import Draw, lay_out, padded_lanes
+from crnn_jax.data.draw import Draw
+from crnn_jax.data.lanes import lay_out, padded_lanes
 from crnn_jax.model import crnn
 from crnn_jax.model import encoder as encoder_module
 from crnn_jax.model.question import Question
@@ -43,7 +44,7 @@ def network(head="last", recurrence=SUM, max_length=3, **fields):
 
 def randomly(net):
     """Random parameters of `net`."""
-    shapes = jax.eval_shape(net.init, jax.random.key(0), frames_in(PADDED), PADDED.starts_TxN)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), frames_in(PADDED), PADDED)
     return random_params(shapes, scale=0.7)
 
 
@@ -67,7 +68,7 @@ def test_packed_lanes_give_what_padded_lanes_give(head, aggregator):
     params = randomly(net)
 
     def last_outputs(lanes):
-        output = jax.jit(net.apply)(params, frames_in(lanes), lanes.starts_TxN)
+        output = jax.jit(net.apply)(params, frames_in(lanes), lanes)
         (values,) = jax.tree.leaves(output)
         return np.asarray(values)[lanes.last_frames]
 
@@ -88,7 +89,7 @@ def test_unrolling_its_loops_changes_no_output_and_no_gradient(head, aggregator)
         net = network(head, unroll=unroll, **aggregator)
 
         def loss(params):
-            output = net.apply(params, frames_in(PACKED), PACKED.starts_TxN)
+            output = net.apply(params, frames_in(PACKED), PACKED)
             return output.loss(np.ones_like(PACKED.frame_TxN)).mean(), output
 
         assert ("while" in jax.jit(loss).lower(params).as_text()) == (unroll == 1)
@@ -114,7 +115,7 @@ def test_gradient_flows_into_a_sequence_s_own_frames_and_nowhere_else(head, aggr
     @jax.jit
     @jax.grad
     def gradient(frames):
-        loss_TxN = net.apply(params, frames, lanes.starts_TxN).loss(np.ones_like(lanes.frame_TxN))
+        loss_TxN = net.apply(params, frames, lanes).loss(np.ones_like(lanes.frame_TxN))
         return jnp.sum(loss_TxN * (lanes.ends_TxN & asked_TxN))
 
     pixels = np.asarray(gradient(frames_in(lanes).astype(np.float32)))
@@ -133,9 +134,9 @@ def test_encode_and_aggregate_are_the_call(aggregator):
     def in_two(params):
         one_by_one = frames.reshape(1, -1, 8, 8, 1)
         encoded = net.apply(params, one_by_one, method="encode").reshape(steps, lanes, -1)
-        return encoded, net.apply(params, encoded, PACKED.starts_TxN, method="aggregate")
+        return encoded, net.apply(params, encoded, PACKED, method="aggregate")
 
-    expected = jax.jit(net.apply)(params, frames, PACKED.starts_TxN)
+    expected = jax.jit(net.apply)(params, frames, PACKED)
     encoded, found = in_two(params)
     assert encoded.shape[-1] == (3 * 4 if aggregator == AGGREGATORS[0] else 5)
     np.testing.assert_allclose(found.value_TxN, expected.value_TxN, rtol=1e-6, atol=1e-6)
@@ -151,8 +152,8 @@ def test_dropout_only_where_keys_are_given():
         keys = jax.random.split(key, PACKED.starts_TxN.shape[1])
         return [
             (
-                net.apply(params, frames, PACKED.starts_TxN).value_TxN,
-                net.apply(params, frames, PACKED.starts_TxN, keys).value_TxN,
+                net.apply(params, frames, PACKED).value_TxN,
+                net.apply(params, frames, PACKED, keys).value_TxN,
             )
             for net in nets
         ]
@@ -182,7 +183,7 @@ def test_each_layers_features_and_the_states_are_dropped_by_keys_of_their_own(
         with monkeypatch.context() as patch:
             for module in (crnn, encoder_module):
                 patch.setattr(module, "lane_dropout", note)
-            net.apply(params, frames, PACKED.starts_TxN, jax.random.split(key, frames.shape[1]))
+            net.apply(params, frames, PACKED, jax.random.split(key, frames.shape[1]))
         return dropped
 
     dropped = run(jax.random.key(0))
@@ -203,7 +204,7 @@ def test_a_config_read_back_from_json_builds_the_same_network(name, load_config)
 
 def test_a_network_answers_its_configs_task_about_sequences_of_its_length():
     net = network("marginal", PRODUCT, max_length=2)
-    output = jax.eval_shape(net.apply, randomly(net), frames_in(PACKED), PACKED.starts_TxN)
+    output = jax.eval_shape(net.apply, randomly(net), frames_in(PACKED), PACKED)
     assert output.numbers == (0, 1, 2, 3, 4, 6, 9)  # of up to two digits 0..3
 
 
@@ -213,9 +214,9 @@ def test_a_network_answers_its_configs_task_about_sequences_of_its_length():
 )
 def test_computes_in_bfloat16_between_float32_parameters_and_answers(head, aggregator):
     net = network(head, dtype="bfloat16", **AGGREGATORS[aggregator])
-    frames, starts = frames_in(PADDED), PADDED.starts_TxN
+    frames = frames_in(PADDED)
     output, params = jax.eval_shape(
-        lambda key: net.init_with_output(key, frames, starts), jax.random.key(0)
+        lambda key: net.init_with_output(key, frames, PADDED), jax.random.key(0)
     )
 
     def encoded(params):
@@ -294,5 +295,5 @@ def test_alone_the_classes_of_the_encoder_are_the_classes_of_the_head():
     assert "answer_head" not in params["params"]
     frames = frames_in(PACKED)
     log_probs = net.apply(params, frames, method="encode")
-    output = net.apply(params, frames, PACKED.starts_TxN)
+    output = net.apply(params, frames, PACKED)
     np.testing.assert_allclose(output.log_probs_TxNxK, log_probs, rtol=1e-5, atol=1e-5)

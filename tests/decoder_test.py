@@ -3,12 +3,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.model.decoder import OWN, Decoder, Text, WriteSymbol
 from tests.networks import random_params
 
 T, N, H, V, S = 3, 4, 8, 6, 7
 DECODER = Decoder(hidden=H, vocabulary=V, symbols=S)
-STARTS = np.arange(T)[:, None] == np.zeros(N, int)
+LANES = padded_lanes(np.full(N, T))
 
 
 def random_hidden():
@@ -17,18 +18,18 @@ def random_hidden():
 
 @pytest.fixture(scope="module")
 def params():
-    shapes = jax.eval_shape(DECODER.init, jax.random.key(0), random_hidden(), STARTS)
+    shapes = jax.eval_shape(DECODER.init, jax.random.key(0), random_hidden(), LANES)
     return random_params(shapes, scale=1.0)
 
 
 @jax.jit
 def freely(params, hidden):
-    return DECODER.apply(params, hidden, STARTS).logits_NxSxV
+    return DECODER.apply(params, hidden, LANES).logits_NxSxV
 
 
 @jax.jit
 def given(params, hidden, right_NxS):
-    return DECODER.apply(params, hidden, STARTS, right_NxS).logits_NxSxV
+    return DECODER.apply(params, hidden, LANES, right_NxS).logits_NxSxV
 
 
 def test_the_scan_is_a_loop_over_symbols(params):
@@ -47,9 +48,9 @@ def test_the_scan_is_a_loop_over_symbols(params):
 
 
 def test_unrolled_it_writes_the_same(params):
-    unrolled = jax.jit(DECODER.clone(unroll=16).apply).lower(params, random_hidden(), STARTS)
+    unrolled = jax.jit(DECODER.clone(unroll=16).apply).lower(params, random_hidden(), LANES)
     assert "while" not in unrolled.as_text()
-    found = unrolled.compile()(params, random_hidden(), STARTS).logits_NxSxV
+    found = unrolled.compile()(params, random_hidden(), LANES).logits_NxSxV
     np.testing.assert_allclose(found, freely(params, random_hidden()), rtol=1e-5, atol=1e-6)
 
 
@@ -72,7 +73,7 @@ def test_every_frame_is_seen_and_lanes_are_apart(params):
     @jax.jit
     @jax.jacobian
     def influence(hidden):
-        return jnp.sum(DECODER.apply(params, hidden, STARTS).logits_NxSxV, axis=(1, 2))
+        return jnp.sum(DECODER.apply(params, hidden, LANES).logits_NxSxV, axis=(1, 2))
 
     found = np.abs(influence(random_hidden())).max(axis=-1)  # N x T x N
     for n in range(N):

@@ -9,7 +9,8 @@ import pytest
 
 from crnn_jax import evaluate, tasks
 from crnn_jax.data import clips
-from crnn_jax.data.draw import SCENE, Draw, padded_lanes
+from crnn_jax.data.draw import SCENE, Draw
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.evaluate import Evaluation
 from crnn_jax.model import crnn
 from tests.networks import random_params
@@ -63,8 +64,8 @@ def read_one_by_one(evaluation, params):
     lengths = draw.lengths(sequences)
     indices_BxL = np.asarray(draw.image_indices(0, jnp.arange(sequences)))
     frames = split.images_IxHxWxC[indices_BxL.T]
-    starts = padded_lanes(lengths).starts_TxN
-    answers = jax.jit(evaluation.network.apply)(params, frames, starts).answers()
+    lanes = padded_lanes(lengths)
+    answers = jax.jit(evaluation.network.apply)(params, frames, lanes).answers()
     right = RIGHT[evaluation.task.name]
     target_BxL = [
         [right(labels[: step + 1].tolist()) for step in range(draw.max_length)]
@@ -145,10 +146,10 @@ def test_written_answers_agree_with_writing_them_one_by_one(name, config, optdig
         frames_TxBxHxWxC, captions_B = film(frames_TxBxHxWxC, labels_TxB, keys_B)
         right_BxS = clips.CAPTIONS[captions_B]
     write = jax.jit(evaluation.network.apply)
-    starts = np.arange(len(frames_TxBxHxWxC))[:, None] == 0
+    lanes = padded_lanes(np.array([len(frames_TxBxHxWxC)]))
     logits_BxSxV = np.concatenate(
         [
-            write(params, frames_TxBxHxWxC[:, [i]], starts).logits_NxSxV
+            write(params, frames_TxBxHxWxC[:, [i]], lanes).logits_NxSxV
             for i in range(frames_TxBxHxWxC.shape[1])
         ]
     )

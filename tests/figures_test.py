@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from crnn_jax import UserError, figures
-from crnn_jax.data.draw import Draw, padded_lanes
+from crnn_jax.data.draw import Draw
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.evaluate import Evaluation
 from crnn_jax.figures import draw_figures
 from tests.files import tensorboard_events, write_metrics
@@ -109,9 +110,9 @@ def test_what_is_drawn_was_answered_as_in_the_test(tiny_config, optdigits, tmp_p
     assert drawn["hardest"].texts[0].get_text().startswith(f"{wrong} of 75 test sequences are ")
     titles = [axes.get_title("left") for axes in drawn["sheet"].axes]
     assert titles == [network.task.account(answers, i).title for i in range(len(titles))]
-    starts = padded_lanes(np.ones(300, int)).starts_TxN
+    lanes = padded_lanes(np.ones(300, int))
     run = jax.jit(network.network.apply)
-    alone = run(network.params, optdigits.test.images_IxHxWxC[None], starts).answers().answer[0]
+    alone = run(network.params, optdigits.test.images_IxHxWxC[None], lanes).answers().answer[0]
     right = np.mean(alone == optdigits.test.labels_I)
     title = drawn["confusion"].axes[0].get_title()
     assert title == f"Each of 300 test images read alone: {right:.2%} right"

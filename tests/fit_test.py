@@ -1,5 +1,7 @@
 """What of a config does not fit together: the task or the network that is built of it refuses."""
 
+import dataclasses
+
 import pytest
 
 from crnn_jax import UserError, tasks
@@ -7,8 +9,12 @@ from crnn_jax.data.dataset import known_info
 from crnn_jax.model import crnn
 
 
+def question_of(config):
+    return tasks.build(config, known_info(config.data.name)).question
+
+
 def build(config):
-    return crnn.build(config.model, tasks.build(config, known_info(config.data.name)).question)
+    return crnn.build(config.model, question_of(config))
 
 
 @pytest.mark.parametrize("lengths", [(9, ()), (2, (1, 9))])
@@ -87,7 +93,7 @@ def test_same_convolutions_leave_all_but_what_pools_take(tiny_config):
         ("none", (8, 8), False),
     ],
 )
-def test_gru_units_are_for_the_gru(tiny_config, aggregator, units, fits):
+def test_units_are_for_grus(tiny_config, aggregator, units, fits):
     tiny_config.model.aggregator, tiny_config.model.gru_units = aggregator, units
     if fits:
         build(tiny_config)
@@ -96,3 +102,20 @@ def test_gru_units_are_for_the_gru(tiny_config, aggregator, units, fits):
         build(tiny_config)
     expected = f"--config.model.gru_units={units} with model.aggregator={aggregator}: expected "
     assert str(refusal.value).startswith(expected)
+
+
+@pytest.mark.parametrize(("reads", "whole"), [("whole", [False, True]), ("each", [False, False])])
+def test_a_bigru_s_last_layer_shows_the_head_what_it_reads(tiny_config, reads, whole):
+    model = tiny_config.model
+    model.aggregator, model.gru_units = "bigru", (8, 4)
+    question = dataclasses.replace(question_of(tiny_config), reads=reads)
+    assert [layer.whole for layer in crnn.build(model, question).layers] == whole
+    model.gru_units = ()
+    with pytest.raises(UserError, match=r"^--config.model.gru_units=\(\) .*=bigru: expected the"):
+        crnn.build(model, question)
+
+
+def test_a_bigru_must_not_see_later_frames_than_the_answer_is_of(tiny_config):
+    tiny_config.model.aggregator = "bigru"
+    with pytest.raises(UserError, match=r"^--config\.model\.aggregator=bigru sees later"):
+        build(tiny_config)

@@ -27,7 +27,7 @@ def test_sizes_before_and_after_each_layer():
     ],
 )
 def test_counted_by_hand(dense, dense_multiply_adds, recurrent_multiply_adds):
-    model = ConfigDict({"convs": CONVS, "dense": dense, "gru_units": (4, 3)})
+    model = ConfigDict({"convs": CONVS, "dense": dense, "gru_units": (4, 3), "aggregator": "gru"})
     first_conv = (7 * 5) * (3 * 3 * 1) * 2
     second_conv = (2 * 1) * (2 * 2 * 2) * 3
     multiply_adds = first_conv + second_conv + dense_multiply_adds + recurrent_multiply_adds
@@ -36,7 +36,7 @@ def test_counted_by_hand(dense, dense_multiply_adds, recurrent_multiply_adds):
 
 def test_same_layers_counted_by_hand():
     convs = ((2, 3, True, "same"), (3, 2, False, "same"))
-    model = ConfigDict({"convs": convs, "dense": (5,), "gru_units": ()})
+    model = ConfigDict({"convs": convs, "dense": (5,), "gru_units": (), "aggregator": "none"})
     first_conv = (9 * 7) * (3 * 3 * 1) * 2
     second_conv = (4 * 3) * (2 * 2 * 2) * 3
     assert frame_flops(model, (9, 7, 1)) == 2 * (first_conv + second_conv + 4 * 3 * 3 * 5)
@@ -58,7 +58,12 @@ def test_agrees_with_what_xla_counts_in_the_plain_form(name, load_config, monkey
 
 
 def test_channels_of_a_frame_count_in_its_first_layer():
-    model = ConfigDict({"convs": ((2, 3, False),), "dense": (), "gru_units": ()})
+    model = ConfigDict({"convs": ((2, 3, False),), "dense": (), "gru_units": (), "aggregator": ""})
     assert frame_flops(model, (9, 7, 3)) == 3 * frame_flops(model, (9, 7, 1))
-    model = ConfigDict({"convs": (), "dense": (5,), "gru_units": ()})
+    model = ConfigDict({"convs": (), "dense": (5,), "gru_units": (), "aggregator": ""})
     assert frame_flops(model, (9, 7, 3)) == 2 * 9 * 7 * 3 * 5
+
+
+def test_both_directions_of_a_layer_count():
+    model = ConfigDict({"convs": (), "dense": (), "gru_units": (4, 3), "aggregator": "bigru"})
+    assert frame_flops(model, (1, 5, 1)) == 2 * 2 * (3 * 4 * (5 + 4) + 3 * 3 * (2 * 4 + 3))

@@ -7,7 +7,7 @@ from crnn_jax.model.classes import Classes
 from crnn_jax.model.heads import Cumulative, Last, Value
 from crnn_jax.model.marginal import Marginal
 from crnn_jax.tasks.number import LAST, PRODUCT, SUM
-from tests.networks import STARTS_TxN, apply_head, random_hidden, sequences_so_far
+from tests.networks import LANES, apply_head, random_hidden, sequences_so_far
 
 
 def dense(params):
@@ -48,7 +48,7 @@ def test_a_value_is_its_estimate_and_answers_the_nearest_whole_number():
 def test_reads_bfloat16_states_in_float32(head):
     hidden = random_hidden(jnp.bfloat16)
     output, params = jax.eval_shape(
-        lambda key: head.init_with_output(key, hidden, STARTS_TxN), jax.random.key(0)
+        lambda key: head.init_with_output(key, hidden, LANES), jax.random.key(0)
     )
     assert {x.dtype for x in jax.tree.leaves((output, params))} == {np.dtype(np.float32)}
     exact, _ = apply_head(head, hidden.astype(np.float32))

@@ -16,7 +16,7 @@ from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.load import restore, start_from
 from crnn_jax.runs.steps import StoredSteps
 from crnn_jax.train.trainer import Trainer
-from tests.networks import random_state
+from tests.networks import random_params, random_state
 
 SCORES = {4: 0.5, 8: 0.25, 12: 0.75}  # lower is better
 
@@ -209,6 +209,46 @@ def test_another_form_is_one_line_that_names_it(other_run):
     assert "\n" not in str(error.value)
 
 
+def test_a_network_for_other_classes_starts_from_the_encoder(save, config, optdigits):
+    """Of a run that added ten digits, for the head that names one of three classes."""
+    config.model.dense = (8,)
+    states = random_states(config, optdigits)
+    folder = save(states)
+    config.task.name, config.model.head = "class", "class"
+    config.model.gru_units = (5,)
+    info = dataclasses.replace(optdigits.info, name="pets", classes=("cat", "dog", "emu"))
+    question = tasks.build(config, info).question
+    fresh = random_params(crnn.parameter_shapes(crnn.build(config.model, question), question))
+    found = start_from(settings(str(folder)), fresh)["params"]
+    encoder = states[12].params["params"]["encoder"]
+    jax.tree.map(np.testing.assert_array_equal, found.pop("encoder"), encoder)
+    assert found["answer_head"]["class"]["kernel"].shape == (5, 3)
+    for name, part in found.items():
+        jax.tree.map(np.testing.assert_array_equal, part, fresh["params"][name])
+
+
+@pytest.mark.parametrize(("features", "channels"), [(2, 1), (4, 3)])
+def test_an_encoder_of_another_form_is_one_line_that_says_which(
+    tmp_path, metadata, config, optdigits, features, channels
+):
+    def params(features, channels):
+        config.model.convs, config.model.dense = ((features, 3, True),), (8,)
+        info = dataclasses.replace(optdigits.info, frame_shape=(28, 28, channels))
+        question = tasks.build(config, info).question
+        return random_params(crnn.parameter_shapes(crnn.build(config.model, question), question))
+
+    other = params(4, 1)
+    metadata["config"] = json.loads(config.to_json())
+    with Checkpoints(tmp_path / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
+        checkpoints.save(1, {"params": other}, metadata, None)
+    with pytest.raises(UserError) as error:
+        start_from(settings(str(tmp_path)), params(features, channels))
+    message = str(error.value)
+    assert "convs/conv0_" in message
+    assert "that run has frames of 28x28x1 and model.convs=((4, 3, True),), model.dense" in message
+    assert "\n" not in message
+
+
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
@@ -233,6 +273,7 @@ def test_training_starts_there_and_leaves_what_is_frozen(tiny_config, optdigits,
     tiny_config.init.workdir = str(tmp_path)
     tiny_config.init.frozen = frozen
     tiny_config.train.weight_decay = 0.1
+    tiny_config.train.ema = 0.5  # of what is frozen the average is the same
     trainer = Trainer(tiny_config, optdigits)
     state = devices.replicate(trainer.initial_state())
     start = jax.device_get(devices.unreplicate(state).params["params"])

@@ -19,7 +19,7 @@ from crnn_jax.model.marginal import (
 )
 from crnn_jax.tasks.number import LAST, PRODUCT, SUM
 from tests.jaxprs import equations
-from tests.networks import STARTS_TxN, apply_head, random_hidden, sequences_so_far
+from tests.networks import LANES, STARTS_TxN, apply_head, random_hidden, sequences_so_far
 
 CLASSES = 3
 RECURRENCES = {"sum": SUM, "product": PRODUCT, "last": LAST}
@@ -171,7 +171,7 @@ def test_confidently_wrong_and_impossible_answers_have_finite_gradients(name, ta
     @jax.jit
     @jax.value_and_grad
     def loss_and_gradient(params, target):
-        return head.apply(params, hidden, STARTS_TxN).loss(target).mean()
+        return head.apply(params, hidden, LANES).loss(target).mean()
 
     for target in targets:
         loss, gradient = loss_and_gradient(params, np.full((4, 2), target))

@@ -9,24 +9,27 @@ from ml_collections import ConfigDict
 
 from crnn_jax import tasks
 from crnn_jax.data.dataset import DatasetInfo
+from crnn_jax.data.lanes import lay_out
 from crnn_jax.model import crnn
 from crnn_jax.runs.load import Restored
 from crnn_jax.tasks.task import Answered
 from crnn_jax.train.trainer import Trainer, TrainState
 
-STARTS_TxN = np.array([[1, 1], [0, 0], [0, 1], [0, 0]], bool)
+LANES = lay_out([[0], [1, 2]], np.array([4, 2, 2]))
 """A lane of one sequence of four frames, and one of two sequences of two."""
+
+STARTS_TxN = LANES.starts_TxN
 
 
 def sequences_so_far() -> Iterator[tuple[int, int, range]]:
-    """(step, lane, the steps of the sequence so far) at each step of each lane of `STARTS_TxN`."""
+    """(step, lane, the steps of the sequence so far) at each step of each of `LANES`."""
     for t, n in np.ndindex(STARTS_TxN.shape):
         start = max(s for s in range(t + 1) if STARTS_TxN[s, n])
         yield t, n, range(start, t + 1)
 
 
 def random_hidden(dtype: Any = np.float32) -> np.ndarray:
-    """Hidden states for `STARTS_TxN`."""
+    """Hidden states for `LANES`."""
     return np.random.default_rng(0).normal(0, 1, (4, 2, 5)).astype(dtype)
 
 
@@ -39,9 +42,9 @@ def random_params(shapes: Any, seed: int = 1, scale: float = 0.3) -> Any:
 def apply_head(head: Any, hidden: np.ndarray | None = None) -> tuple[Any, dict[str, Any]]:
     """A head's output on random states, and its random parameters."""
     hidden = random_hidden() if hidden is None else hidden
-    shapes = jax.eval_shape(head.init, jax.random.key(0), hidden, STARTS_TxN)
+    shapes = jax.eval_shape(head.init, jax.random.key(0), hidden, LANES)
     params = random_params(shapes, scale=1.0)
-    return jax.jit(head.apply)(params, hidden, STARTS_TxN), params["params"]
+    return jax.jit(head.apply)(params, hidden, LANES), params["params"]
 
 
 def asking(

@@ -10,7 +10,8 @@ import pytest
 
 from crnn_jax import UserError
 from crnn_jax.data.batch import Batch
-from crnn_jax.data.draw import Draw, EachImage, padded_lanes
+from crnn_jax.data.draw import Draw, EachImage
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.model.heads import Answers, Value
 from crnn_jax.tasks.number import Class, Product, Sum
 from crnn_jax.tasks.task import Account, Mark
@@ -44,7 +45,7 @@ def test_the_loss_is_the_mean_over_what_is_asked_times_the_sequences(every_step)
     lanes = padded_lanes(np.array([1, 3]))
     target_TxN = np.array([[3, 1], [9, 2], [9, 4]])
     value_TxN = np.array([[5.0, 1], [70, 4], [70, 9]])  # squares of 2, 0, 2 and 5; 70 is nowhere
-    batch = Batch(None, lanes.starts_TxN, lanes.ends_TxN, lanes.real_TxN, target_TxN)
+    batch = Batch(None, lanes, target_TxN)
     loss = build("sum", every_step=every_step).loss(Value(jnp.asarray(value_TxN)), batch)
     expected = (4 + 0 + 4 + 25) * 2 / 4 if every_step else 4 + 25
     assert loss == pytest.approx(expected)

@@ -12,9 +12,10 @@ from scipy import ndimage
 
 from benchmarks.pictures import SITUATIONS
 from crnn_jax import UserError, pictures
+from crnn_jax.data.pages import picture_path, read_pages
 from crnn_jax.data.sources.idx import read_idx
 from crnn_jax.pictures.glyphs import center_glyph, split_row
-from crnn_jax.pictures.grey import grey_of, picture_path, read_pages
+from crnn_jax.pictures.grey import grey_of
 from crnn_jax.pictures.ink import find_ink
 from tests.files import png_bytes
 

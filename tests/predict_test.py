@@ -9,6 +9,7 @@ from PIL import Image
 
 from crnn_jax import UserError
 from crnn_jax.data.dataset import known_info
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.pictures import frames_of
 from crnn_jax.predict import Predictor
 from tests.networks import restored
@@ -41,8 +42,8 @@ def images(optdigits):
 def network_on(predictor, images):
     """What the network says about the images as one sequence."""
     network, params = predictor.restored.network, predictor.restored.params
-    starts = np.arange(len(images))[:, None] == 0
-    return jax.jit(network.apply)(params, np.stack(images)[:, None, ..., None], starts)
+    lanes = padded_lanes(np.array([len(images)]))
+    return jax.jit(network.apply)(params, np.stack(images)[:, None, ..., None], lanes)
 
 
 def parts(found, name):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ STEPS, LANES, INPUTS, HIDDEN = 7, 2, 3, 4
 
 
 def run_gru(gru, features_TxNxD, starts_TxN):
-    return gru(gru.project(features_TxNxD), starts_TxN)
+    return gru(gru.project(features_TxNxD), SimpleNamespace(starts_TxN=starts_TxN))
 
 
 def random_params(gru):
@@ -85,7 +87,8 @@ def test_scan_is_a_loop_of_steps():
     starts[4, 1] = True
     gates = random_features() @ params["params"]["input"]["kernel"]
     carry = np.full((LANES, HIDDEN), 9, np.float32)  # must be forgotten at the start
-    hidden = np.asarray(jax.jit(gru.apply)(params, gates, starts))
+    lanes = SimpleNamespace(starts_TxN=starts)
+    hidden = np.asarray(jax.jit(lambda params: gru.apply(params, gates, lanes))(params))
     for t in range(STEPS):
         inputs = (np.split(gates[t], 3, axis=-1), starts[t])
         carry, output = step({"params": params["params"]["step"]}, carry, inputs)
@@ -199,7 +202,7 @@ def test_parameters_have_the_names_that_checkpoints_know():
 
 @jax.jit
 def running_mean(features, starts):
-    return RunningMean().apply({}, features, starts)
+    return RunningMean().apply({}, features, SimpleNamespace(starts_TxN=starts))
 
 
 def test_running_mean_is_the_mean_since_the_last_start():
@@ -238,4 +241,5 @@ def test_running_mean_of_many_bfloat16_features_is_exact():
 
 
 def test_running_mean_has_no_parameters():
-    assert RunningMean().init(jax.random.key(0), random_features(), starts_at(0)) == {}
+    lanes = SimpleNamespace(starts_TxN=starts_at(0))
+    assert RunningMean().init(jax.random.key(0), random_features(), lanes) == {}

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import math
+import re
 import shutil
 import signal
 
@@ -20,6 +21,7 @@ from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.progress import Progress
 from crnn_jax.runs.recorder import Diverged
 from crnn_jax.runs.steps import StoredSteps
+from crnn_jax.tasks.number import Sum
 from crnn_jax.train import run
 from crnn_jax.train.trainer import Trainer
 from tests.files import content
@@ -401,6 +403,25 @@ def test_a_run_that_trains_longer_is_one_that_had_the_steps_from_the_start(
     with pytest.raises(UserError, match=r"train\.steps=8: the run in .* trained 16 steps already"):
         run.train(tmp_path / "longer", constant, profile=False)
     assert content(tmp_path / "longer") == before
+
+
+def test_a_run_that_stopped_early_is_complete_until_it_is_given_more_patience(
+    tmp_path, constant, capsys, monkeypatch
+):
+    monkeypatch.setattr(Sum, "goal", lambda *_: 1.0)
+    constant.train.steps, constant.train.patience = 12, 1
+    run.train(tmp_path, constant, profile=False)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["trained"], results["waited"]) == (8, 1)
+    printed = capsys.readouterr()
+    assert "no better score in 1 evaluations: stopped at step 8" in printed.err
+    assert re.search(r"^ +step +8, the best of 8, which", printed.out, re.MULTILINE)
+    run.train(tmp_path, constant, profile=False)
+    assert "is complete" in capsys.readouterr().err
+    constant.train.patience = 5
+    run.train(tmp_path, constant, profile=False)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["trained"], results["waited"]) == (12, 2)
 
 
 def test_a_run_without_its_checkpoints_is_not_trained_anew(tmp_path, constant, capsys):

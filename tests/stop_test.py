@@ -9,6 +9,15 @@ import pytest
 from crnn_jax.distributed import devices, processes
 from crnn_jax.runs.stop import Stop, Stopped
 
+
+@pytest.fixture(autouse=True)
+def hang_up():
+    """Lets SIGHUP arrive where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 NUMBERS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 
 

@@ -15,6 +15,7 @@ from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.recorder import Diverged
 from crnn_jax.runs.steps import StoredSteps
 from crnn_jax.runs.stop import Stop
+from crnn_jax.tasks.number import Sum
 from crnn_jax.train.loop import train
 from crnn_jax.train.trainer import Trainer
 
@@ -34,8 +35,10 @@ def losses(workdir):
 
 
 @pytest.mark.usefixtures("optimized")
-def test_resumed_run_is_the_straight_run_bit_for_bit(config, optdigits, tmp_path):
-    straight, _ = train(config, optdigits, tmp_path / "straight", profile=False)
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_resumed_run_is_the_straight_run_bit_for_bit(config, optdigits, tmp_path, ema):
+    config.train.ema = ema
+    straight = train(config, optdigits, tmp_path / "straight", profile=False)
 
     class Interrupted(Exception):
         pass
@@ -51,13 +54,49 @@ def test_resumed_run_is_the_straight_run_bit_for_bit(config, optdigits, tmp_path
         patch.setattr(Checkpoints, "save", save_then_stop)
         with pytest.raises(Interrupted):
             train(config, optdigits, tmp_path / "resumed", profile=False)
-    resumed, clock = train(config, optdigits, tmp_path / "resumed", profile=False)
+    resumed = train(config, optdigits, tmp_path / "resumed", profile=False)
+    clock = resumed.clock
 
     assert clock.steps == 40
     seconds = clock.seconds
     time.sleep(0.01)
     assert clock.seconds == seconds  # what comes after the training does not count
-    jax.tree.map(np.testing.assert_array_equal, straight, resumed)
+    jax.tree.map(np.testing.assert_array_equal, straight.params, resumed.params)
+    same = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("straight", "resumed")]
+    assert same[0] == same[1]
+
+
+def test_a_run_without_a_better_score_stops_and_gives_the_best(config, optdigits, tmp_path):
+    """Interrupted in its patience, resumed, and then resumed where it is over."""
+    config.train.patience, config.eval.every, config.checkpoint.every = 2, 4, 100
+    original = Checkpoints.save
+
+    class Interrupted(Exception):
+        pass
+
+    def save_then_stop(self, step, *args, **kwargs):
+        original(self, step, *args, **kwargs)
+        if step == 12:
+            raise Interrupted
+
+    def run(name):
+        return train(config, optdigits, tmp_path / name, profile=False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        scores = iter([5.0, 3.0, 3.5, 4.0] * 2)
+        patch.setattr(Sum, "goal", lambda *_: next(scores))
+        straight = run("straight")
+        with pytest.MonkeyPatch.context() as interrupted:
+            interrupted.setattr(Checkpoints, "save", save_then_stop)
+            with pytest.raises(Interrupted):
+                run("resumed")
+        resumed, again = run("resumed"), run("resumed")
+    with StoredSteps(tmp_path / "straight" / "checkpoints") as checkpoints:
+        assert checkpoints.steps == [8, 12, 16]
+        expected = checkpoints.restore(8, part="params")[1]["params"]
+    for found in (straight, resumed, again):
+        assert (found.step, found.steps, found.waited) == (8, 16, 2)
+        jax.tree.map(np.testing.assert_array_equal, found.params, expected)
     same = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("straight", "resumed")]
     assert same[0] == same[1]
 
@@ -78,7 +117,7 @@ def test_feeds_train_the_same(config, optdigits, tmp_path):
     params = {}
     for feed in ("resident", "streamed"):
         config.data.feed = feed
-        params[feed], _ = train(config, optdigits, tmp_path / feed, profile=False)
+        params[feed] = train(config, optdigits, tmp_path / feed, profile=False).params
     jax.tree.map(np.testing.assert_array_equal, params["resident"], params["streamed"])
 
 

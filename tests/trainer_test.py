@@ -10,6 +10,7 @@ import pytest
 
 from crnn_jax.data import clips
 from crnn_jax.data.draw import SCENE
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.distributed import devices
 from crnn_jax.train.trainer import Trainer
 from tests.networks import asking, random_state
@@ -68,6 +69,7 @@ def test_the_program_of_an_accelerator_trains_as_that_of_a_cpu(config, optdigits
     """Unrolled, with all parameters in vectors; the state has the same form in between."""
     config.train.weight_decay = config.train.clip_norm = 0.5
     config.train.steps_per_dispatch = 20
+    config.train.ema = 0.8
 
     def trained():
         trainer = Trainer(config, optdigits)
@@ -84,6 +86,36 @@ def test_the_program_of_an_accelerator_trains_as_that_of_a_cpu(config, optdigits
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), found, expected
     )
+
+
+def test_the_average_weighs_later_parameters_more_and_changes_no_training(config, optdigits):
+    """Of what a run without it passes through; the initial parameters count for nothing."""
+    config.train.steps_per_dispatch = 1
+
+    def run(ema, steps=3):
+        config.train.ema = ema
+        trainer = Trainer(config, optdigits)
+        state = random_state(trainer)
+        if ema:
+            state = state.replace(trained=state.params, params=random_state(trainer, 9.0).params)
+        state, found = devices.replicate(state), []
+        source = next(trainer.feed.sources(0))
+        for _ in range(steps):
+            state, _ = trainer.dispatch(state, devices.device_inputs(), source)
+            found.append(jax.device_get(devices.unreplicate(state)))
+        return found
+
+    plain, averaged = run(0.0), run(0.5)
+    for without, state in zip(plain, averaged, strict=True):
+        assert without.trained is None
+        jax.tree.map(np.testing.assert_array_equal, without.params, state.trained)
+    for steps, state in enumerate(averaged, 1):
+        weights = 0.5 ** np.arange(steps)[::-1]
+        for average, *passed in zip(
+            *map(jax.tree.leaves, (state.params, *(x.params for x in plain[:steps]))), strict=True
+        ):
+            expected = np.average(passed, axis=0, weights=weights)
+            np.testing.assert_allclose(average, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_compiles_once(config, optdigits):
@@ -123,7 +155,7 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     indices_BxL = trainer.draw.image_indices(0, np.arange(config.train.batch_size))
     frames_LxBxHxWxC = optdigits.train.images_IxHxWxC[indices_BxL.T]
     target_LxB = np.cumsum(optdigits.train.labels_I[indices_BxL.T], axis=0)
-    starts_LxB = np.arange(4)[:, None] == np.zeros_like(lengths_B)[None]
+    lanes = padded_lanes(np.full(len(lengths_B), 4))
     if every_step:
         asked_LxB = np.arange(4)[:, None] < lengths_B[None]
     else:
@@ -132,7 +164,7 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     @jax.jit
     @jax.value_and_grad
     def mean_loss(params):
-        value_LxB = trainer.network.apply(params, frames_LxBxHxWxC, starts_LxB).value_TxN
+        value_LxB = trainer.network.apply(params, frames_LxBxHxWxC, lanes).value_TxN
         return ((value_LxB - target_LxB) ** 2)[asked_LxB].mean()
 
     loss, gradient = mean_loss(params)
@@ -159,11 +191,11 @@ def test_the_loss_of_a_written_answer_is_the_mean_over_its_symbols(task, length,
         keys_B = jax.vmap(trainer.draw.key, (None, 0, None))(0, np.arange(batch), SCENE)
         frames_TxBxHxWxC, rows_B = jax.jit(clips.Clips().render)(images, labels, keys_B)
         targets_BxS = clips.CAPTIONS[rows_B]
-    starts_TxB = np.arange(len(frames_TxBxHxWxC))[:, None] == np.zeros((1, batch))
+    lanes = padded_lanes(np.full(batch, len(frames_TxBxHxWxC)))
 
     @jax.jit
     def mean_loss(params):
-        output = trainer.network.apply(params, frames_TxBxHxWxC, starts_TxB, None, targets_BxS)
+        output = trainer.network.apply(params, frames_TxBxHxWxC, lanes, None, targets_BxS)
         log_probs = jax.nn.log_softmax(output.logits_NxSxV)
         hit_BxSxV = targets_BxS[..., None] == np.arange(log_probs.shape[-1])
         return -jnp.sum(log_probs * hit_BxSxV) / targets_BxS.size
@@ -197,12 +229,12 @@ def test_a_decoder_learns_to_add(config, optdigits, one_device):
     state = devices.replicate(trainer.initial_state())
     state, _ = trainer.dispatch(state, devices.device_inputs(), next(trainer.feed.sources(0)))
     pairs_2xB = np.stack(np.meshgrid(range(10), range(10))).reshape(2, 100)
-    starts_2xB = np.array([[True], [False]]) & np.ones(100, bool)
+    lanes = padded_lanes(np.full(100, 2))
 
     @jax.jit
     def write(params):
         encoded = trainer.network.apply(params, pairs_2xB, method="encode_labels")
-        return trainer.network.apply(params, encoded, starts_2xB, method="aggregate").answers()
+        return trainer.network.apply(params, encoded, lanes, method="aggregate").answers()
 
     sums_B = np.asarray(write(devices.unreplicate(state.params)).answer) @ [1, 10]
     assert np.mean(sums_B == pairs_2xB.sum(axis=0)) > 0.95

@@ -9,7 +9,7 @@ import pytest
 from crnn_jax import UserError
 from crnn_jax.data import clips
 from crnn_jax.data.batch import Batch
-from crnn_jax.data.draw import padded_lanes
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.model.decoder import Text
 from crnn_jax.model.heads import Answers
 from crnn_jax.tasks.task import Account, Mark
@@ -50,7 +50,7 @@ def test_the_loss_is_the_cross_entropy_of_a_symbol_summed_over_answers(task):
     probs /= probs.sum(axis=-1, keepdims=True)
     right = [[probs[n, s, targets[n, s]] for s in range(task.symbols)] for n in range(3)]
     lanes = padded_lanes(np.full(3, 4))
-    batch = Batch(None, lanes.starts_TxN, lanes.ends_TxN, lanes.real_TxN, targets)
+    batch = Batch(None, lanes, targets)
     expected = -np.log(right).mean(axis=1).sum()
     assert task.loss(Text(logits), batch) == pytest.approx(expected, rel=1e-6)
 

@@ -8,6 +8,7 @@ from benchmarks.protocol import LENGTH, Corpus, least_steps
 from configs.sum8_2016 import get_config
 from crnn_jax.data.dataset import Dataset, known_info
 from crnn_jax.data.feed import lane_images
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.data.split import Split
 from crnn_jax.distributed import devices
 from crnn_jax.train.batching import device_count
@@ -36,7 +37,7 @@ class System:
         def infer(device: jax.Array, params: dict, data: tuple[jax.Array, jax.Array]) -> jax.Array:
             images_IxHxWxC, step = data
             frames = images_IxHxWxC[lane_images(draw, lanes, step, device * share)]
-            output = network.apply(params, frames, lanes.starts_TxN)
+            output = network.apply(params, frames, lanes)
             return output.answers().estimate[lanes.last_frames]
 
         self.infer_batch = devices.over_local_devices(infer)
@@ -58,9 +59,9 @@ class System:
     def answers(self, frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Sums (B,) of frames (B, 8, 28, 28), of which the first so many are real."""
         frames_TxNxHxWxC = frames.swapaxes(0, 1)[..., None]
-        starts = np.arange(LENGTH)[:, None] == np.zeros(len(frames), int)
+        lanes = padded_lanes(np.full(len(frames), LENGTH))
         params = devices.unreplicate(self.state.params)
-        sums_TxN = self.apply(params, frames_TxNxHxWxC, starts).answers().estimate
+        sums_TxN = self.apply(params, frames_TxNxHxWxC, lanes).answers().estimate
         return sums_TxN[lengths - 1, np.arange(len(frames))]
 
 

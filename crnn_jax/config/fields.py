@@ -149,7 +149,7 @@ FIELDS: dict[str, Field] = {
     "data.augment.turn": Field(0.0, amount, "largest rotation of a training frame, in radians"),
     "data.augment.scale": Field(0.0, share, "largest change of its size, as a share"),
     "data.augment.elastic": Field(0.0, amount, "elastic bending: standard deviation in pixels"),
-    "data.augment.flip": Field(False, switch, "mirror half of the frames, left to right"),
+    "data.augment.flip": Field(0.0, share, "share of the clips to mirror, left to right"),
     "data.augment.brightness": Field(0.0, share, "largest change, as a share of white"),
     "data.augment.contrast": Field(0.0, share, "largest change, as a share"),
     #
@@ -163,10 +163,10 @@ FIELDS: dict[str, Field] = {
     "model.class_bottleneck": Field(False, switch, "pass on the classes' probabilities alone"),
     "model.aggregator": Field(
         "gru",
-        one_of("model.recurrent.AGGREGATORS"),
-        "a GRU, the mean of the features so far, or each frame by itself",
+        one_of("model.aggregators.AGGREGATORS"),
+        "a GRU, one in both directions, the mean of the features so far, or each frame by itself",
     ),
-    "model.gru_units": Field((64,), units, "units of each GRU layer"),
+    "model.gru_units": Field((64,), units, "units of each GRU layer, and direction"),
     "model.encoder_dropout": Field(0.0, share, "share of the encoder's features to drop"),
     "model.state_dropout": Field(0.0, share, "share of the aggregator's units to drop"),
     "model.head": Field("marginal", one_of("model.crnn.HEADS"), "what reads the states"),
@@ -200,10 +200,10 @@ FIELDS: dict[str, Field] = {
     "train.deterministic": Field(True, switch, "on a GPU, the same bits in every run, if slower"),
     "train.class_weights": Field(False, switch, "let all classes weigh the same, however rare"),
     "train.patience": Field(
-        0, whole(0), "stop after so many evaluations without a better score; 0: never"
+        0, whole(0), "evaluations without a better score to stop after, with the best; 0: never"
     ),
     "train.ema": Field(
-        0.0, share, "evaluate and keep an average of the parameters that decays at this rate; 0: no"
+        0.0, share, "decay of an average of the parameters, which is evaluated and kept; 0: none"
     ),
     "train.on_labels": Field(False, switch, "train on true classes instead of the encoder's"),
     #

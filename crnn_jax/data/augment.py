@@ -1,4 +1,6 @@
-"""Random small changes of training frames, made on the device: affine and elastic."""
+"""Random small changes of training frames, made on the device: of place, form and light."""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -14,31 +16,63 @@ as those of Simard et al. (2003) do, whose noise is smoothed by a Gaussian of 4 
 
 
 def augment(frames_FxHxWxC: Array, keys_F: Array, settings: ConfigDict) -> Array:
-    """Shifts, turns, scales and bends each frame at random, with bilinear interpolation.
+    """Shift, turn, scale, bend and flip each frame at random, and change its light.
 
-    Elastic bending after Simard, Steinkraus & Platt, "Best practices for convolutional neural
-    networks applied to visual document analysis" (2003), section 2.
+    Frames of the same key are changed alike. For clips, give all frames of a clip the same key.
 
     Args:
       frames_FxHxWxC: uint8 frames.
       keys_F: one random key a frame.
       settings: `data.augment`: `shift` in pixels, `turn` in radians and `scale` as a share of 1
         are the largest change, what is used being uniform between minus and plus it; `elastic`
-        is the standard deviation of the displacements in pixels. All 0 leaves frames as they
-        are, at no cost.
+        is the standard deviation of the displacements in pixels. `flip` mirrors half of the frames
+        left to right. `contrast` is the largest change of the distance from mid-grey, as a share,
+        and `brightness` the largest change of all pixels, as a share of white. All 0 and False
+        leave frames as they are, at no cost.
 
     Returns:
       uint8 frames of the same shape, black where the frame was left.
     """
-    if not (settings.shift or settings.turn or settings.scale or settings.elastic):
+    moves = bool(settings.shift or settings.turn or settings.scale or settings.elastic)
+    lights = bool(settings.brightness or settings.contrast)
+    if not (moves or lights or settings.flip):
         return frames_FxHxWxC
     _, height, width, _ = frames_FxHxWxC.shape
+    move = _mover(height, width, settings)
+
+    def change(frame_HxWxC: Array, key: Array) -> Array:
+        frame = move(frame_HxWxC.astype(jnp.float32), key) if moves else frame_HxWxC
+        if lights or settings.flip:
+            # A number that splitting the key in two does not use.
+            numbers = jax.random.uniform(jax.random.fold_in(key, 2), (3,), np.float32, -1)
+            mirrored, brighter, stronger = numbers
+            if settings.flip:
+                frame = jnp.where(mirrored < 0, frame[:, ::-1], frame)
+            if lights:
+                contrast = 1 + settings.contrast * stronger
+                frame = 127.5 + contrast * (frame - 127.5) + 255 * settings.brightness * brighter
+                frame = jnp.clip(frame, 0, 255)
+        return jnp.round(frame).astype(jnp.uint8)
+
+    # XLA would fuse this into what takes patches of the frames, and interpolate anew for every
+    # patch that a pixel is in. On a CPU a loop alone ends the fusion; elsewhere it costs launches.
+    if jax.default_backend() != "cpu":
+        return lax.optimization_barrier(jax.vmap(change)(frames_FxHxWxC, keys_F))
+    return lax.map(lambda x: change(*x), (frames_FxHxWxC, keys_F), batch_size=FRAMES_AT_ONCE)
+
+
+def _mover(height: int, width: int, settings: ConfigDict) -> Callable[[Array, Array], Array]:
+    """What moves the pixels of a float32 frame by a key, with bilinear interpolation.
+
+    Elastic bending after Simard, Steinkraus & Platt, "Best practices for convolutional neural
+    networks applied to visual document analysis" (2003), section 2.
+    """
     y, x = jnp.mgrid[:height, :width]
     center = jnp.array([(height - 1) / 2, (width - 1) / 2])
     offsets_2xHxW = jnp.stack([y, x]) - center[:, None, None]
     spread_rows, spread_columns = _spread(height), _spread(width)
 
-    def change(frame_HxWxC: Array, key: Array) -> Array:
+    def move(frame_HxWxC: Array, key: Array) -> Array:
         affine_key, elastic_key = jax.random.split(key)
         turn, tall, wide, down, right = jax.random.uniform(affine_key, (5,), np.float32, -1)
         cos, sin = jnp.cos(settings.turn * turn), jnp.sin(settings.turn * turn)
@@ -55,14 +89,9 @@ def augment(frames_FxHxWxC: Array, keys_F: Array, settings: ConfigDict) -> Array
         def look_up(plane_HxW: Array) -> Array:
             return jax.scipy.ndimage.map_coordinates(plane_HxW, list(source_2xHxW), order=1)
 
-        frame = jax.vmap(look_up, in_axes=-1, out_axes=-1)(frame_HxWxC.astype(jnp.float32))
-        return jnp.round(frame).astype(jnp.uint8)
+        return jax.vmap(look_up, in_axes=-1, out_axes=-1)(frame_HxWxC)
 
-    # XLA would fuse this into what takes patches of the frames, and interpolate anew for every
-    # patch that a pixel is in. On a CPU a loop alone ends the fusion; elsewhere it costs launches.
-    if jax.default_backend() != "cpu":
-        return lax.optimization_barrier(jax.vmap(change)(frames_FxHxWxC, keys_F))
-    return lax.map(lambda x: change(*x), (frames_FxHxWxC, keys_F), batch_size=FRAMES_AT_ONCE)
+    return move
 
 
 def _spread(pixels: int) -> np.ndarray:

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.struct
-import numpy as np
 from jax import Array
 
-from crnn_jax.data.draw import Lanes
+from crnn_jax.data.lanes import Lanes
 
 Encode = Callable[[Array], Array]
 
@@ -18,16 +17,12 @@ class Batch:
 
     Attributes:
       frames_TxNxHxWxC: uint8; or, where each image is encoded once, its encoding, TxNxD.
-      starts_TxN: bool, the first frame of a sequence.
-      ends_TxN: bool, the last frame of a sequence.
-      real_TxN: bool, where there is a frame at all.
+      lanes: where they stand.
       targets: the right answers, in the form that the task gives them.
     """
 
     frames_TxNxHxWxC: Any
-    starts_TxN: Array | np.ndarray
-    ends_TxN: Array | np.ndarray
-    real_TxN: Array | np.ndarray
+    lanes: Lanes
     targets: Any
 
 

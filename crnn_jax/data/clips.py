@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from crnn_jax.data.batch import Composition, Encode
-from crnn_jax.data.draw import Lanes, padded_lanes
+from crnn_jax.data.lanes import Lanes, padded_lanes
 
 FRAMES = 8
 SIZE = 40

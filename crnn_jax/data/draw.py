@@ -19,70 +19,18 @@ import jax
 import numpy as np
 from jax import Array
 
+from crnn_jax.data.lanes import Lanes, lay_out, padded_lanes
+
 IMAGES, DROPOUT, AUGMENTATION, SCENE = range(4)
 """What a sequence's random keys are for."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Lanes:
-    """Where each frame of each sequence of a batch stands; all arrays are static (NumPy).
-
-    Attributes:
-      sequence_TxN: the sequence in the batch that the frame belongs to; -1 where there is none.
-      frame_TxN: the frame's index in its sequence; 0 where there is none.
-      starts_TxN: bool, the first frame of a sequence.
-      ends_TxN: bool, the last frame of a sequence.
-    """
-
-    sequence_TxN: np.ndarray
-    frame_TxN: np.ndarray
-    starts_TxN: np.ndarray
-    ends_TxN: np.ndarray
-
-    @property
-    def last_frames(self) -> tuple[np.ndarray, np.ndarray]:
-        """Step and lane of the last frame of each sequence: two arrays of length B."""
-        t, n = np.nonzero(self.ends_TxN)
-        order = np.argsort(self.sequence_TxN[t, n])
-        return t[order], n[order]
-
-    @property
-    def count(self) -> int:
-        """Number of sequences in the lanes."""
-        return int(self.ends_TxN.sum())
-
-    @property
-    def real_TxN(self) -> np.ndarray:
-        """True where there is a frame."""
-        return self.sequence_TxN >= 0
-
-
-def lay_out(lanes: list[list[int]], lengths_B: np.ndarray) -> Lanes:
-    """Lay sequences out in lanes.
-
-    Args:
-      lanes: the sequences of each lane, in order.
-      lengths_B: length of each sequence, in frames.
-    """
-    steps = max(sum(lengths_B[i] for i in lane) for lane in lanes)
-    sequence_TxN = np.full((steps, len(lanes)), -1, np.int32)
-    frame_TxN = np.zeros((steps, len(lanes)), np.int32)
-    ends_TxN = np.zeros((steps, len(lanes)), bool)
-    for n, lane in enumerate(lanes):
-        t = 0
-        for i in lane:
-            length = lengths_B[i]
-            sequence_TxN[t : t + length, n] = i
-            frame_TxN[t : t + length, n] = np.arange(length)
-            t += length
-            ends_TxN[t - 1, n] = True
-    starts_TxN = (frame_TxN == 0) & (sequence_TxN >= 0)
-    return Lanes(sequence_TxN, frame_TxN, starts_TxN, ends_TxN)
-
-
-def padded_lanes(lengths_B: np.ndarray) -> Lanes:
-    """One sequence a lane, with nothing behind it: any lengths, but frames that are not real."""
-    return lay_out([[i] for i in range(len(lengths_B))], lengths_B)
+def sequence_key(seed: int, step: int | Array, sequence: int | Array, purpose: int) -> Array:
+    """The random key of one sequence of one step for one purpose, such as `IMAGES`."""
+    key = jax.random.key(seed)
+    for number in (step, sequence, purpose):
+        key = jax.random.fold_in(key, number)
+    return key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,11 +88,8 @@ class Draw:
         )(sequences_B)
 
     def key(self, step: int | Array, sequence: int | Array, purpose: int) -> Array:
-        """The random key of one sequence of one step for one purpose, such as `IMAGES`."""
-        key = jax.random.key(self.seed)
-        for number in (step, sequence, purpose):
-            key = jax.random.fold_in(key, number)
-        return key
+        """See `sequence_key`."""
+        return sequence_key(self.seed, step, sequence, purpose)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from crnn_jax.data.draw import Draw, Lanes
+from crnn_jax.data.draw import Draw
+from crnn_jax.data.lanes import Lanes
 from crnn_jax.data.split import Split
 from crnn_jax.distributed import devices
 
@@ -158,7 +159,7 @@ class _Dispatches:
 
 def lane_images(draw: Draw, lanes: Lanes, step: int | Array, first_sequence: int | Array) -> Array:
     """Indices TxN of the images in the lanes of the sequences from `first_sequence` on."""
-    sequences_B = first_sequence + jnp.arange(lanes.ends_TxN.sum())
+    sequences_B = first_sequence + jnp.arange(lanes.count)
     indices_BxL = draw.image_indices(step, sequences_B)
     return indices_BxL[lanes.sequence_TxN, lanes.frame_TxN]
 

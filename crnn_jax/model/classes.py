@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers
 
 
@@ -38,8 +39,8 @@ class Classes(nn.Module):
 
     @nn.compact
     def __call__(
-        self, hidden_TxNxU: Array, starts_TxN: Array, targets: Array | None = None
+        self, hidden_TxNxU: Array, lanes: Lanes, targets: Array | None = None
     ) -> ClassLogits:
         """Read `ClassLogits` off hidden states."""
-        del starts_TxN, targets
+        del lanes, targets
         return ClassLogits(nn.Dense(self.classes, name="class")(hidden_TxNxU.astype(jnp.float32)))

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError
+from crnn_jax.data.lanes import Lanes, padded_lanes
+from crnn_jax.model.aggregators import AGGREGATORS
 from crnn_jax.model.classes import Classes
 from crnn_jax.model.decoder import Decoder
 from crnn_jax.model.dropout import lane_dropout
@@ -18,7 +21,7 @@ from crnn_jax.model.flops import conv_sizes
 from crnn_jax.model.heads import Cumulative, Last, Output
 from crnn_jax.model.marginal import Marginal
 from crnn_jax.model.question import Question
-from crnn_jax.model.recurrent import AGGREGATORS, unrolled
+from crnn_jax.model.recurrent import unrolled
 
 
 class Head(NamedTuple):
@@ -60,8 +63,8 @@ HEADS = {
 class CRNN(nn.Module):
     """Frame encoder, aggregator and head.
 
-    Frames stand in N lanes of T steps (`data/draw.py`): a lane holds whole sequences one behind
-    the other, and `starts_TxN` is true where one starts.
+    Frames stand in N lanes of T steps (`data/lanes.py`): a lane holds whole sequences, one behind
+    the other.
 
     Attributes:
       encoder: maps frames to features.
@@ -112,7 +115,7 @@ class CRNN(nn.Module):
     def aggregate(
         self,
         encoded_TxNxD: Array,
-        starts_TxN: Array,
+        lanes: Lanes,
         dropout_keys_N: Array | None = None,
         targets: Array | None = None,
     ) -> Output:
@@ -120,35 +123,36 @@ class CRNN(nn.Module):
 
         Args:
           encoded_TxNxD: encoded frames.
-          starts_TxN: bool, true where a sequence starts.
+          lanes: where sequences start and end.
           dropout_keys_N: one random key a lane, to train with dropout; None without.
           targets: the right answers, for heads that are trained with them.
         """
         hidden_TxNxU = encoded_TxNxD
         for i, layer in enumerate(self.layers):
             inputs = layer.project(hidden_TxNxU) if i else hidden_TxNxU
-            hidden_TxNxU = layer(inputs, starts_TxN)
+            hidden_TxNxU = layer(inputs, lanes)
         if dropout_keys_N is not None:
             hidden_TxNxU = lane_dropout(hidden_TxNxU, dropout_keys_N, self.state_dropout)
-        return self.answer_head(hidden_TxNxU, starts_TxN, targets)
+        return self.answer_head(hidden_TxNxU, lanes, targets)
 
     def __call__(
         self,
         frames_TxNxHxWxC: Array,
-        starts_TxN: Array,
+        lanes: Lanes,
         dropout_keys_N: Array | None = None,
         targets: Array | None = None,
     ) -> Output:
         """`encode`, then `aggregate`."""
         encoded_TxNxD = self.encode(frames_TxNxHxWxC, dropout_keys_N)
-        return self.aggregate(encoded_TxNxD, starts_TxN, dropout_keys_N, targets)
+        return self.aggregate(encoded_TxNxD, lanes, dropout_keys_N, targets)
 
 
 def build(model: ConfigDict, question: Question) -> CRNN:
     """The network of a config's `model` section that can answer a question.
 
     Raises:
-      UserError: the layers leave nothing of a frame, or the head cannot answer the question.
+      UserError: the layers leave nothing of a frame, or see frames that the answer must not depend
+        on; or the head cannot answer the question.
     """
     height, width, _ = question.frame_shape
     if min(conv_sizes(model.convs, height, width)[-1]) < 1:
@@ -178,23 +182,18 @@ def build(model: ConfigDict, question: Question) -> CRNN:
     )
     return CRNN(
         encoder,
-        AGGREGATORS[model.aggregator](model),
+        AGGREGATORS[model.aggregator](model, question),
         head.build(model, question),
         model.state_dropout,
     )
 
 
-def example(question: Question) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
-    """Shapes of one lane of what the network sees: frames and starts."""
-    lane = (question.steps, 1)
-    frames = jax.ShapeDtypeStruct((*lane, *question.frame_shape), jnp.uint8)
-    return frames, jax.ShapeDtypeStruct(lane, jnp.bool_)
+def example(question: Question) -> tuple[np.ndarray, Lanes]:
+    """One black sequence of what the network sees: frames and lanes."""
+    frames_TxNxHxWxC = np.zeros((question.steps, 1, *question.frame_shape), np.uint8)
+    return frames_TxNxHxWxC, padded_lanes(np.array([question.steps]))
 
 
 def parameter_shapes(network: CRNN, question: Question) -> Any:
     """Shapes of a network's parameters, without computing any."""
-
-    def init(*shown: Array) -> Any:
-        return network.init(jax.random.key(0), *shown)
-
-    return jax.eval_shape(init, *example(question))
+    return jax.eval_shape(lambda: network.init(jax.random.key(0), *example(question)))

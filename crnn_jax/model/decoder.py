@@ -7,6 +7,7 @@ import flax.struct
 import jax.numpy as jnp
 from jax import Array
 
+from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers
 from crnn_jax.model.recurrent import GRUStep
 
@@ -136,22 +137,20 @@ class Decoder(nn.Module):
     unroll: int = 1
 
     @nn.compact
-    def __call__(
-        self, hidden_TxNxU: Array, starts_TxN: Array, targets: Array | None = None
-    ) -> Text:
+    def __call__(self, hidden_TxNxU: Array, lanes: Lanes, targets: Array | None = None) -> Text:
         """Write one answer a lane.
 
         Args:
           hidden_TxNxU: states of lanes that hold one sequence each.
-          starts_TxN: not needed.
+          lanes: not needed.
           targets: the right symbols NxS, to train; None to write freely.
         """
-        del starts_TxN
+        del lanes
         memory_NxTxD = hidden_TxNxU.swapaxes(0, 1).astype(jnp.float32)
-        lanes = memory_NxTxD.shape[0]
-        start_N = jnp.full(lanes, self.vocabulary)
+        count = memory_NxTxD.shape[0]
+        start_N = jnp.full(count, self.vocabulary)
         if targets is None:
-            given_SxN = jnp.full((self.symbols, lanes), OWN)
+            given_SxN = jnp.full((self.symbols, count), OWN)
         else:
             given_SxN = jnp.concatenate([start_N[None], targets.T[:-1]])
         state_NxU = jnp.tanh(nn.Dense(self.hidden, name="state")(memory_NxTxD[:, -1]))

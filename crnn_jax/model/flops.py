@@ -40,7 +40,8 @@ def frame_flops(model: ConfigDict, frame_shape: tuple[int, int, int]) -> int:
     for units in model.dense:
         multiply_adds += inputs * units
         inputs = units
+    directions = 2 if model.aggregator == "bigru" else 1
     for units in model.gru_units:
-        multiply_adds += 3 * units * (inputs + units)
-        inputs = units
+        multiply_adds += directions * 3 * units * (inputs + units)
+        inputs = directions * units
     return 2 * multiply_adds

@@ -1,6 +1,6 @@
 """Outputs of the network, and the heads that read one number off each hidden state.
 
-A head is a module called with hidden states, starts and, in training, targets. All heads stand in
+A head is a module called with hidden states, lanes and, in training, targets. All heads stand in
 `crnn.HEADS`.
 """
 
@@ -10,6 +10,8 @@ import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
 from jax import Array, lax
+
+from crnn_jax.data.lanes import Lanes
 
 
 @flax.struct.dataclass
@@ -60,11 +62,9 @@ class Last(nn.Module):
     """A dense unit on the hidden state, as in mnistCRNN (2016)."""
 
     @nn.compact
-    def __call__(
-        self, hidden_TxNxU: Array, starts_TxN: Array, targets: Array | None = None
-    ) -> Value:
+    def __call__(self, hidden_TxNxU: Array, lanes: Lanes, targets: Array | None = None) -> Value:
         """Read a `Value` off each hidden state."""
-        del starts_TxN, targets
+        del lanes, targets
         return Value(nn.Dense(1, name="value")(hidden_TxNxU.astype(jnp.float32))[..., 0])
 
 
@@ -78,10 +78,8 @@ class Cumulative(nn.Module):
     unroll: int = 1
 
     @nn.compact
-    def __call__(
-        self, hidden_TxNxU: Array, starts_TxN: Array, targets: Array | None = None
-    ) -> Value:
-        """Read a `Value` off hidden states; the sum begins anew at `starts_TxN`."""
+    def __call__(self, hidden_TxNxU: Array, lanes: Lanes, targets: Array | None = None) -> Value:
+        """Read a `Value` off hidden states; the sum begins anew where a sequence starts."""
         del targets
         shares_TxN = nn.Dense(1, name="value")(hidden_TxNxU.astype(jnp.float32))[..., 0]
 
@@ -90,6 +88,9 @@ class Cumulative(nn.Module):
             total_N = jnp.where(starts_N, 0, total_N) + share_N
             return total_N, total_N
 
-        nothing_N, inputs = jnp.zeros_like(shares_TxN[0]), (shares_TxN, starts_TxN)
+        nothing_N, inputs = (
+            jnp.zeros_like(shares_TxN[0]),
+            (shares_TxN, jnp.asarray(lanes.starts_TxN)),
+        )
         _, value_TxN = lax.scan(add, nothing_N, inputs, unroll=self.unroll)
         return Value(value_TxN)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers
 from crnn_jax.model.question import Recurrence
 
@@ -63,7 +64,7 @@ class Marginal(nn.Module):
 
     @nn.compact
     def __call__(
-        self, hidden_TxNxU: Array, starts_TxN: Array, targets: Array | None = None
+        self, hidden_TxNxU: Array, lanes: Lanes, targets: Array | None = None
     ) -> Posterior:
         """Read a `Posterior` over all reachable numbers off hidden states."""
         del targets
@@ -73,7 +74,7 @@ class Marginal(nn.Module):
         numbers = self.recurrence.numbers(self.classes, self.max_length)
         log_probs_TxNxK = number_log_probs(
             nn.log_softmax(logits),
-            starts_TxN,
+            jnp.asarray(lanes.starts_TxN),
             first=int(np.searchsorted(numbers, self.recurrence.first)),
             before_GxK=before(self.recurrence, self.classes, numbers),
             unroll=self.unroll,

@@ -61,6 +61,9 @@ class Question:
       recurrence: how each frame's class changes the answer; None for symbols.
       vocabulary: number of symbols V that an answer is written in; 0 for other kinds.
       symbols: symbols S of an answer; 0 for other kinds.
+      reads: which states the head reads an answer off: after every frame that frame's, which must
+        not have seen later ones; that of the last frame alone, for the whole sequence; or each
+        frame's, which may have seen the whole sequence.
     """
 
     kind: Literal["number", "class", "symbols"]
@@ -70,3 +73,4 @@ class Question:
     recurrence: Recurrence | None = None
     vocabulary: int = 0
     symbols: int = 0
+    reads: Literal["so_far", "whole", "each"] = "so_far"

@@ -1,20 +1,15 @@
-"""Aggregators: GRU layers over time, with their input projected outside the loop; a running mean.
-
-An aggregator is a row of layers. A layer's `project` needs no time: that of the first layer runs
-with the encoder. Called with what `project` made and with starts, a layer returns hidden states.
-"""
+"""Layers over time: a GRU with its input projected outside the loop, and a running mean."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from ml_collections import ConfigDict
 
-from crnn_jax import UserError
+from crnn_jax.data.lanes import Lanes
 
 
 def unrolled(steps: int = 0) -> int:
@@ -88,7 +83,11 @@ class GRU(nn.Module):
         """Project features (..., D) to the three gates' inputs (..., 3U)."""
         return self.input(features)
 
-    def __call__(self, gates_TxNx3U: Array, starts_TxN: Array) -> Array:
+    def __call__(self, gates_TxNx3U: Array, lanes: Lanes) -> Array:
+        """See `run`; sequences start where `lanes` say."""
+        return self.run(gates_TxNx3U, jnp.asarray(lanes.starts_TxN))
+
+    def run(self, gates_TxNx3U: Array, starts_TxN: Array) -> Array:
         """Run over time.
 
         Args:
@@ -233,12 +232,12 @@ class RunningMean(nn.Module):
         return features
 
     @nn.compact
-    def __call__(self, features_TxNxD: Array, starts_TxN: Array) -> Array:
+    def __call__(self, features_TxNxD: Array, lanes: Lanes) -> Array:
         """Run over time.
 
         Args:
           features_TxNxD: the encoder's features.
-          starts_TxN: bool, true where a sequence starts.
+          lanes: where a sequence starts, the mean begins anew.
 
         Returns:
           mean_TxNxD in the features' dtype.
@@ -255,46 +254,6 @@ class RunningMean(nn.Module):
 
         features = features_TxNxD.astype(jnp.float32)
         nothing = (jnp.zeros_like(features[0]), jnp.zeros(features.shape[1]))
-        _, mean_TxNxD = lax.scan(add, nothing, (features, starts_TxN), unroll=self.unroll)
+        inputs = (features, jnp.asarray(lanes.starts_TxN))
+        _, mean_TxNxD = lax.scan(add, nothing, inputs, unroll=self.unroll)
         return mean_TxNxD.astype(features_TxNxD.dtype)
-
-
-def gru_layers(model: ConfigDict) -> tuple[GRU, ...]:
-    """GRU layers of `model.gru_units`."""
-    if not model.gru_units:
-        raise UserError(
-            "--config.model.gru_units=() with model.aggregator=gru: expected the units of one or "
-            'more layers, as in "(128,)"'
-        )
-    dtype, unroll = jnp.dtype(model.dtype), unrolled(model.unroll)
-    return tuple(
-        GRU(units, dtype, unroll, name=f"gru_{i}") for i, units in enumerate(model.gru_units)
-    )
-
-
-def mean_layers(model: ConfigDict) -> tuple[RunningMean, ...]:
-    """The running mean alone."""
-    _refuse_units(model)
-    return (RunningMean(unrolled(model.unroll), name="running_mean"),)
-
-
-def no_layers(model: ConfigDict) -> tuple[()]:
-    """Each frame's features alone."""
-    _refuse_units(model)
-    return ()
-
-
-def _refuse_units(model: ConfigDict) -> None:
-    if model.gru_units:
-        raise UserError(
-            f"--config.model.gru_units={model.gru_units} with model.aggregator="
-            f"{model.aggregator}: expected ()"
-        )
-
-
-AGGREGATORS: dict[str, Callable[[ConfigDict], tuple[nn.Module, ...]]] = {
-    "gru": gru_layers,
-    "mean": mean_layers,
-    "none": no_layers,
-}
-"""The layers of a config, by its `model.aggregator`."""

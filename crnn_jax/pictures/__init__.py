@@ -1,8 +1,8 @@
 """Pictures from outside, files or arrays, brought into MNIST's form: ink off paper, centred.
 
-A picture is read (`grey.py`), the sheet found in it (`sheet.py`), the ink separated from the paper
-(`ink.py`) and from a form's lines (`lines.py`), and its glyph or glyphs cut out, scaled and placed
-(`glyphs.py`). For networks that read no glyphs it is only stretched.
+A picture is read (`data/pages.py`) as grey (`grey.py`), the sheet found in it (`sheet.py`), the ink
+separated from the paper (`ink.py`) and from a form's lines (`lines.py`), and its glyph or glyphs
+cut out, scaled and placed (`glyphs.py`). For networks that read no glyphs it is only stretched.
 """
 
 import itertools
@@ -17,15 +17,9 @@ from PIL import Image
 from scipy import ndimage
 
 from crnn_jax import UserError
+from crnn_jax.data.pages import Picture, picture_path, pixels_of, read_pages
 from crnn_jax.pictures.glyphs import BOX, FRAME, center_glyph, find_marks, split_row
-from crnn_jax.pictures.grey import (
-    Picture,
-    grey_of,
-    picture_path,
-    pixels_of,
-    read_pages,
-    ring,
-)
+from crnn_jax.pictures.grey import grey_of, ring
 from crnn_jax.pictures.ink import find_ink
 
 # What lies beside pictures in a folder. All else there is one: left out, it would lack in a sum.

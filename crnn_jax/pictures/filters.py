@@ -20,8 +20,8 @@ from jax import Array
 from PIL import Image
 
 from crnn_jax import UserError, did_you_mean, exit_status
+from crnn_jax.data.pages import on_white, read_pages, unit
 from crnn_jax.model.conv import conv, max_pool
-from crnn_jax.pictures.grey import on_white, read_pages, unit
 
 _SEPIA_ROWS = [[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]]
 SEPIA = np.array(_SEPIA_ROWS, np.float32).T[None, None]

@@ -111,17 +111,29 @@ def start_from(init: ConfigDict, params: Any) -> Any:
     steps = _stored_steps(user_path(init.workdir))
     if steps is None:
         raise UserError(f"{flag} holds no run: expected the folder of one")
-    _, state, _ = steps.restore("latest", part="params")
+    _, state, metadata = steps.restore("latest", part="params")
     fresh, trained = params["params"], state["params"]["params"]
     names = {*fresh, *trained} if init.part == "all" else {init.part}
     taken = {name: trained[name] for name in names if name in trained}
     replaced = {name: fresh[name] for name in names if name in fresh}
     if different := trees.difference(taken, replaced):
         raise UserError(
-            f"{flag}: its {init.part} is of another form ({different}): expected a run with the "
-            "same model section"
+            f"{flag}: its {init.part} is of another form ({different}{_form(metadata)}): expected "
+            "a run with the same model section, and frames of the same size and channels"
         )
     return {"params": {**fresh, **taken}}
+
+
+def _form(metadata: dict[str, Any]) -> str:
+    """What a run's encoder follows from, in words that begin with "; "; "" where not known."""
+    try:
+        config, info = read_metadata(metadata, "")
+        shape = "x".join(map(str, tasks.build(config, info).question.frame_shape))
+    except UserError:
+        return ""
+    names = ("convs", "dense", "class_bottleneck")
+    fields = ", ".join(f"model.{name}={config.model[name]}" for name in names)
+    return f"; that run has frames of {shape} and {fields}"
 
 
 def _stored_steps(workdir: Path) -> StoredSteps | None:

@@ -10,7 +10,8 @@ from jax import Array, lax
 
 from crnn_jax import UserError
 from crnn_jax.data.batch import Batch
-from crnn_jax.data.draw import Draw, EachImage, Lanes
+from crnn_jax.data.draw import Draw, EachImage
+from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers, Output
 from crnn_jax.model.question import Question, Recurrence
 from crnn_jax.model.recurrent import unrolled
@@ -79,8 +80,9 @@ class Number(Task):
         return lax.scan(step, nothing_N, inputs, unroll=unrolled())[1]
 
     def loss(self, output: Output, batch: Batch) -> Array:
-        asked_TxN = batch.real_TxN if self.every_step else batch.ends_TxN
-        share = batch.ends_TxN.sum() / asked_TxN.sum()  # sequences to an answer
+        lanes = batch.lanes
+        asked_TxN = lanes.real_TxN if self.every_step else lanes.ends_TxN
+        share = lanes.ends_TxN.sum() / asked_TxN.sum()  # sequences to an answer
         return jnp.sum(output.loss(batch.targets) * asked_TxN) * share
 
     def scores(

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from crnn_jax.data.draw import Lanes
+from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers
 
 

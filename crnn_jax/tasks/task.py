@@ -11,7 +11,8 @@ from jax import Array
 from crnn_jax import UserError
 from crnn_jax.data.batch import Batch, Composition
 from crnn_jax.data.dataset import DatasetInfo
-from crnn_jax.data.draw import Draw, Lanes
+from crnn_jax.data.draw import Draw
+from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers, Output
 from crnn_jax.model.question import Question
 
@@ -168,7 +169,7 @@ class Task(abc.ABC):
         frames, labels = self.composition.render(images, labels_TxN, keys_N)
         lanes = self.composition.lanes(lanes)
         targets = self.targets(labels, lanes.starts_TxN)
-        return Batch(frames, lanes.starts_TxN, lanes.ends_TxN, lanes.real_TxN, targets)
+        return Batch(frames, lanes, targets)
 
     def draw(self, seed: int, images: int) -> Draw:
         """The task's sequences, drawn with a seed from so many images."""

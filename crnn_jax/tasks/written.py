@@ -12,7 +12,7 @@ from jax import Array
 from crnn_jax import UserError
 from crnn_jax.data import clips
 from crnn_jax.data.batch import Batch, Composition
-from crnn_jax.data.draw import Lanes
+from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers, Output
 from crnn_jax.model.question import Question
 from crnn_jax.tasks.scores import text_scores
@@ -43,6 +43,7 @@ class Written(Task):
             len(self.dataset.classes),
             vocabulary=len(self.vocabulary),
             symbols=self.symbols,
+            reads="each",
         )
 
     def check(self, tested: tuple[int, ...]) -> None:

@@ -146,12 +146,13 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
         results = read_json(folder.results)
     saved = StoredSteps(folder.checkpoints).latest_step or 0
     try:
-        if max(saved, results["step"]) > steps:
+        trained = results.get("trained", results["step"])
+        if max(saved, trained) > steps:
             raise UserError(
                 f"--config.train.steps={steps}: the run in {folder.path} has trained "
-                f"{max(saved, results['step'])} steps already, expected no fewer"
+                f"{max(saved, trained)} steps already, expected no fewer"
             )
-        if results["step"] == steps:
+        if trained == steps or 0 < config.train.patience <= results.get("waited", 0):
             _say(f"the run in {folder.path} is complete")
             if profile:
                 _say("--profile traces training: nothing is left to train, name another --workdir")
@@ -168,9 +169,9 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
                 )
             evaluate.print_results(results, config)
             return True
-        if results["step"] and not saved:
+        if trained and not saved:
             raise UserError(
-                f"{folder.results} says {results['step']} steps, but no checkpoint is left to "
+                f"{folder.results} says {trained} steps, but no checkpoint is left to "
                 "resume from: name another --workdir"
             )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -186,13 +187,19 @@ def _train(
 ) -> dict[str, Any]:
     """Train to the end and test; returns the results, which it writes down."""
     try:
-        params, clock = train_loop(config, dataset, folder.path, profile=profile)
+        found = train_loop(config, dataset, folder.path, profile=profile)
+        if found.steps < config.train.steps:
+            _say(
+                f"no better score in {found.waited:,} evaluations: stopped at step {found.steps:,}"
+            )
+        waited = {"trained": found.steps, "waited": found.waited} if config.train.patience else {}
         results = {
             "corpus": dataset.identity,
-            "step": config.train.steps,
-            **evaluate.evaluate_test(config, dataset, params),
-            "sequences_per_second": sequences_per_second(config, clock),
-            "training_seconds": clock.seconds,
+            "step": found.step,
+            **waited,
+            **evaluate.evaluate_test(config, dataset, found.params),
+            "sequences_per_second": sequences_per_second(config, found.clock),
+            "training_seconds": found.clock.seconds,
         }
         processes.run_on_main(lambda: write_json(folder.results, results))
     except Stopped as stopped:

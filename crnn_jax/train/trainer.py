@@ -1,5 +1,6 @@
 """The compiled training step: several updates of a network, on all devices."""
 
+import math
 from typing import Any
 
 import flax.struct
@@ -24,11 +25,20 @@ from crnn_jax.train.batching import micro_batch_size
 
 @flax.struct.dataclass
 class TrainState:
-    """All that training changes: `step` counts the updates made."""
+    """All that training changes.
+
+    Attributes:
+      step: updates made.
+      params: what is evaluated, kept and restored: the parameters, or with `train.ema` the average
+        of those after each update so far.
+      opt_state: the optimizer's.
+      trained: with `train.ema`, the parameters that the optimizer updates; else None.
+    """
 
     step: Array
     params: Any
     opt_state: optax.OptState
+    trained: Any = None
 
 
 class Trainer:
@@ -72,14 +82,19 @@ class Trainer:
           UserError: the run that `init.workdir` names cannot be read or does not fit.
         """
         state = devices.compile_quickly(jax.jit(self.fresh_state).lower())()
-        return state.replace(params=start_from(self.config.init, state.params))
+        params = start_from(self.config.init, state.params)
+        return state.replace(params=params, trained=self._copy(params))
 
     def fresh_state(self) -> TrainState:
         """The state before the first step of a network that starts from random parameters."""
-        example = crnn.example(self.task.question)
-        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-        params = self.network.init(jax.random.key(self.config.seed), *nothing)
-        return TrainState(jnp.zeros((), jnp.int32), params, self.optimizer.init(params))
+        key = jax.random.key(self.config.seed)
+        params = self.network.init(key, *crnn.example(self.task.question))
+        opt_state = self.optimizer.init(params)
+        return TrainState(jnp.zeros((), jnp.int32), params, opt_state, self._copy(params))
+
+    def _copy(self, params: Any) -> Any:
+        """A copy for `TrainState.trained`: the state is donated, no memory may be there twice."""
+        return jax.tree.map(jnp.copy, params) if self.config.train.ema else None
 
     def _dispatch(
         self, state: TrainState, inputs: tuple[Array, Array], source: Any
@@ -103,7 +118,8 @@ class Trainer:
         self, state: TrainState, inputs: tuple[Array, Array], source: Any, k: Array
     ) -> tuple[TrainState, dict[str, Array]]:
         device, stop = inputs
-        params = state.params if self.flat is None else self.flat.arrays(state.params)
+        trained = state.params if state.trained is None else state.trained
+        params = trained if self.flat is None else self.flat.arrays(trained)
 
         def loss_and_gradient(micro_batch: Array) -> tuple[Array, Any]:
             images_TxNxHxWxC, labels_TxN = self.feed.micro_batch(
@@ -128,10 +144,17 @@ class Trainer:
         loss, gradient = jax.tree.map(lambda x: x * share, total)
         if self.flat is not None:
             gradient = self.flat.vectors(gradient)
-        updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        updates, opt_state = self.optimizer.update(gradient, state.opt_state, trained)
+        params = optax.apply_updates(trained, updates)
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradient), "stops": stops}
-        return TrainState(state.step + 1, params, opt_state), metrics
+        step, decay = state.step + 1, self.config.train.ema
+        if state.trained is None:
+            return TrainState(step, params, opt_state), metrics
+        # Of t parameters, the newest weighs (1 - decay) / (1 - decay^t): their weights fall by
+        # `decay` from one to the one before, and add up to 1 from the first step on.
+        weight = (1 - decay) / -jnp.expm1(step * math.log(decay))
+        average = jax.tree.map(lambda old, new: old + weight * (new - old), state.params, params)
+        return TrainState(step, average, opt_state, params), metrics
 
     def _loss(
         self, params: Any, images_TxNxHxWxC: Array, labels_TxN: Array, step: Array, first: Array
@@ -145,7 +168,7 @@ class Trainer:
 
         images = self._augment(images_TxNxHxWxC, sequences_TxN, step)
         batch = self.task.batch(images, labels_TxN, self.lanes, lane_keys(SCENE))
-        known = (batch.starts_TxN, lane_keys(DROPOUT), batch.targets)
+        known = (batch.lanes, lane_keys(DROPOUT), batch.targets)
         if self.config.train.on_labels:
             encoded = self.network.apply(params, labels_TxN, method="encode_labels")
             output = self.network.apply(params, encoded, *known, method="aggregate")
