@@ -5,10 +5,13 @@ import av
 import jax
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image, ImageColor
 
 from crnn_jax import exit_status
+from crnn_jax.config import default
 from crnn_jax.data import clips
+from crnn_jax.data.prepare import load_own
 from tools import make_clips
 
 
@@ -102,6 +105,62 @@ def test_motions_stand_in_folders_of_their_class(make):
     assert len(found) == 12
     assert {path.parent.name.replace("_", " ") for path in found} <= set(clips.SCENES)
     assert {len(frames_of(path)) for path in found} <= set(range(5, 10))
+
+
+class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """The clips of folders, as TFDS prepares them."""
+
+    name = "motions"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, data_dir, folder):
+        self.folder = folder
+        super().__init__(data_dir=data_dir, file_format="array_record")
+
+    def _info(self):
+        frame = tfds.features.Image(shape=(clips.SIZE, clips.SIZE, 1))
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(
+                {
+                    "video": tfds.features.Sequence(frame),
+                    "label": tfds.features.ClassLabel(
+                        names=[x.name for x in self.folder.iterdir()]
+                    ),
+                    "name": tfds.features.Text(),
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"everything": self._generate_examples()}
+
+    def _generate_examples(self):
+        for clip in self.folder.glob("*/*"):
+            frames = sorted(clip.iterdir(), key=lambda file: int(file.stem))
+            name = f"{clip.parent.name}/{clip.name}"
+            example = {"video": list(map(str, frames)), "label": clip.parent.name, "name": name}
+            yield name, example
+
+
+def test_the_same_clips_are_the_same_data_set_in_every_form(make, tmp_path):
+    forms = ("png", "webp", "gif")
+    paths = [make("motions", f"--form={form}", "--count=60", name=form) for form in forms]
+    builder = Builder(tmp_path / "tfds", paths[0])
+    builder.download_and_prepare()
+    found = []
+    for path in (*paths, builder.data_path):
+        c = default()
+        c.data.path, c.data.data_dir = str(path), str(tmp_path / "prepared")
+        found.append(load_own(c, "class"))
+    assert sum(len(found[0].train.read([i])[0]) for i in range(5)) == 5 * clips.FRAMES
+    for other in found[1:]:
+        assert other.identity == found[0].identity
+        assert other.info.classes == found[0].info.classes
+        for part in ("train", "validation", "test"):
+            ours, theirs = getattr(found[0], part), getattr(other, part)
+            np.testing.assert_array_equal(theirs.answers, ours.answers)
+            np.testing.assert_array_equal(theirs.frames(), ours.frames())
 
 
 def test_captions_tell_the_colour_and_the_digit_and_what_it_does(make, optdigits):
