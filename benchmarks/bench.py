@@ -24,11 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import growth, report
-from benchmarks.worker import SYSTEMS
+from benchmarks import clips, growth, report
+from benchmarks.worker import CLIPS, SYSTEMS
 from configs.sum8_2016 import get_config
 from crnn_jax import exit_status
+from crnn_jax.data.clips import SCENES
 from crnn_jax.data.dataset import load_dataset
+from crnn_jax.data.split import Split
+from tools.make_clips import clips_of
 
 ROOT = Path(__file__).parents[1]
 BATCHES = (32, 64, 256, 1024)
@@ -48,7 +51,7 @@ class Worker:
             "JAX_COMPILATION_CACHE_DIR": str(cache / "jax"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "TORCHINDUCTOR_CACHE_DIR": str(cache / "torch"),
-            "KERAS_BACKEND": system.removeprefix("keras-"),
+            "KERAS_BACKEND": system.removeprefix("clips/").removeprefix("keras-"),
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", system, str(batch), str(folder)],
@@ -113,7 +116,8 @@ def rates(
             for worker in opened:
                 for work in works:
                     found[worker.system][work].append(worker.ask(work))
-            sgemm.append(opened[systems.index("flax")].ask("sgemm"))  # on all threads
+            if "flax" in systems:
+                sgemm.append(opened[systems.index("flax")].ask("sgemm"))  # on all threads
         for worker in opened:
             found[worker.system]["memory"] = worker.ask("memory")
     return {"batch": batch, "systems": found, "sgemm": sgemm}
@@ -159,6 +163,21 @@ def _growth(what: str, value: int, folder: Path) -> list[float]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return heard(done.stdout.splitlines(), what)
+
+
+def film(split: Split, folder: Path, count: int = clips.COUNT) -> None:
+    """Film clips of some digits, for `clips.read`."""
+    lengths = range(clips.SHORTEST, clips.LONGEST + 1)
+    made = list(clips_of(*split, seed=1, count=count, lengths=lengths))
+    np.save(folder / "frames.npy", np.concatenate([frames[..., 0] for frames, _, _ in made]))
+    np.save(folder / "lengths.npy", np.array([len(frames) for frames, _, _ in made]))
+    np.save(folder / "classes.npy", np.array([SCENES.index(scene) for _, _, scene in made]))
+
+
+def clip_rates(split: Split, repeats: int, folder: Path, cache: Path) -> dict:
+    """See `rates`: of the systems that read clips, at one size of batches."""
+    film(split, folder)
+    return rates(list(CLIPS), clips.BATCH, repeats, folder, cache)
 
 
 def quick_runs(seeds: int) -> dict:
@@ -238,6 +257,7 @@ def main(argv: Sequence[str]) -> None:
             "growth": lambda: grown(folder),
             "quick": lambda: quick_runs(options.starts),
             "learned": lambda: learned(systems, folder),
+            "clips": lambda: clip_rates(corpus.train, options.repeats, folder, cache),
         }
         about = report.machine(corpus.identity)
         for part in options.parts:

@@ -35,6 +35,11 @@ class Corpus:
         real = np.arange(LENGTH) < lengths[:, None]
         return self.images[chosen] * real[..., None, None]
 
+    def first(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frames of as many sequences of eight as a batch has, and their lengths."""
+        chosen = np.arange(batch * LENGTH).reshape(batch, LENGTH)
+        return self.images[chosen], np.full(batch, LENGTH)
+
 
 def least_steps(batch: int) -> int:
     """Steps that all systems make at once: ten of small batches, and no more frames of large ones.
@@ -47,6 +52,16 @@ def least_steps(batch: int) -> int:
 
 def weights(seed: int = 0) -> dict[str, np.ndarray]:
     """Random weights for all systems; GRU kernels hold reset, update and candidate side by side."""
+    return random_weights(seed, CONVS, GRUS, {"value": (GRUS[-1][1], 1)})
+
+
+def random_weights(
+    seed: int,
+    convs: tuple[tuple[int, int, int], ...],
+    grus: tuple[tuple[int, int], ...],
+    dense: dict[str, tuple[int, int]],
+) -> dict[str, np.ndarray]:
+    """Random weights of layers as `CONVS` and `GRUS` describe them, and of dense ones by name."""
     rng = np.random.default_rng(seed)
 
     def kernel(*shape: int) -> np.ndarray:
@@ -56,13 +71,14 @@ def weights(seed: int = 0) -> dict[str, np.ndarray]:
         return rng.normal(0, 0.1, shape).astype(np.float32)
 
     found = {}
-    for i, (size, channels, features) in enumerate(CONVS):
+    for i, (size, channels, features) in enumerate(convs):
         found[f"conv{i}_kernel"] = kernel(size, size, channels, features)
         found[f"conv{i}_bias"] = bias(features)
-    for i, (features, units) in enumerate(GRUS):
+    for i, (features, units) in enumerate(grus):
         found[f"gru{i}_input"] = kernel(features, 3 * units)
         found[f"gru{i}_recurrent"] = kernel(units, 3 * units)
         found[f"gru{i}_bias"] = bias(3 * units)
         found[f"gru{i}_candidate_bias"] = bias(units)  # of the state's share of the candidate
-    found["value_kernel"], found["value_bias"] = kernel(GRUS[-1][1], 1), bias(1)
+    for name, (features, units) in dense.items():
+        found[f"{name}_kernel"], found[f"{name}_bias"] = kernel(features, units), bias(units)
     return found

@@ -2,11 +2,11 @@
 
     python -m benchmarks.worker SYSTEM BATCH FOLDER
 
-FOLDER holds images.npy and labels.npy, and test_images.npy and test_labels.npy. For each word read,
-it answers with a line `=> ` and JSON:
+FOLDER holds images.npy and labels.npy, and test_images.npy and test_labels.npy; for a system of
+`CLIPS`, what `bench.film` wrote. For each word read, it answers with a line `=> ` and JSON:
 
 * `step`: makes the first training steps;
-* `answers`: the sums of a batch of sequences of eight frames, with the weights of `protocol.py`;
+* `answers`: those to the first sequences, with the weights of `protocol.py` or `clips.py`;
 * `train`, `infer`: sequences/s of a stretch of about `STRETCH` seconds;
 * `learn`: trains until a test RMSE of `protocol.AIM` (`learned`);
 * `memory`: the largest resident memory so far, in MB;
@@ -25,7 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.protocol import AIM, LENGTH, Corpus, least_steps, weights
+from benchmarks import clips
+from benchmarks.protocol import AIM, Corpus, least_steps, weights
 
 SYSTEMS = {
     "crnn_jax": "crnn_jax:System",
@@ -37,6 +38,11 @@ SYSTEMS = {
     "keras-jax": "keras3:System",
     "keras-torch": "keras3:System",
 }
+CLIPS = {
+    "clips/crnn_jax": "clips_crnn_jax:System",
+    "clips/torch": "clips_pytorch:System",
+    "clips/keras-tensorflow": "clips_keras3:System",
+}
 STRETCH = 1.0
 BETWEEN_TESTS = 15_000  # sequences trained, about
 TESTED = 6_000  # sequences, about
@@ -47,26 +53,26 @@ def main() -> None:
     """Run the worker."""
     gc.set_threshold(10_000)  # as `crnn_jax/main.py` has it; the others start no slower by it
     name, batch, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    module, _, form = SYSTEMS[name].partition(":")
+    module, _, form = {**SYSTEMS, **CLIPS}[name].partition(":")
     system_class = getattr(importlib.import_module(f"benchmarks.systems.{module}"), form)
-    corpus, test = (
-        Corpus(np.load(folder / f"{split}images.npy"), np.load(folder / f"{split}labels.npy"))
-        for split in ("", "test_")
-    )
-    system = system_class(corpus, weights(), batch)
+    if name in CLIPS:
+        corpus, given, least = clips.read(folder), clips.weights(), clips.LEAST_STEPS
+    else:
+        corpus, given, least = read(folder), weights(), least_steps(batch)
+    system = system_class(corpus, given, batch)
     for line in sys.stdin:
         match line.strip():
             case "step":
-                system.train(least_steps(batch))
+                system.train(least)
                 say(None)
             case "answers":
-                say(answers(system, corpus, batch))
+                say(np.asarray(system.answers(*corpus.first(batch)), float).tolist())
             case "train":
-                say(rate(system.train, batch))
+                say(rate(system.train, batch, least))
             case "infer":
-                say(rate(system.infer, batch))
+                say(rate(system.infer, batch, least))
             case "learn":
-                say(learned(system, test, batch))
+                say(learned(system, read(folder, "test_"), batch))
             case "memory":
                 say(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
             case "sgemm":
@@ -78,11 +84,9 @@ def say(value: object) -> None:
     print("=>", json.dumps(value), flush=True)
 
 
-def answers(system: object, corpus: Corpus, batch: int) -> list[float]:
-    """Sums of as many sequences of eight frames as a batch has."""
-    chosen = np.arange(batch * LENGTH).reshape(batch, LENGTH)
-    lengths = np.full(batch, LENGTH)
-    return np.asarray(system.answers(corpus.images[chosen], lengths), float).tolist()
+def read(folder: Path, split: str = "") -> Corpus:
+    """The images and labels for training, or those of "test_"."""
+    return Corpus(np.load(folder / f"{split}images.npy"), np.load(folder / f"{split}labels.npy"))
 
 
 def learned(system: object, test: Corpus, batch: int) -> dict[str, float]:
@@ -114,12 +118,18 @@ def test_rmse(system: object, test: Corpus, drawn: tuple[np.ndarray, ...], batch
     return float(np.sqrt(np.mean(np.square(np.stack(answers) - sums))))
 
 
-def rate(work: Callable[[int], None], batch: int) -> float:
-    """Sequences/s of steps that together take about `STRETCH` seconds, after some to warm up."""
-    work(least_steps(batch))
+def rate(work: Callable[[int], None], batch: int, least: int) -> float:
+    """Sequences/s of steps that together take about `STRETCH` seconds, after some to warm up.
+
+    Args:
+      work: makes so many steps.
+      batch: sequences of a step.
+      least: steps that are made at once.
+    """
+    work(least)
     start = time.perf_counter()
-    work(least_steps(batch))
-    steps = least_steps(batch) * math.ceil(STRETCH / (time.perf_counter() - start))
+    work(least)
+    steps = least * math.ceil(STRETCH / (time.perf_counter() - start))
     start = time.perf_counter()
     work(steps)
     return steps * batch / (time.perf_counter() - start)

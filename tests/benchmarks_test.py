@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import bench, growth, parts, products, report, worker
+from benchmarks import bench, clips, growth, parts, products, report, worker
 from benchmarks.protocol import Corpus
 from configs.sum8_2016 import get_config
 from crnn_jax.data.lanes import padded_lanes
@@ -59,6 +59,21 @@ def test_systems_that_answer_otherwise_are_not_timed(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"^wrong differs from right by 1\.0e-01$"):
         bench.rates(["right", "wrong"], BATCH, 1, tmp_path, tmp_path)
     assert closed == ["right", "wrong"]
+
+
+def test_clips_are_padded_with_black(optdigits, tmp_path):
+    bench.film(optdigits.train, tmp_path, count=6)
+    corpus = clips.read(tmp_path)
+    assert len(corpus.frames) == corpus.lengths.sum()
+    assert corpus.classes.max() < clips.CLASSES
+    frames, lengths = corpus.first(6)
+    assert frames.shape == (6, clips.LONGEST, clips.SIZE, clips.SIZE)
+    np.testing.assert_array_equal(lengths, corpus.lengths)
+    assert len(set(lengths)) > 1
+    real = np.arange(clips.LONGEST) < lengths[:, None]
+    np.testing.assert_array_equal(frames[real], corpus.frames)
+    assert not frames[~real].any()
+    assert corpus.frames.any(axis=(1, 2)).all()
 
 
 def test_learning_ends_at_the_aim_and_leaves_the_tests_out(folder, monkeypatch):

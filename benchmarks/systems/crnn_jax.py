@@ -27,10 +27,10 @@ class System:
         whole = Dataset(known_info("mnist:benchmark"), split, split, split)
         self.trainer = Trainer(config, whole)
         state = self.trainer.initial_state()
-        self.state = devices.replicate(state.replace(params=_params(weights)))
+        self.state = devices.replicate(state.replace(params=parameters(weights, "value")))
         self.inputs = devices.device_inputs()
         self.source = next(self.trainer.feed.sources(0))
-        network, draw = self.trainer.network, self.trainer.draw
+        network, draw = self.trainer.network, self.trainer.feed.draw
         share = batch // devices.device_count()
         lanes = draw.lanes(share)
 
@@ -65,10 +65,11 @@ class System:
         return sums_TxN[lengths - 1, np.arange(len(frames))]
 
 
-def _params(weights: dict[str, np.ndarray]) -> dict:
+def parameters(weights: dict[str, np.ndarray], last: str) -> dict:
+    """The weights of all systems as this project has them, with a dense layer of this name."""
     convs = {name: array for name, array in weights.items() if name.startswith("conv")}
-    value = {"kernel": weights["value_kernel"], "bias": weights["value_bias"]}
-    params = {"encoder": {"convs": convs}, "answer_head": {"value": value}}
+    dense = {"kernel": weights[f"{last}_kernel"], "bias": weights[f"{last}_bias"]}
+    params = {"encoder": {"convs": convs}, "answer_head": {last: dense}}
     for i in range(2):
         reset, update, candidate = np.split(weights[f"gru{i}_recurrent"], 3, axis=1)
         params[f"gru_{i}"] = {

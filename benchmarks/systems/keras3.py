@@ -37,7 +37,7 @@ class System:
         x = keras.ops.reshape(x, (batch, LENGTH, 800))
         x = layers.GRU(50)(layers.GRU(100, return_sequences=True)(x))
         self.model = keras.Model(inputs, layers.Dense(1)(layers.Dropout(DROPOUT)(x)))
-        self.model.set_weights(_weights(weights))
+        self.model.set_weights(in_order(weights, "value"))
         # Fewer steps than these at once would make TensorFlow compile anew for each number.
         together = 1 if keras.backend.backend() == "torch" else least_steps(batch)
         optimizer = keras.optimizers.RMSprop(LEARNING_RATE, rho=DECAY, epsilon=EPSILON)
@@ -56,17 +56,20 @@ class System:
         return self.model.predict_on_batch(frames)[:, 0]
 
 
-def _weights(weights: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """In the order of layers; a GRU's gates are update, reset, candidate here, with two biases."""
+def in_order(weights: dict[str, np.ndarray], last: str) -> list[np.ndarray]:
+    """The weights of convolutions, of two GRUs, and of the dense layer of this name.
+
+    A GRU's gates are update, reset, candidate here, with two biases.
+    """
 
     def gates(array: np.ndarray) -> np.ndarray:
         reset, update, candidate = np.split(array, 3, axis=-1)
         return np.concatenate([update, reset, candidate], axis=-1)
 
-    found = [weights[f"conv{i}_{part}"] for i in range(2) for part in ("kernel", "bias")]
+    found = [array for name, array in weights.items() if name.startswith("conv")]
     for i in range(2):
         own = weights[f"gru{i}_candidate_bias"]
         state_bias = np.concatenate([np.zeros(2 * len(own), np.float32), own])
         biases = np.stack([gates(weights[f"gru{i}_bias"]), state_bias])
         found += [gates(weights[f"gru{i}_input"]), gates(weights[f"gru{i}_recurrent"]), biases]
-    return [*found, weights["value_kernel"], weights["value_bias"]]
+    return [*found, weights[f"{last}_kernel"], weights[f"{last}_bias"]]

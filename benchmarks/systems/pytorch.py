@@ -53,7 +53,7 @@ class System:
         self.corpus, self.batch, self.rng = corpus, batch, np.random.default_rng(0)
         self.images = torch.from_numpy(np.array(corpus.images))
         self.network = Network()
-        self.network.load_state_dict(_state(weights))
+        self.network.load_state_dict(state_dict(weights, (0, 3), "value", (10, 10)))
         self.show = self._packed if form == "packed" else self._padded
         self.run = self.network.packed if form == "packed" else self.network
         if form == "compile":
@@ -121,20 +121,27 @@ class Packed(System):
         super().__init__(corpus, weights, batch, "packed")
 
 
-def _state(weights: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """Kernels as PyTorch has them: features first; a GRU's gates with two biases each."""
-    state = {
-        "encoder.0.weight": weights["conv0_kernel"].transpose(3, 2, 0, 1),
-        "encoder.0.bias": weights["conv0_bias"],
-        "encoder.3.weight": weights["conv1_kernel"].transpose(3, 2, 0, 1),
-        "encoder.3.bias": weights["conv1_bias"],
-        "value.weight": weights["value_kernel"].T,
-        "value.bias": weights["value_bias"],
-    }
+def state_dict(
+    weights: dict[str, np.ndarray], convs: tuple[int, ...], last: str, size: tuple[int, int]
+) -> dict[str, Tensor]:
+    """Kernels as PyTorch has them: features first; a GRU's gates with two biases each.
+
+    Args:
+      weights: of all systems.
+      convs: where the convolutions stand in `encoder`.
+      last: name of the dense layer.
+      size: height and width of what the encoder makes.
+    """
+    state = {f"{last}.weight": weights[f"{last}_kernel"].T, f"{last}.bias": weights[f"{last}_bias"]}
+    for i, place in enumerate(convs):
+        state[f"encoder.{place}.weight"] = weights[f"conv{i}_kernel"].transpose(3, 2, 0, 1)
+        state[f"encoder.{place}.bias"] = weights[f"conv{i}_bias"]
     for i in range(2):
         kernel = weights[f"gru{i}_input"]
         if i == 0:  # features lie as channels, height, width here
-            kernel = kernel.reshape(10, 10, 8, -1).transpose(2, 0, 1, 3).reshape(800, -1)
+            features, gates = kernel.shape
+            by_place = kernel.reshape(*size, -1, gates)
+            kernel = by_place.transpose(2, 0, 1, 3).reshape(features, gates)
         own = weights[f"gru{i}_candidate_bias"]
         state |= {
             f"grus.{i}.weight_ih_l0": kernel.T,

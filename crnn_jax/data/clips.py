@@ -91,9 +91,6 @@ class Clips(Composition):
     ) -> tuple[Array, Array]:
         """Film each image.
 
-        Place and size are random too: within 2 pixels of the middle, and from .75 to .95 times the
-        image's size, the middle one of a clip.
-
         Args:
           images_TxNxHxWxC: uint8, one a lane, T = 1; ink bright on black.
           labels_TxN: their labels, 0 … 9.
@@ -103,19 +100,10 @@ class Clips(Composition):
           frames_TxNxHxWxC: uint8, `FRAMES` of `SIZE` by `SIZE`.
           captions_N: rows of `CAPTIONS`.
         """
-
-        def film(image_HxWxC: Array, key: Array) -> tuple[Array, Array]:
-            scene_key, place_key, size_key = jax.random.split(key, 3)
-            scene = jax.random.randint(scene_key, (), 0, len(SCENES), np.int32)
-            place = jax.random.uniform(place_key, (2,), np.float32, -2, 2)
-            size = jax.random.uniform(size_key, (), np.float32, 0.75, 0.95)
-            time_T = jnp.linspace(-0.5, 0.5, FRAMES, dtype=np.float32)
-            moved_by = jnp.asarray(_MOVED_BY)[scene]
-            grown_by = jnp.asarray(_GROWN_BY)[scene]
-            places_Tx2 = place[None] + time_T[:, None] * moved_by[None]
-            return _draw(image_HxWxC, places_Tx2, size * grown_by**time_T), scene
-
-        frames_NxTxHxWxC, scene_N = jax.vmap(film)(images_TxNxHxWxC[0], keys_N)
+        time_T = jnp.linspace(-0.5, 0.5, FRAMES, dtype=np.float32)
+        frames_NxTxHxWxC, scene_N = jax.vmap(film, (0, 0, None))(
+            images_TxNxHxWxC[0], keys_N, time_T
+        )
         return frames_NxTxHxWxC.swapaxes(0, 1), labels_TxN[0] * len(SCENES) + scene_N
 
     def encode_images(self, encode: Encode, images_IxHxWxC: Array) -> Array:
@@ -128,10 +116,43 @@ class Clips(Composition):
         return encode(frames)
 
 
-def _draw(image_HxWxC: Array, places_Tx2: Array, sizes_T: Array) -> Array:
-    """Frames that show the image at these places, enlarged to these sizes; bilinear.
+def film(image_HxWxC: Array, key: Array, time_T: Array) -> tuple[Array, Array]:
+    """Film an image doing something at random.
+
+    Place and size are random too: within 2 pixels of the middle, and from .75 to .95 times the
+    image's size, the middle one of a clip.
+
+    Args:
+      image_HxWxC: uint8, ink bright on black.
+      key: of what is random.
+      time_T: when each frame is taken, from -.5, the beginning, to .5, the end.
+
+    Returns:
+      frames_TxHxWxC: uint8, `SIZE` by `SIZE`.
+      scene: index into `SCENES`.
+    """
+    scene_key, place_key, size_key = jax.random.split(key, 3)
+    scene = jax.random.randint(scene_key, (), 0, len(SCENES), np.int32)
+    place = jax.random.uniform(place_key, (2,), np.float32, -2, 2)
+    size = jax.random.uniform(size_key, (), np.float32, 0.75, 0.95)
+    moved_by = jnp.asarray(_MOVED_BY)[scene]
+    grown_by = jnp.asarray(_GROWN_BY)[scene]
+    places_Tx2 = place[None] + time_T[:, None] * moved_by[None]
+    return draw(image_HxWxC, places_Tx2, size * grown_by**time_T), scene
+
+
+def draw(image_HxWxC: Array, places_Tx2: Array, sizes_T: Array) -> Array:
+    """Draw frames that show an image at these places, enlarged to these sizes; bilinear.
 
     Sampling is separable, so a frame is two small matrix products.
+
+    Args:
+      image_HxWxC: uint8.
+      places_Tx2: pixels from the middle of the frame to that of the image, down and right.
+      sizes_T: how many times as large as it is.
+
+    Returns:
+      frames_TxHxWxC: uint8, `SIZE` by `SIZE`.
     """
 
     def sample(pixels: int, places_T: Array) -> Array:

@@ -30,14 +30,22 @@ class Head(NamedTuple):
     Attributes:
       kinds: of questions that it can answer.
       build: makes it, from a config's `model` section and the question.
+      by_rule: whether it needs the rule by which frames lead to the answer.
     """
 
     kinds: tuple[str, ...]
     build: Callable[[ConfigDict, Question], nn.Module]
+    by_rule: bool = False
+
+    def fits(self, question: Question) -> bool:
+        """Whether it can answer a question."""
+        return question.kind in self.kinds and not (self.by_rule and question.recurrence is None)
 
 
 HEADS = {
-    "last": Head(("number",), lambda model, question: Last()),
+    "last": Head(
+        ("number", "value"), lambda model, question: Last(question.mean, question.deviation)
+    ),
     "cumulative": Head(("number",), lambda model, question: Cumulative(unrolled(model.unroll))),
     "marginal": Head(
         ("number", "class"),
@@ -48,12 +56,17 @@ HEADS = {
             given=model.class_bottleneck and model.aggregator == "none",
             unroll=unrolled(model.unroll),
         ),
+        by_rule=True,
     ),
     "class": Head(("class",), lambda model, question: Classes(question.classes)),
     "decoder": Head(
         ("symbols",),
         lambda model, question: Decoder(
-            model.decoder_units, question.vocabulary, question.symbols, unrolled(model.unroll)
+            model.decoder_units,
+            question.vocabulary,
+            question.symbols,
+            question.steps,
+            unrolled(model.unroll),
         ),
     ),
 }
@@ -161,8 +174,8 @@ def build(model: ConfigDict, question: Question) -> CRNN:
             "expected fewer or smaller kernels and pools"
         )
     head = HEADS[model.head]
-    if question.kind not in head.kinds:
-        fitting = " or ".join(name for name, head in HEADS.items() if question.kind in head.kinds)
+    if not head.fits(question):
+        fitting = " or ".join(name for name, head in HEADS.items() if head.fits(question))
         raise UserError(
             f"--config.model.head={model.head} gives no {question.kind}, which the task asks for: "
             f"expected {fitting}"

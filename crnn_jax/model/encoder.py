@@ -71,6 +71,9 @@ BatchedCNN = nn.vmap(
 FRAMES_AT_ONCE = 12
 """Frames that a CPU convolves together: larger chunks overflow a core's L2 cache."""
 
+PIXELS_AT_ONCE = 4 * 112 * 112
+"""Their pixels, at most: of large frames fewer are fast."""
+
 ChunkedCNN = nn.scan(
     lambda convs, _, frames_FxHxWxC: (None, convs(frames_FxHxWxC)),
     variable_broadcast="params",
@@ -133,10 +136,11 @@ class Encoder(nn.Module):
 
 def _convolve(convs: nn.Module, frames_FxHxWxC: Array) -> Array:
     """Features FxD of all frames; on a CPU in equal chunks, the last one zero-padded."""
-    frames = len(frames_FxHxWxC)
-    if jax.default_backend() != "cpu" or frames <= FRAMES_AT_ONCE:
+    frames, height, width, _ = frames_FxHxWxC.shape
+    at_once = max(1, min(FRAMES_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
+    if jax.default_backend() != "cpu" or frames <= at_once:
         return convs(frames_FxHxWxC)
-    chunks = -(-frames // FRAMES_AT_ONCE)
+    chunks = -(-frames // at_once)
     size = -(-frames // chunks)
     padding = ((0, chunks * size - frames), (0, 0), (0, 0), (0, 0))
     chunks_MxFxHxWxC = jnp.pad(frames_FxHxWxC, padding).reshape(
