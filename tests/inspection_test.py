@@ -12,21 +12,25 @@ from tests.own_clips import noise, write_animation
 from tests.tiny import config_text
 
 CONFIG = config_text(
-    "c.task.name = 'class'", "c.task.max_length = 1", "c.data.path = 'clips'", "c.eval.lengths = ()"
+    "c.task.name = 'class'",
+    "c.task.max_length = 1",
+    "c.data.path = 'clips'",
+    "c.model.head = 'class'",
+    "c.train.batch_size = 8",
 )
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """The current folder, with a config and six clips of two classes."""
+    """The current folder, with a config and clips of two classes, 3 to 14 frames long."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.py").write_text(CONFIG)
-    for number, (part, name) in enumerate(
-        (part, name) for part in ("train", "val", "test") for name in ("cat", "dog")
-    ):
+    clips = [("train", name, i) for i in range(4) for name in ("cat", "dog")]
+    clips += [(part, name, 0) for part in ("val", "test") for name in ("cat", "dog")]
+    for number, (part, name, i) in enumerate(clips):
         folder = tmp_path / "clips" / part / name
-        folder.mkdir(parents=True)
-        write_animation(folder / "clip.gif", noise(3 + number, seed=number))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_animation(folder / f"{i}.gif", noise(3 + number, seed=number))
     return tmp_path
 
 
@@ -37,7 +41,12 @@ def look(*arguments):
 def test_the_command_it_ends_with_trains_on_what_was_looked_at(here, capsys, monkeypatch):
     assert look("--config.seed=3", "--config.data.path=./clips", "--workdir=my run") == 0
     out = capsys.readouterr().out
-    for word in ("3 to 8 frames", "2 classes", "2 train · 2 validation · 2 test", "12 × 10 pixels"):
+    for word in (
+        "3 to 14 frames",
+        "2 classes",
+        "8 train · 2 validation · 2 test",
+        "12 × 10 pixels",
+    ):
         assert word in out
     calls = []
     monkeypatch.setattr(run, "train", lambda *given, **_: calls.append(given))
@@ -97,3 +106,27 @@ def test_what_cannot_be_looked_at_is_one_line(argument, words, here, capsys):
     assert out == ""
     assert words in err
     assert err.count("error: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (["--config.train.steps=6"], "expected a multiple of train.steps_per_dispatch=4"),
+        (["--config.model.head=last"], "gives no class"),
+        (["--config.train.batch_size=16"], "has 8 sequences to train on"),
+        (["--config.task.name=sum", "--config.model.head=marginal"], "clips of up to 14 frames"),
+    ],
+)
+def test_what_training_would_refuse_is_a_problem(fields, words, here, capsys):
+    assert look(*fields) == 2
+    out, err = capsys.readouterr()
+    assert "ready to train" not in out
+    assert err.count("error: ") == 1
+    assert words in err
+
+
+def test_it_says_how_full_the_lanes_will_be(here, capsys):
+    assert look("--json") == 0
+    lanes = json.loads(capsys.readouterr().out)["about"]["lanes"]
+    # One for each of eight devices: of 3 to 10 frames.
+    assert lanes == "65.0% full: 8 lanes of 10 frames for the 8 of a batch"

@@ -33,6 +33,7 @@ def _stored(split: Split) -> Sequences:
     return Sequences(
         np.ones(count, np.int32),
         split.labels_I,
+        split.images_IxHxWxC.shape[1:],
         tuple(f"image {i}" for i in range(count)),
         lambda indices: [split.images_IxHxWxC[i][None] for i in indices],
     )
