@@ -27,13 +27,14 @@ examples:
   python -m crnn_jax.main --config=configs/sum8.py
   python -m crnn_jax.main --config=configs/sum8.py:smoke --workdir=/tmp/try
   python -m crnn_jax.main --config=configs/sum8.py --config.train.learning_rate=1e-3
+  python -m crnn_jax.main --mode=data --config=configs/lenet.py --config.data.path=FOLDER
   python -m crnn_jax.main --mode=evaluate --workdir=runs/sum8 --step=best --json
   python -m crnn_jax.main --mode=predict --workdir=runs/sum8 three.png four.jpg
   python -m crnn_jax.main --mode=figures --workdir=runs/sum8 --beside=runs/lenet
 
 Run the same train command again to resume. crnn_jax/config/fields.py explains every field.
 """
-MODES = ("train", "evaluate", "predict", "figures")
+MODES = ("train", "data", "evaluate", "predict", "figures")
 
 
 class Flag(NamedTuple):
@@ -49,12 +50,14 @@ mode = functools.partial(flags.DEFINE_enum, enum_values=MODES)
 string, switch, number = flags.DEFINE_string, flags.DEFINE_boolean, flags.DEFINE_integer
 
 FLAGS = {
-    "config": Flag(string, "train evaluate figures", "file of the experiment; FILE:smoke is short"),
+    "config": Flag(
+        string, "train data evaluate figures", "file of the experiment; FILE:smoke is short"
+    ),
     "workdir": Flag(string, "", "folder of the run (default: runs/<config name>)"),
     "mode": Flag(mode, "", f"{', '.join(MODES)} (default: train)", "train"),
     "profile": Flag(switch, "train", "write a trace of some steps into the workdir", False),
     "step": Flag(string, "evaluate predict figures", "number, best or latest (default)", "latest"),
-    "json": Flag(switch, "evaluate predict", "print one JSON object", False),
+    "json": Flag(switch, "data evaluate predict", "print one JSON object", False),
     "split": Flag(switch, "predict", "cut one picture of a row of glyphs apart", False),
     "beside": Flag(string, "figures", "folder of another run, whose kernels to compare"),
     "distributed": Flag(switch, "train", "join the other processes of this cluster job", False),
@@ -131,7 +134,7 @@ def _check(given: flags.FlagValues, rest: Sequence[str], literal: Sequence[str])
         if given[name].value != flag.default and given.mode not in modes:
             expected = " or ".join(f"--mode={mode}" for mode in modes)
             raise UserError(f"--{name} is only for {expected}, not for {given.mode}")
-    if given.mode == "train" and given.config is None:
+    if given.mode in ("train", "data") and given.config is None:
         raise UserError("--config is not given: expected, for example, --config=configs/sum8.py")
     if literal and given.mode != "predict":
         raise UserError(f"{literal[0]!r} is not expected: pictures are for --mode=predict")
@@ -161,9 +164,16 @@ def _with_others(given: flags.FlagValues) -> AbstractContextManager[None]:
 
 
 def _do(
-    given: flags.FlagValues, config: ConfigDict | None, workdir: Path, pictures: Sequence[str]
+    given: flags.FlagValues, config: ConfigDict | None, workdir: Path, rest: Sequence[str]
 ) -> None:
-    """Run a mode, whose modules import JAX: not for --help or a mistyped flag."""
+    """Run a mode, whose modules import JAX: not for --help or a mistyped flag.
+
+    Args:
+      given: the flags.
+      config: the experiment, as far as the mode needs one.
+      workdir: folder of the run.
+      rest: pictures to predict on, or what has set fields of the config.
+    """
     if given.mode == "evaluate":
         from crnn_jax import evaluate
 
@@ -171,12 +181,18 @@ def _do(
     elif given.mode == "predict":
         from crnn_jax import predict
 
-        predict.predict(workdir, pictures, split=given.split, step=given.step, as_json=given.json)
+        predict.predict(workdir, rest, split=given.split, step=given.step, as_json=given.json)
     elif given.mode == "figures":
         from crnn_jax import figures
 
         beside = None if given.beside is None else user_path(given.beside)
         figures.draw(workdir, config, step=given.step, beside=beside)
+    elif given.mode == "data" and config is not None:
+        from crnn_jax import inspection
+
+        named = [f"--workdir={given.workdir}"] if given.workdir else []
+        train = ["python", "-m", "crnn_jax.main", f"--config={given.config}", *rest, *named]
+        inspection.inspect(config, workdir, train, as_json=given.json)
     elif config is not None:  # as `_check` demands
         from crnn_jax.train import run
 

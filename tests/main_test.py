@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import crnn_jax
-from crnn_jax import evaluate, figures, main, predict
+from crnn_jax import evaluate, figures, inspection, main, predict
 from crnn_jax.pictures import find_pictures
 from crnn_jax.train import run
 from tests.files import content
@@ -257,6 +257,7 @@ def test_help_is_short_and_has_examples(capsys):
 def test_the_examples_of_the_help_are_understood(project, monkeypatch, calls):
     monkeypatch.chdir(project)
     monkeypatch.setattr(figures, "draw", lambda *args, **kwargs: calls.append(("figures",)))
+    monkeypatch.setattr(inspection, "inspect", lambda *args, **kwargs: calls.append(("data",)))
     examples = [line.split() for line in main.EXAMPLES.splitlines() if "crnn_jax.main" in line]
     for example in examples:
         assert main.main(example[3:]) == 0

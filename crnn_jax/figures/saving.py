@@ -47,7 +47,7 @@ def save(figures: Mapping[str, Figure], workdir: Path, step: int) -> list[Path]:
         folder.figures.mkdir(parents=True, exist_ok=True)
         for name, image_HxWx3 in images.items():
             paths.append(folder.figures / f"{name}.png")
-            _write_png(paths[-1], image_HxWx3)
+            write_png(paths[-1], image_HxWx3)
         with contextlib.closing(Events(folder.tensorboard, ".figures", step)) as events:
             from tensorboardX.summary import image
 
@@ -64,7 +64,8 @@ def save(figures: Mapping[str, Figure], workdir: Path, step: int) -> list[Path]:
     return paths
 
 
-def _write_png(path: Path, image_HxWx3: np.ndarray) -> None:
+def write_png(path: Path, image_HxWx3: np.ndarray) -> None:
+    """Write a PNG file whole or not at all; raises OSError where it cannot be written."""
     image = Image.fromarray(image_HxWx3)
     encoded = _encode(image)
     if len(encoded) > MOST_BYTES:

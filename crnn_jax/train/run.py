@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from crnn_jax import UserError, evaluate, say, tasks
 from crnn_jax.config import check, differences
 from crnn_jax.data.dataset import STAND_INS, Dataset, DatasetInfo, known_info
+from crnn_jax.data.report import short_form
 from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
@@ -44,20 +45,14 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
       SystemExit: status 1 where the loss is not finite, or the folder can be written no more; 128 +
         the signal's number where one came. What was saved before stays.
     """
-    devices.keep_compiled_programs()
-    check(config)
-    devices.use_cores(device_count(config, devices.core_count(), processes.count()))
-    devices.check_platform()
-    check_batching(config, devices.device_count(), jax.default_backend())
-    devices.check_devices()
+    check_start(config)
     own = tasks.is_own(config.data)
-    tasks.is_stored(config)
     # What does not fit is refused before any data is prepared.
-    network = None if own else _network(config, known_info(config.data.name))
+    network = None if own else network_of(config, known_info(config.data.name))
     folder = RunFolder(workdir)
     begun_on = processes.run_on_main(lambda: stored_corpus(folder, config))
     dataset = _dataset(workdir, config, begun_on)
-    question, shapes = network or _network(config, dataset.info)
+    question, shapes = network or network_of(config, dataset.info)
     check_sequences(config, dataset)
 
     def is_complete() -> bool:
@@ -87,7 +82,22 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     evaluate.print_results(results, config)
 
 
-def _network(config: ConfigDict, info: DatasetInfo) -> tuple[Question, dict[str, Any]]:
+def check_start(config: ConfigDict) -> None:
+    """Check all that needs no data, and set up the devices.
+
+    Raises:
+      UserError: the config cannot be used, or not with these devices.
+    """
+    devices.keep_compiled_programs()
+    check(config)
+    devices.use_cores(device_count(config, devices.core_count(), processes.count()))
+    devices.check_platform()
+    check_batching(config, devices.device_count(), jax.default_backend())
+    devices.check_devices()
+    tasks.is_stored(config)
+
+
+def network_of(config: ConfigDict, info: DatasetInfo) -> tuple[Question, dict[str, Any]]:
     """What is asked about a data set, and the shapes of the parameters of the network for it.
 
     Raises:
@@ -239,11 +249,12 @@ def _print_network(
     mean_frames = tasks.build(config, dataset.info).mean_frames(dataset.train)
     flops = frame_flops(config.model, question.frame_shape) * mean_frames
     with contextlib.suppress(OSError):  # to be told when the results are printed
+        print_table("data", short_form(dataset, config.task.unit))
         print_table("parameters", [*rows, ("total", f"{total:,}")])
         print_table(
             "one sequence",
             [
-                ("frames", f"{mean_frames:g} on average, {dataset.info.name}"),
+                ("frames", f"{mean_frames:g} on average"),
                 ("forward", f"{flops / 1e6:.2f} MFLOP; a training step costs about three times it"),
             ],
         )
