@@ -12,7 +12,7 @@ import numpy as np
 from crnn_jax.data.batch import Batch
 from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.distributed import devices
-from crnn_jax.evaluate import answer
+from crnn_jax.evaluate.answer import answer
 from crnn_jax.pictures import Picture, find_pictures, frames_of
 from crnn_jax.runs.load import Restored, parse_step, restore
 from crnn_jax.runs.progress import print_table
@@ -60,7 +60,8 @@ class Predictor:
     ) -> dict[str, Any]:
         """The same, with names for the pictures; None counts them."""
         restored = self.restored
-        task, info = restored.task, restored.dataset
+        task: Any = restored.task
+        info = restored.dataset
         frames_FxHxWxC = frames_of(
             pictures, shape=info.frame_shape, glyphs=info.glyphs, split=split
         )

@@ -17,7 +17,7 @@ def settings(**changes):
     return FrozenConfigDict(default().data.augment.to_dict() | changes)
 
 
-FLIP_AND_LIGHT = {"flip": True, "brightness": 0.2, "contrast": 0.5}
+FLIP_AND_LIGHT = {"flip": 0.5, "brightness": 0.2, "contrast": 0.5}
 
 
 def random_frames(count=4):
@@ -181,7 +181,7 @@ def test_frames_of_one_key_are_changed_alike():
 
 def test_half_of_the_frames_are_flipped():
     frames, keys = random_frames(400), jax.random.split(jax.random.key(0), 400)
-    limits = settings(flip=True)
+    limits = settings(flip=0.5)
     found = augmented(frames, keys, limits)
     flipped_F = (found == frames[:, :, ::-1]).all(axis=(1, 2))
     assert (flipped_F | (found == frames).all(axis=(1, 2))).all()
@@ -212,7 +212,7 @@ def test_light_changes_by_up_to_its_share_and_stays_in_bytes(name, changed):
 def test_what_flip_and_light_draw_leaves_the_other_changes_as_they_were():
     frames, keys = random_frames(40), jax.random.split(jax.random.key(0), 40)
     moved = augmented(frames, keys, settings(shift=2.0))
-    flipped = augmented(frames, keys, settings(shift=2.0, flip=True))
+    flipped = augmented(frames, keys, settings(shift=2.0, flip=0.5))
     mirrored_F = (flipped != moved).any(axis=(1, 2))
     assert 5 < mirrored_F.sum() < 35
     np.testing.assert_array_equal(flipped[mirrored_F], moved[mirrored_F][:, :, ::-1])

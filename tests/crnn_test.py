@@ -38,7 +38,8 @@ def network(head="last", recurrence=SUM, max_length=3, **fields):
         "unroll": 1,
     }
     kind = "class" if head == "class" else "number"
-    question = Question(kind, (8, 8, 1), max_length, 4, recurrence)
+    reads = "whole" if fields.get("aggregator") == "bigru" else "so_far"
+    question = Question(kind, (8, 8, 1), max_length, 4, recurrence, reads=reads)
     return crnn.build(ConfigDict(model | fields), question)
 
 
@@ -61,7 +62,10 @@ AGGREGATORS = [
 ]
 
 
-@pytest.mark.parametrize("aggregator", AGGREGATORS, ids=["gru", "mean", "none"])
+BIGRU = {"aggregator": "bigru", "gru_units": [4, 3]}
+
+
+@pytest.mark.parametrize("aggregator", [*AGGREGATORS, BIGRU], ids=["gru", "mean", "none", "bigru"])
 @pytest.mark.parametrize("head", ["last", "cumulative", "marginal", "class"])
 def test_packed_lanes_give_what_padded_lanes_give(head, aggregator):
     net = network(head, **aggregator)
@@ -102,8 +106,13 @@ def test_unrolling_its_loops_changes_no_output_and_no_gradient(head, aggregator)
 
 @pytest.mark.parametrize(
     ("head", "aggregator"),
-    [("marginal", AGGREGATORS[0]), ("last", AGGREGATORS[1]), ("last", AGGREGATORS[2])],
-    ids=["gru", "mean", "none"],
+    [
+        ("marginal", AGGREGATORS[0]),
+        ("last", AGGREGATORS[1]),
+        ("last", AGGREGATORS[2]),
+        ("class", BIGRU),
+    ],
+    ids=["gru", "mean", "none", "bigru"],
 )
 def test_gradient_flows_into_a_sequence_s_own_frames_and_nowhere_else(head, aggregator):
     lanes = lay_out([[0, 5], [1, 3], [2], [4]], DRAW.lengths(SEQUENCES))

@@ -8,7 +8,7 @@ from crnn_jax.model.decoder import OWN, Decoder, Text, WriteSymbol
 from tests.networks import random_params
 
 T, N, H, V, S = 3, 4, 8, 6, 7
-DECODER = Decoder(hidden=H, vocabulary=V, symbols=S)
+DECODER = Decoder(hidden=H, vocabulary=V, symbols=S, steps=T)
 LANES = padded_lanes(np.full(N, T))
 
 
@@ -40,7 +40,7 @@ def test_the_scan_is_a_loop_over_symbols(params):
     carry, logits = (state, np.full(N, V)), []
     step = jax.jit(lambda *inputs: WriteSymbol(H, V).apply({"params": inner["write"]}, *inputs))
     for s in range(S):
-        carry, of_symbol = step(carry, np.full(N, OWN), inner["places"][s], memory)
+        carry, of_symbol = step(carry, np.full(N, OWN), inner["places"][s], (memory, None))
         logits.append(of_symbol)
     found = freely(params, hidden)
     np.testing.assert_allclose(found, np.stack(logits, axis=1), rtol=1e-4, atol=1e-5)

@@ -4,15 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
+from crnn_jax.config import default
 from crnn_jax.data.augment import augment
 from crnn_jax.data.clips import Clips
 from crnn_jax.data.draw import AUGMENTATION, DROPOUT, IMAGES, Draw
 from crnn_jax.data.lanes import lay_out, padded_lanes
 from crnn_jax.model.dropout import lane_dropout
 
-AUGMENT = ConfigDict({"shift": 1.0, "turn": 0.1, "scale": 0.1, "elastic": 0.5})
+AUGMENT = default().data.augment
+AUGMENT.update(shift=1.0, turn=0.1, scale=0.1, elastic=0.5)
 DRAW = Draw(seed=3, min_length=2, max_length=5, images=10)
 IMAGE_INDICES = jax.jit(DRAW.image_indices)
 SEQUENCES = np.arange(5000)

@@ -92,18 +92,27 @@ def test_a_cpu_encodes_frames_in_chunks_as_all_at_once(frames, chunks, monkeypat
         features, pull = jax.vjp(lambda params: encoder.apply(params, images), params)
         return features, pull(jnp.ones_like(features))
 
-    loops = [
-        x.params["length"]
-        for x in equations(lambda params: encoder.apply(params, images), params)
-        if x.primitive.name == "scan"
-    ]
-    assert loops == ([chunks] if chunks else [])
+    assert loops(encoder, params, images) == ([chunks] if chunks else [])
     found = jax.jit(run)(params)
     monkeypatch.setattr(encoder_module, "FRAMES_AT_ONCE", frames)
     expected = jax.jit(lambda params: run(params))(params)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, expected
     )
+
+
+def loops(encoder, params, images):
+    """How often each loop of an encoder turns."""
+    found = equations(lambda params: encoder.apply(params, images), params)
+    return [x.params["length"] for x in found if x.primitive.name == "scan"]
+
+
+@pytest.mark.parametrize(("pixels", "turns"), [(12 * 90, []), (5 * 90, [3]), (1, [12])])
+def test_of_larger_frames_a_cpu_encodes_fewer_at_once(pixels, turns, monkeypatch):
+    encoder = build()
+    params, images = random_params(encoder), random_frames(12, 1)
+    monkeypatch.setattr(encoder_module, "PIXELS_AT_ONCE", pixels)
+    assert loops(encoder, params, images) == turns
 
 
 def test_parameters_have_the_names_that_checkpoints_know():

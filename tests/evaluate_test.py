@@ -11,7 +11,7 @@ from crnn_jax import evaluate, tasks
 from crnn_jax.data import clips
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.lanes import padded_lanes
-from crnn_jax.evaluate import Evaluation
+from crnn_jax.evaluate.composed import Evaluation
 from crnn_jax.model import crnn
 from tests.networks import random_params
 

@@ -22,13 +22,20 @@ def feeds(optdigits, draw):
     return {name: reader(feed(optdigits.train, draw, PLAN)) for name, feed in FEEDS.items()}
 
 
+def given_by(drawn):
+    keys = (drawn.dropout_keys, drawn.augmentation_keys_TxN, drawn.scene_keys_N)
+    return drawn.images_TxNxHxWxC, drawn.labels, *map(jax.random.key_data, keys)
+
+
 def reader(feed):
-    """Frames and labels, each (step, device, micro-batch, T, N, …)."""
+    """Frames, labels and bits of keys, each (step, device, micro-batch, T, N, …)."""
 
     def dispatch(step, device, source):
         def one_step(step, k):
             batches = lax.map(
-                lambda micro_batch: feed.micro_batch(source, step, k, device, micro_batch),
+                lambda micro_batch: given_by(
+                    feed.micro_batch(source, step, k, device, micro_batch)
+                ),
                 jnp.arange(PLAN.micro_batches),
             )
             return step + 1, lax.all_gather(batches, devices.AXIS)
@@ -55,7 +62,7 @@ def first_steps(feeds):
 
 
 def test_resident_is_the_draw(first_steps, optdigits, draw):
-    frames, labels = first_steps
+    frames, labels, *_ = first_steps
     lanes = draw.lanes(PLAN.micro_batch_size)
     image_indices = jax.jit(draw.image_indices)
     for step in range(9):
@@ -73,7 +80,7 @@ def test_resident_is_the_draw(first_steps, optdigits, draw):
 )
 def test_all_feeds_give_the_same_from_any_step(name, first_step, feeds, first_steps):
     given = feeds[name](first_step, 3 - first_step // 3)
-    assert [x.dtype for x in given] == [np.uint8, np.int32]
+    assert [x.dtype for x in given] == [np.uint8, np.int32, *[np.uint32] * 3]
     for found, expected in zip(given, first_steps, strict=True):
         np.testing.assert_array_equal(found, expected[first_step:], strict=True)
 

@@ -8,7 +8,7 @@ from PIL import Image
 from crnn_jax import UserError, figures
 from crnn_jax.data.draw import Draw
 from crnn_jax.data.lanes import padded_lanes
-from crnn_jax.evaluate import Evaluation
+from crnn_jax.evaluate.composed import Evaluation
 from crnn_jax.figures import draw_figures
 from tests.files import tensorboard_events, write_metrics
 from tests.networks import asking, restored

@@ -145,12 +145,13 @@ def test_learns_to_read_digits_from_sums_alone(config, optdigits, tmp_path):
 def test_what_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
     config, optdigits, tmp_path, poisoned, name
 ):
-    def poisoned_loss(self, params, images, labels, step, first):
-        return poisoned(loss_of(self, params, images, labels, step, first), step == 30)
+    def update(self, state, *given):
+        self._loss = lambda *of: poisoned(loss(self, *of), state.step == 30)
+        return whole(self, state, *given)
 
-    loss_of = Trainer._loss
+    loss, whole = Trainer._loss, Trainer._update
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_loss", poisoned_loss)
+        patch.setattr(Trainer, "_update", update)
         with pytest.raises(Diverged, match=f"^the {name} is nan at step 31"):
             train(config, optdigits, tmp_path, profile=False)
     with StoredSteps(tmp_path / "checkpoints") as checkpoints:

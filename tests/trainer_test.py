@@ -151,8 +151,8 @@ def test_the_loss_is_the_mean_over_the_answers_that_are_asked(config, optdigits,
     without_chance(config)
     trainer = Trainer(config, optdigits)
     params = random_state(trainer).params
-    lengths_B = trainer.draw.lengths(config.train.batch_size)
-    indices_BxL = trainer.draw.image_indices(0, np.arange(config.train.batch_size))
+    lengths_B = trainer.feed.draw.lengths(config.train.batch_size)
+    indices_BxL = trainer.feed.draw.image_indices(0, np.arange(config.train.batch_size))
     frames_LxBxHxWxC = optdigits.train.images_IxHxWxC[indices_BxL.T]
     target_LxB = np.cumsum(optdigits.train.labels_I[indices_BxL.T], axis=0)
     lanes = padded_lanes(np.full(len(lengths_B), 4))
@@ -181,14 +181,14 @@ def test_the_loss_of_a_written_answer_is_the_mean_over_its_symbols(task, length,
     without_chance(config)
     trainer = Trainer(config, optdigits)
     batch = config.train.batch_size
-    indices_TxB = trainer.draw.image_indices(0, np.arange(batch)).T
+    indices_TxB = trainer.feed.draw.image_indices(0, np.arange(batch)).T
     images, labels = (x[indices_TxB] for x in optdigits.train)
     if task == "addition":
         frames_TxBxHxWxC = images
         total_B = labels.T @ [10, 1, 10, 1]
         targets_BxS = total_B[:, None] // [1, 10, 100] % 10
     else:
-        keys_B = jax.vmap(trainer.draw.key, (None, 0, None))(0, np.arange(batch), SCENE)
+        keys_B = jax.vmap(trainer.feed.draw.key, (None, 0, None))(0, np.arange(batch), SCENE)
         frames_TxBxHxWxC, rows_B = jax.jit(clips.Clips().render)(images, labels, keys_B)
         targets_BxS = clips.CAPTIONS[rows_B]
     lanes = padded_lanes(np.full(batch, len(frames_TxBxHxWxC)))

@@ -30,7 +30,7 @@ class System:
         self.state = devices.replicate(state.replace(params=parameters(weights, "value")))
         self.inputs = devices.device_inputs()
         self.source = next(self.trainer.feed.sources(0))
-        network, draw = self.trainer.network, self.trainer.draw
+        network, draw = self.trainer.network, self.trainer.feed.draw
         share = batch // devices.device_count()
         lanes = draw.lanes(share)
 

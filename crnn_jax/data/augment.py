@@ -25,10 +25,10 @@ def augment(frames_FxHxWxC: Array, keys_F: Array, settings: ConfigDict) -> Array
       keys_F: one random key a frame.
       settings: `data.augment`: `shift` in pixels, `turn` in radians and `scale` as a share of 1
         are the largest change, what is used being uniform between minus and plus it; `elastic`
-        is the standard deviation of the displacements in pixels. `flip` mirrors half of the frames
-        left to right. `contrast` is the largest change of the distance from mid-grey, as a share,
-        and `brightness` the largest change of all pixels, as a share of white. All 0 and False
-        leave frames as they are, at no cost.
+        is the standard deviation of the displacements in pixels. `flip` is the share of frames
+        that are mirrored, left to right. `contrast` is the largest change of the distance from
+        mid-grey, as a share, and `brightness` the largest change of all pixels, as a share of
+        white. All 0 leave frames as they are, at no cost.
 
     Returns:
       uint8 frames of the same shape, black where the frame was left.
@@ -47,7 +47,7 @@ def augment(frames_FxHxWxC: Array, keys_F: Array, settings: ConfigDict) -> Array
             numbers = jax.random.uniform(jax.random.fold_in(key, 2), (3,), np.float32, -1)
             mirrored, brighter, stronger = numbers
             if settings.flip:
-                frame = jnp.where(mirrored < 0, frame[:, ::-1], frame)
+                frame = jnp.where(mirrored < 2 * settings.flip - 1, frame[:, ::-1], frame)
             if lights:
                 contrast = 1 + settings.contrast * stronger
                 frame = 127.5 + contrast * (frame - 127.5) + 255 * settings.brightness * brighter

@@ -26,6 +26,27 @@ class Batch:
     targets: Any
 
 
+@flax.struct.dataclass
+class Drawn:
+    """What a feed gives for a micro-batch: images in lanes, before the task asks about them.
+
+    Attributes:
+      images_TxNxHxWxC: uint8.
+      labels: what is known of them: TxN labels of images, or the answers about the sequences.
+      lanes: where the images stand.
+      dropout_keys: a random key for each lane, N, or for each image, TxN.
+      augmentation_keys_TxN: a random key for each image; all those of a clip have the same.
+      scene_keys_N: a random key for each lane, for compositions; None where there are none.
+    """
+
+    images_TxNxHxWxC: Array
+    labels: Any
+    lanes: Lanes
+    dropout_keys: Array
+    augmentation_keys_TxN: Array
+    scene_keys_N: Array | None = None
+
+
 class Composition:
     """How the images that are drawn for a sequence become its frames: here each image is one."""
 
@@ -42,7 +63,7 @@ class Composition:
         return lanes
 
     def render(
-        self, images_TxNxHxWxC: Array, labels_TxN: Array, keys_N: Array
+        self, images_TxNxHxWxC: Array, labels_TxN: Array, keys_N: Array | None
     ) -> tuple[Array, Array]:
         """The frames of images in lanes, and what they show.
 

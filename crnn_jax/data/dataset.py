@@ -49,12 +49,12 @@ class DatasetInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Images and labels in memory, and what is known of them."""
+    """Images with labels in memory, or sequences in files; and what is known of them."""
 
     info: DatasetInfo
-    train: Split
-    validation: Split  # never trained on
-    test: Split
+    train: Any  # a `Split` where sequences are composed, else `Sequences`
+    validation: Any  # never trained on
+    test: Any
 
     @property
     def identity(self) -> str:
@@ -73,6 +73,32 @@ def known_info(identity: str) -> DatasetInfo:
         raise UserError(f"the data set {identity} is unknown, expected one of {', '.join(SOURCES)}")
     source = SOURCES[name]
     return DatasetInfo(name, identity, source.frame_shape, source.classes, source.glyphs)
+
+
+def as_images(dataset: Dataset) -> Dataset:
+    """Single images with classes as labelled images, to compose sequences of.
+
+    Raises:
+      UserError: there are clips among them, or classes are named by numbers other than 0, 1, ….
+    """
+    info = dataset.info
+    if info.longest > 1:
+        raise UserError(
+            f"{info.name} holds clips of up to {info.longest} frames: expected single images to "
+            "compose sequences of; or ask for the class of each clip by --config.task.name=class"
+        )
+    numbers = [str(number) for number in range(len(info.classes))]
+    if all(name.isdecimal() for name in info.classes) and list(info.classes) != numbers:
+        raise UserError(
+            f"{info.name} has the classes {', '.join(info.classes)}: expected "
+            f"{', '.join(numbers)}, or names that are no numbers, which count so in their order"
+        )
+    parts = {
+        name: Split(part.frames(), part.answers)
+        for name in ("train", "validation", "test")
+        for part in [getattr(dataset, name)]
+    }
+    return Dataset(dataclasses.replace(info, answer="label"), **parts)
 
 
 def load_dataset(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -> Dataset:

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from crnn_jax.data.draw import Draw
+from crnn_jax.data.batch import Drawn
+from crnn_jax.data.draw import AUGMENTATION, DROPOUT, SCENE, Draw
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.data.split import Split
 from crnn_jax.distributed import devices
@@ -50,8 +51,11 @@ class Feed(Protocol):
     """What the training step needs of a feed."""
 
     @property
-    def source_axis(self) -> int | None:
-        """The axis of `sources` that is split over local devices; None where all share it."""
+    def source_axis(self) -> Any:
+        """The axis of `sources` that is split over local devices; None where all share it.
+
+        Or one for each of several sources.
+        """
         ...
 
     def sources(self, first_step: int) -> Iterator[Any]:
@@ -60,8 +64,8 @@ class Feed(Protocol):
 
     def micro_batch(
         self, source: Any, step: Array, k: Array, device: Array, micro_batch: Array
-    ) -> tuple[Array, Array]:
-        """Inside the compiled step: frames_TxNxHxWxC (uint8) and labels_TxN (int32).
+    ) -> Drawn:
+        """Inside the compiled step: the images of a micro-batch.
 
         Args:
           source: this device's part of what `sources` gave.
@@ -76,7 +80,7 @@ class Feed(Protocol):
 class Resident:
     """All images on every device; gathered there."""
 
-    source_axis = None
+    source_axis: Any = None
 
     def __init__(self, split: Split, draw: Draw, plan: Plan) -> None:
         self.draw, self.plan = draw, plan
@@ -91,39 +95,44 @@ class Resident:
 
     def micro_batch(
         self, source: tuple[Array, Array], step: Array, k: Array, device: Array, micro_batch: Array
-    ) -> tuple[Array, Array]:
+    ) -> Drawn:
         """See `Feed`."""
         del k
         images_IxHxWxC, labels_I = source
         first = self.plan.first_sequence(device, micro_batch)
         indices_TxN = lane_images(self.draw, self.lanes, step, first)
-        return images_IxHxWxC[indices_TxN], labels_I[indices_TxN]
+        images = (images_IxHxWxC[indices_TxN], labels_I[indices_TxN])
+        return _drawn(*images, self.draw, self.lanes, step, first)
 
 
 class Streamed:
     """Gathered on the host by Grain's threads, two dispatches ahead."""
 
-    source_axis = 0
+    source_axis: Any = 0
 
     def __init__(self, split: Split, draw: Draw, plan: Plan) -> None:
+        self.draw, self.plan = draw, plan
+        self.lanes = draw.lanes(plan.micro_batch_size)
         self.batches = _Dispatches(split, draw, plan)
-        self.steps_per_dispatch = plan.steps_per_dispatch
 
     def sources(self, first_step: int) -> Iterator[tuple[Array, Array]]:
         """Frames and labels of one dispatch after the other, one slice a local device."""
         import grain  # half a second, which a resident corpus need not wait for
 
-        dispatches = grain.MapDataset.source(self.batches)[first_step // self.steps_per_dispatch :]
+        dispatches = grain.MapDataset.source(self.batches)[
+            first_step // self.plan.steps_per_dispatch :
+        ]
         options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
         return map(devices.shard, dispatches.to_iter_dataset(options))
 
     def micro_batch(
         self, source: tuple[Array, Array], step: Array, k: Array, device: Array, micro_batch: Array
-    ) -> tuple[Array, Array]:
+    ) -> Drawn:
         """See `Feed`."""
-        del step, device
         frames_JxAxTxNxHxWxC, labels_JxAxTxN = source
-        return frames_JxAxTxNxHxWxC[k, micro_batch], labels_JxAxTxN[k, micro_batch]
+        first = self.plan.first_sequence(device, micro_batch)
+        images = (frames_JxAxTxNxHxWxC[k, micro_batch], labels_JxAxTxN[k, micro_batch])
+        return _drawn(*images, self.draw, self.lanes, step, first)
 
 
 class _Dispatches:
@@ -162,6 +171,33 @@ def lane_images(draw: Draw, lanes: Lanes, step: int | Array, first_sequence: int
     sequences_B = first_sequence + jnp.arange(lanes.count)
     indices_BxL = draw.image_indices(step, sequences_B)
     return indices_BxL[lanes.sequence_TxN, lanes.frame_TxN]
+
+
+def _drawn(
+    images_TxNxHxWxC: Array,
+    labels_TxN: Array,
+    draw: Draw,
+    lanes: Lanes,
+    step: Array,
+    first_sequence: Array,
+) -> Drawn:
+    """The images with their keys: of a lane's first sequence, for lanes are never divided."""
+    sequences_TxN = first_sequence + lanes.sequence_TxN
+
+    def lane_keys(purpose: int) -> Array:
+        return jax.vmap(draw.key, (None, 0, None))(step, sequences_TxN[0], purpose)
+
+    def image_key(sequence: Array, frame: Array | np.ndarray) -> Array:
+        return jax.random.fold_in(draw.key(step, sequence, AUGMENTATION), frame)
+
+    return Drawn(
+        images_TxNxHxWxC,
+        labels_TxN,
+        lanes,
+        lane_keys(DROPOUT),
+        jax.vmap(jax.vmap(image_key))(sequences_TxN, lanes.frame_TxN),
+        lane_keys(SCENE),
+    )
 
 
 FEEDS: dict[str, type[Resident] | type[Streamed]] = {"resident": Resident, "streamed": Streamed}

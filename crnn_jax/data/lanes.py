@@ -1,6 +1,7 @@
 """Lanes: where each frame of each sequence of a batch stands. Time-major, T steps of N lanes."""
 
 import flax.struct
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -45,6 +46,15 @@ class Lanes:
     def last_frames(self) -> tuple[Array | np.ndarray, Array | np.ndarray]:
         """Step and lane of the last frame of each sequence: two arrays of length B."""
         return self.first_B + self.length_B - 1, self.lane_B
+
+    def rows(self, x_TxN: Array | np.ndarray, steps: int) -> Array:
+        """What the sequences have in the lanes, one a row, B x `steps`.
+
+        What is behind a sequence's end repeats its last frame.
+        """
+        frame_BxL = jnp.minimum(jnp.arange(steps)[None], self.length_B[:, None] - 1)
+        step_BxL = jnp.maximum(self.first_B[:, None] + frame_BxL, 0)  # of missing ones too
+        return x_TxN[step_BxL, self.lane_B[:, None]]
 
 
 def lay_out(lanes: list[list[int]], lengths_B: np.ndarray) -> Lanes:

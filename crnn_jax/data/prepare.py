@@ -51,8 +51,7 @@ def load_own(config: ConfigDict, answer: str) -> Dataset:
     from crnn_jax.data.sources.layouts import list_clips
 
     prepared = prepare(list_clips(config.data, answer), config.data, config.task.unit)
-    parts: dict[str, Any] = prepared.parts
-    return Dataset(prepared.info, **parts)
+    return Dataset(prepared.info, **prepared.parts)
 
 
 def prepare(listing: Listing, data: ConfigDict, unit: str, *, refuse: bool = True) -> Prepared:
@@ -235,6 +234,7 @@ def _open(listing: Listing, splits: Sequence[str], unit: str, folder: Path) -> P
         parts[part] = Sequences(
             index.lengths_C[members],
             _array_of(answers, listing),
+            index.form.frame_shape,
             tuple(clip.name for clip in clips),
             Records(folder, part, index.digests_Cx32[members]).read,
         )

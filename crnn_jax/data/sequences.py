@@ -14,6 +14,7 @@ class Sequences:
       lengths_B: int32, frames of each sequence.
       answers: the right answers. int32 B, indices of classes; float32 B, numbers; float32 F,
         numbers for every frame, of all sequences one behind the other; or B strings.
+      frame_shape: height, width and channels of all frames.
       names: the sequences' names, as messages say them.
       read: gives the frames of the sequences of these numbers: uint8 LxHxWxC each. Threads may
         call it at once.
@@ -21,6 +22,7 @@ class Sequences:
 
     lengths_B: np.ndarray
     answers: np.ndarray
+    frame_shape: tuple[int, int, int]
     names: tuple[str, ...]
     read: Callable[[Sequence[int]], list[np.ndarray]]
 

@@ -124,7 +124,7 @@ def check_devices() -> None:
 
 
 def pmap(
-    step: Callable[[Any, Any, Any], tuple[Any, Any]], source_axis: int | None
+    step: Callable[[Any, Any, Any], tuple[Any, Any]], source_axis: Any
 ) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
     """Run `step(state, inputs, source) -> (state, metrics)` on all devices of all processes.
 
@@ -137,7 +137,7 @@ def pmap(
       step: pure. It should hold one collective alone, one call of `mean`: with two, a program for
         CPU devices crashes where it comes from the compilation cache (JAX 0.10.2).
       source_axis: 0 where each local device has its own slice of the source, None where all
-        devices share it.
+        devices share it; or one for each of several sources.
     """
     return jax.pmap(
         step,
@@ -162,11 +162,12 @@ def shard(tree: Any) -> Any:
 
 
 def over_local_devices(
-    function: Callable[[Array, Any, Any], Any],
-) -> Callable[[np.ndarray, Any, Any], Any]:
+    function: Callable[[Any, Any, Any], Any],
+) -> Callable[[Any, Any, Any], Any]:
     """Run `function(number, params, data)` on each device of this process; stacks the results.
 
-    `number` counts them from 0; what each device has made, `gather` gives to all.
+    `number` counts them from 0; beside it there may be arrays with a slice for each. What each
+    device has made, `gather` gives to all.
     """
     mapped = jax.local_devices()
     return jax.pmap(function, axis_name=AXIS, in_axes=(0, None, None), devices=mapped)

@@ -8,13 +8,14 @@ confusion.png  what is taken for what
 """
 
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError
 from crnn_jax.data.dataset import Dataset
 from crnn_jax.distributed import devices
-from crnn_jax.evaluate import Evaluation
+from crnn_jax.evaluate.composed import Evaluation
 from crnn_jax.figures.confusion import draw_confusion
 from crnn_jax.figures.curves import draw_curves, read_metrics
 from crnn_jax.figures.kernels import draw_kernels, first_kernels
@@ -56,7 +57,8 @@ def draw_figures(
     figures = {"curves": draw_curves(read_metrics(RunFolder(workdir).metrics))}
     if first_kernels(restored) is not None:
         figures["kernels"] = draw_kernels(restored, beside)
-    task, config, split = restored.task, restored.config, dataset.test
+    task: Any = restored.task
+    config, split = restored.config, dataset.test
     images = len(split.labels_I)
     drawn = task.draw(config.eval.seed, images)
     answered = {}

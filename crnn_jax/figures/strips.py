@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.split import Split
-from crnn_jax.tasks.task import Account, Answered, Task
+from crnn_jax.tasks.composed import Composed
+from crnn_jax.tasks.task import Account, Answered
 
 STRIPS = 12
 
@@ -64,7 +65,7 @@ class Gallery:
       answered: what was answered about them.
     """
 
-    task: Task
+    task: Composed
     split: Split
     draw: Draw
     answered: Answered

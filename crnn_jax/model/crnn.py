@@ -30,14 +30,22 @@ class Head(NamedTuple):
     Attributes:
       kinds: of questions that it can answer.
       build: makes it, from a config's `model` section and the question.
+      by_rule: whether it needs the rule by which frames lead to the answer.
     """
 
     kinds: tuple[str, ...]
     build: Callable[[ConfigDict, Question], nn.Module]
+    by_rule: bool = False
+
+    def fits(self, question: Question) -> bool:
+        """Whether it can answer a question."""
+        return question.kind in self.kinds and not (self.by_rule and question.recurrence is None)
 
 
 HEADS = {
-    "last": Head(("number",), lambda model, question: Last()),
+    "last": Head(
+        ("number", "value"), lambda model, question: Last(question.mean, question.deviation)
+    ),
     "cumulative": Head(("number",), lambda model, question: Cumulative(unrolled(model.unroll))),
     "marginal": Head(
         ("number", "class"),
@@ -48,12 +56,17 @@ HEADS = {
             given=model.class_bottleneck and model.aggregator == "none",
             unroll=unrolled(model.unroll),
         ),
+        by_rule=True,
     ),
     "class": Head(("class",), lambda model, question: Classes(question.classes)),
     "decoder": Head(
         ("symbols",),
         lambda model, question: Decoder(
-            model.decoder_units, question.vocabulary, question.symbols, unrolled(model.unroll)
+            model.decoder_units,
+            question.vocabulary,
+            question.symbols,
+            question.steps,
+            unrolled(model.unroll),
         ),
     ),
 }
@@ -85,7 +98,7 @@ class CRNN(nn.Module):
         def apply(self, *args: Any, **kwargs: Any) -> Any:
             """The output alone: nothing of this network is mutable."""
 
-    def encode(self, frames_TxNxHxWxC: Array, dropout_keys_N: Array | None = None) -> Array:
+    def encode(self, frames_TxNxHxWxC: Array, dropout_keys: Array | None = None) -> Array:
         """All that needs no time: uint8 frames to what `aggregate` takes, TxNxD.
 
         That is the features, as the first layer projects them: for a GRU its gate inputs, TxNx3U.
@@ -94,9 +107,9 @@ class CRNN(nn.Module):
 
         Args:
           frames_TxNxHxWxC: frames in lanes.
-          dropout_keys_N: one random key a lane, to train with dropout; None without.
+          dropout_keys: random keys to train with dropout, see `lane_dropout`; None without.
         """
-        features_TxNxD = self.encoder(frames_TxNxHxWxC, dropout_keys_N)
+        features_TxNxD = self.encoder(frames_TxNxHxWxC, dropout_keys)
         if self.encoder.classes and self.layers:
             features_TxNxD = jnp.exp(features_TxNxD)
         return self._project(features_TxNxD)
@@ -116,7 +129,7 @@ class CRNN(nn.Module):
         self,
         encoded_TxNxD: Array,
         lanes: Lanes,
-        dropout_keys_N: Array | None = None,
+        dropout_keys: Array | None = None,
         targets: Array | None = None,
     ) -> Output:
         """Run the layers over `encode`'s output and read the head.
@@ -124,27 +137,27 @@ class CRNN(nn.Module):
         Args:
           encoded_TxNxD: encoded frames.
           lanes: where sequences start and end.
-          dropout_keys_N: one random key a lane, to train with dropout; None without.
+          dropout_keys: random keys to train with dropout, see `lane_dropout`; None without.
           targets: the right answers, for heads that are trained with them.
         """
         hidden_TxNxU = encoded_TxNxD
         for i, layer in enumerate(self.layers):
             inputs = layer.project(hidden_TxNxU) if i else hidden_TxNxU
             hidden_TxNxU = layer(inputs, lanes)
-        if dropout_keys_N is not None:
-            hidden_TxNxU = lane_dropout(hidden_TxNxU, dropout_keys_N, self.state_dropout)
+        if dropout_keys is not None:
+            hidden_TxNxU = lane_dropout(hidden_TxNxU, dropout_keys, self.state_dropout)
         return self.answer_head(hidden_TxNxU, lanes, targets)
 
     def __call__(
         self,
         frames_TxNxHxWxC: Array,
         lanes: Lanes,
-        dropout_keys_N: Array | None = None,
+        dropout_keys: Array | None = None,
         targets: Array | None = None,
     ) -> Output:
         """`encode`, then `aggregate`."""
-        encoded_TxNxD = self.encode(frames_TxNxHxWxC, dropout_keys_N)
-        return self.aggregate(encoded_TxNxD, lanes, dropout_keys_N, targets)
+        encoded_TxNxD = self.encode(frames_TxNxHxWxC, dropout_keys)
+        return self.aggregate(encoded_TxNxD, lanes, dropout_keys, targets)
 
 
 def build(model: ConfigDict, question: Question) -> CRNN:
@@ -161,8 +174,8 @@ def build(model: ConfigDict, question: Question) -> CRNN:
             "expected fewer or smaller kernels and pools"
         )
     head = HEADS[model.head]
-    if question.kind not in head.kinds:
-        fitting = " or ".join(name for name, head in HEADS.items() if question.kind in head.kinds)
+    if not head.fits(question):
+        fitting = " or ".join(name for name, head in HEADS.items() if head.fits(question))
         raise UserError(
             f"--config.model.head={model.head} gives no {question.kind}, which the task asks for: "
             f"expected {fitting}"

@@ -39,7 +39,9 @@ class Text:
         )
 
 
-def attend(query_NxU: Array, keys_NxTxU: Array, memory_NxTxD: Array) -> Array:
+def attend(
+    query_NxU: Array, keys_NxTxU: Array, memory_NxTxD: Array, real_NxT: Array | None
+) -> Array:
     """Look at the sequence `ATTENTIONS` (Q) times, each with its share of query and keys.
 
     Attention by scaled dot products in several heads (Vaswani et al., "Attention is all you
@@ -49,6 +51,7 @@ def attend(query_NxU: Array, keys_NxTxU: Array, memory_NxTxD: Array) -> Array:
       query_NxU: what is looked for.
       keys_NxTxU: what each step is found by; U is a multiple of Q.
       memory_NxTxD: what is seen of each step.
+      real_NxT: which steps there are; None for all.
 
     Returns:
       The Q mixtures of steps side by side, NxQD.
@@ -58,6 +61,8 @@ def attend(query_NxU: Array, keys_NxTxU: Array, memory_NxTxD: Array) -> Array:
     query_NxQxE = query_NxU.reshape(lanes, ATTENTIONS, share)
     keys_NxTxQxE = keys_NxTxU.reshape(lanes, steps, ATTENTIONS, share)
     scores_NxQxT = jnp.einsum("nas,ntas->nat", query_NxQxE, keys_NxTxQxE)
+    if real_NxT is not None:
+        scores_NxQxT = jnp.where(real_NxT[:, None], scores_NxQxT, jnp.finfo(jnp.float32).min)
     weights_NxQxT = nn.softmax(scores_NxQxT / jnp.sqrt(share))
     return jnp.einsum("nat,ntd->nad", weights_NxQxT, memory_NxTxD).reshape(lanes, -1)
 
@@ -79,7 +84,7 @@ class WriteSymbol(nn.Module):
         carry: tuple[Array, Array],
         given_N: Array,
         place_U: Array,
-        memory_NxTxD: Array,
+        memory: tuple[Array, Array | None],
     ) -> tuple[tuple[Array, Array], Array]:
         """Write one symbol.
 
@@ -87,12 +92,14 @@ class WriteSymbol(nn.Module):
           carry: state_NxU, and the symbol written before, N (V at the beginning).
           given_N: the symbol that was right before, or `OWN`.
           place_U: what stands for the symbol's place in the answer.
-          memory_NxTxD: what the sequence left at each step.
+          memory: what the sequence left at each step, NxTxD; and which steps there are, NxT, or
+            None for all.
 
         Returns:
           The new carry and the logits NxV.
         """
         state_NxU, written_N = carry
+        memory_NxTxD, real_NxT = memory
         before_N = jnp.where(given_N == OWN, written_N, given_N)
         embedded = nn.Embed(self.vocabulary + 1, self.hidden, name="symbols")(before_N)
 
@@ -100,7 +107,7 @@ class WriteSymbol(nn.Module):
         keys_NxTxU = nn.Dense(self.hidden, use_bias=False, name="keys")(memory_NxTxD)
         steps = memory_NxTxD.shape[1]
         places_TxU = self.param("places", nn.initializers.normal(1.0), (steps, self.hidden))
-        seen_NxQD = attend(query_NxU, keys_NxTxU + places_TxU[None], memory_NxTxD)
+        seen_NxQD = attend(query_NxU, keys_NxTxU + places_TxU[None], memory_NxTxD, real_NxT)
 
         inputs = jnp.concatenate([embedded, seen_NxQD], axis=-1)
         gates_Nx3U = nn.Dense(3 * self.hidden, name="input")(inputs)
@@ -128,25 +135,32 @@ class Decoder(nn.Module):
       hidden: units of its state, a multiple of `ATTENTIONS`.
       vocabulary: number of symbols V.
       symbols: symbols S of an answer.
+      steps: frames T of the longest sequence.
       unroll: symbols that one turn of the loop writes.
     """
 
     hidden: int
     vocabulary: int
     symbols: int
+    steps: int
     unroll: int = 1
 
     @nn.compact
     def __call__(self, hidden_TxNxU: Array, lanes: Lanes, targets: Array | None = None) -> Text:
-        """Write one answer a lane.
+        """Write one answer a sequence; N are sequences here.
 
         Args:
-          hidden_TxNxU: states of lanes that hold one sequence each.
-          lanes: not needed.
+          hidden_TxNxU: states in lanes.
+          lanes: the sequences in them.
           targets: the right symbols NxS, to train; None to write freely.
         """
-        del lanes
-        memory_NxTxD = hidden_TxNxU.swapaxes(0, 1).astype(jnp.float32)
+        real_NxT = None
+        if lanes.one_each:
+            memory_NxTxD = hidden_TxNxU.swapaxes(0, 1)
+        else:
+            memory_NxTxD = lanes.rows(hidden_TxNxU, self.steps)
+            real_NxT = jnp.arange(self.steps)[None] < lanes.length_B[:, None]
+        memory_NxTxD = memory_NxTxD.astype(jnp.float32)
         count = memory_NxTxD.shape[0]
         start_N = jnp.full(count, self.vocabulary)
         if targets is None:
@@ -165,5 +179,7 @@ class Decoder(nn.Module):
         )(self.hidden, self.vocabulary, name="write")
         shape = (self.symbols, self.hidden)
         places_SxU = self.param("places", nn.initializers.normal(1.0), shape)
-        _, logits_NxSxV = write((state_NxU, start_N), given_SxN, places_SxU, memory_NxTxD)
+        _, logits_NxSxV = write(
+            (state_NxU, start_N), given_SxN, places_SxU, (memory_NxTxD, real_NxT)
+        )
         return Text(logits_NxSxV)

@@ -71,6 +71,9 @@ BatchedCNN = nn.vmap(
 FRAMES_AT_ONCE = 12
 """Frames that a CPU convolves together: larger chunks overflow a core's L2 cache."""
 
+PIXELS_AT_ONCE = 4 * 112 * 112
+"""Their pixels, at most: of large frames fewer are fast."""
+
 ChunkedCNN = nn.scan(
     lambda convs, _, frames_FxHxWxC: (None, convs(frames_FxHxWxC)),
     variable_broadcast="params",
@@ -101,12 +104,12 @@ class Encoder(nn.Module):
     classes: int = 0
 
     @nn.compact
-    def __call__(self, frames_TxNxHxWxC: Array, dropout_keys_N: Array | None = None) -> Array:
+    def __call__(self, frames_TxNxHxWxC: Array, dropout_keys: Array | None = None) -> Array:
         """Encode uint8 frames to features TxNxD, in `dtype`.
 
         Args:
           frames_TxNxHxWxC: frames in N lanes of T steps.
-          dropout_keys_N: one random key a lane, to train with dropout; None without.
+          dropout_keys: random keys to train with dropout, see `lane_dropout`; None without.
         """
         steps, lanes = frames_TxNxHxWxC.shape[:2]
         frames = frames_TxNxHxWxC.reshape(steps * lanes, *frames_TxNxHxWxC.shape[2:])
@@ -116,27 +119,28 @@ class Encoder(nn.Module):
             initializer = INITIALIZERS[self.activation]()
             dense = nn.Dense(features, dtype=self.dtype, kernel_init=initializer, name=f"dense{i}")
             x = ACTIVATIONS[self.activation](dense(x))
-            x = self._drop(x, dropout_keys_N, i)
+            x = self._drop(x, dropout_keys, i)
         if not self.dense:
-            x = self._drop(x, dropout_keys_N, 0)
+            x = self._drop(x, dropout_keys, 0)
         if self.classes:
             initializer = nn.initializers.glorot_uniform()
             dense = nn.Dense(self.classes, kernel_init=initializer, name="classes")
             x = nn.log_softmax(dense(x.astype(jnp.float32)))
         return x
 
-    def _drop(self, features_TxNxD: Array, keys_N: Array | None, layer: int) -> Array:
-        if keys_N is None:
+    def _drop(self, features_TxNxD: Array, keys: Array | None, layer: int) -> Array:
+        if keys is None:
             return features_TxNxD
-        return lane_dropout(features_TxNxD, fold_lanes(keys_N, 1 + layer), self.dropout)
+        return lane_dropout(features_TxNxD, fold_lanes(keys, 1 + layer), self.dropout)
 
 
 def _convolve(convs: nn.Module, frames_FxHxWxC: Array) -> Array:
     """Features FxD of all frames; on a CPU in equal chunks, the last one zero-padded."""
-    frames = len(frames_FxHxWxC)
-    if jax.default_backend() != "cpu" or frames <= FRAMES_AT_ONCE:
+    frames, height, width, _ = frames_FxHxWxC.shape
+    at_once = max(1, min(FRAMES_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
+    if jax.default_backend() != "cpu" or frames <= at_once:
         return convs(frames_FxHxWxC)
-    chunks = -(-frames // FRAMES_AT_ONCE)
+    chunks = -(-frames // at_once)
     size = -(-frames // chunks)
     padding = ((0, chunks * size - frames), (0, 0), (0, 0), (0, 0))
     chunks_MxFxHxWxC = jnp.pad(frames_FxHxWxC, padding).reshape(

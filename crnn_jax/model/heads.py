@@ -4,7 +4,7 @@ A head is a module called with hidden states, lanes and, in training, targets. A
 `crnn.HEADS`.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import flax.linen as nn
 import flax.struct
@@ -26,9 +26,9 @@ class Answers:
       confidence: probability of each answer or symbol; None where the head gives none.
     """
 
-    answer: Array
-    estimate: Array | None = None
-    confidence: Array | None = None
+    answer: Any
+    estimate: Any = None
+    confidence: Any = None
 
 
 class Output(Protocol):
@@ -45,13 +45,19 @@ class Output(Protocol):
 
 @flax.struct.dataclass
 class Value:
-    """A number for the sequence so far, at every step."""
+    """A number for the sequence so far, at every step.
+
+    Attributes:
+      value_TxN: the number.
+      unit: what errors are measured in.
+    """
 
     value_TxN: Array
+    unit: float = flax.struct.field(default=1.0, pytree_node=False)
 
     def loss(self, targets: Array) -> Array:
         """Squared error at every step, TxN."""
-        return jnp.square(self.value_TxN - targets)
+        return jnp.square((self.value_TxN - targets) / self.unit)
 
     def answers(self) -> Answers:
         """The value, and the whole number nearest to it."""
@@ -59,13 +65,21 @@ class Value:
 
 
 class Last(nn.Module):
-    """A dense unit on the hidden state, as in mnistCRNN (2016)."""
+    """A dense unit on the hidden state, as in mnistCRNN (2016).
+
+    Attributes:
+      mean, deviation: of right answers: what a unit of 0 stands for, and a difference of 1.
+    """
+
+    mean: float = 0.0
+    deviation: float = 1.0
 
     @nn.compact
     def __call__(self, hidden_TxNxU: Array, lanes: Lanes, targets: Array | None = None) -> Value:
         """Read a `Value` off each hidden state."""
         del lanes, targets
-        return Value(nn.Dense(1, name="value")(hidden_TxNxU.astype(jnp.float32))[..., 0])
+        unit_TxN = nn.Dense(1, name="value")(hidden_TxNxU.astype(jnp.float32))[..., 0]
+        return Value(self.mean + self.deviation * unit_TxN, self.deviation)
 
 
 class Cumulative(nn.Module):

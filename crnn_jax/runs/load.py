@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError, tasks, user_path
 from crnn_jax.config import check, differences, read_config
-from crnn_jax.data.dataset import Dataset, DatasetInfo, known_info, load_dataset
+from crnn_jax.data.dataset import Dataset, DatasetInfo, as_images, known_info, load_dataset
 from crnn_jax.distributed import devices
 from crnn_jax.model import crnn
 from crnn_jax.model.crnn import CRNN
@@ -170,13 +170,27 @@ def config_of(restored: Restored, config: ConfigDict | None, workdir: Path) -> C
 
 
 def load_configured(config: ConfigDict, name: str, *, fallback: bool) -> Dataset:
-    """The data set of this name, from where a config says that it lies; see `load_dataset`."""
+    """The data set of this name, from where a config says that it lies; or the user's own.
+
+    Raises:
+      UserError: see `load_dataset` and `load_own`.
+    """
+    if tasks.is_own(config.data):
+        return _own(config)
     return load_dataset(
         name,
         data_dir=config.data.data_dir,
         manual_dir=config.data.manual_dir,
         fallback=fallback,
     )
+
+
+def _own(config: ConfigDict) -> Dataset:
+    """The user's own data; as labelled images, where the task composes sequences of them."""
+    from crnn_jax.data.prepare import load_own  # imports much of what reads files
+
+    dataset = load_own(config, tasks.wanted_answer(config))
+    return dataset if tasks.is_stored(config) else as_images(dataset)
 
 
 def dataset_of(restored: Restored, config: ConfigDict, workdir: Path) -> Dataset:

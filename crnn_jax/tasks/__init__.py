@@ -4,19 +4,61 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
+from crnn_jax import UserError
 from crnn_jax.data.dataset import DatasetInfo
+from crnn_jax.tasks.composed import Composed
 from crnn_jax.tasks.number import Class, Product, Sum
+from crnn_jax.tasks.stored import ClassOfSequence, NumberOfFrame, NumberOfSequence, Stored
 from crnn_jax.tasks.task import Task
+from crnn_jax.tasks.text import TextOfSequence
 from crnn_jax.tasks.written import Addition, Caption
 
-TASKS: dict[str, Callable[..., Task]] = {
+COMPOSED: dict[str, Callable[..., Composed]] = {
     "sum": Sum,
     "product": Product,
     "class": Class,
     "addition": Addition,
     "caption": Caption,
 }
-"""The task of a config, by its `task.name`."""
+"""Tasks about sequences of labelled images, by a config's `task.name`."""
+
+STORED: dict[str, type[Stored]] = {
+    "class": ClassOfSequence,
+    "number": NumberOfSequence,
+    "number_per_frame": NumberOfFrame,
+    "text": TextOfSequence,
+}
+"""Tasks about data of one's own, by a config's `task.name`."""
+
+TASKS = tuple(dict.fromkeys((*COMPOSED, *STORED)))
+
+
+def is_stored(config: ConfigDict) -> bool:
+    """Whether a config asks about stored sequences, and composes none of labelled images.
+
+    Raises:
+      UserError: the task is not for the data that the config names.
+    """
+    name, own = config.task.name, is_own(config.data)
+    if own and name in STORED:
+        return True
+    if not own and name not in COMPOSED:
+        raise UserError(
+            f"--config.task.name={name} is about clips with answers, and {config.data.name} has "
+            "labelled images: expected --config.data.path=PATH, or "
+            f"{' or '.join(COMPOSED)}"
+        )
+    return False
+
+
+def is_own(data: ConfigDict) -> bool:
+    """Whether a config's `data` section names data of the user's own, or any that TFDS prepared."""
+    return bool(data.path) or data.name.startswith("tfds:")
+
+
+def wanted_answer(config: ConfigDict) -> str:
+    """The kind of answer that a config's own data must have; see `DatasetInfo`."""
+    return STORED[config.task.name].answer if is_stored(config) else "class"
 
 
 def build(config: ConfigDict, dataset: DatasetInfo, length: int | None = None) -> Task:
@@ -24,14 +66,17 @@ def build(config: ConfigDict, dataset: DatasetInfo, length: int | None = None) -
 
     Args:
       config: its `task` section and `eval.lengths` are read.
-      dataset: what the images are.
+      dataset: what the images or sequences are.
       length: images of all sequences, where they are not those of the config.
 
     Raises:
       UserError: these images or lengths do not go with the task.
     """
     task = config.task
+    if is_stored(config):
+        unit = (task.unit,) if task.name == "text" else ()
+        return STORED[task.name](task.name, dataset, config.train.class_weights, *unit)
     lengths = (task.min_length, task.max_length) if length is None else (length, length)
-    built = TASKS[task.name](task.name, *lengths, task.every_step, dataset)
+    built = COMPOSED[task.name](task.name, dataset, *lengths, task.every_step)
     built.check(tuple(config.eval.lengths))
     return built

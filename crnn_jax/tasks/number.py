@@ -15,8 +15,9 @@ from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers, Output
 from crnn_jax.model.question import Question, Recurrence
 from crnn_jax.model.recurrent import unrolled
+from crnn_jax.tasks.composed import Composed
 from crnn_jax.tasks.scores import number_scores
-from crnn_jax.tasks.task import Account, Answered, Mark, Task
+from crnn_jax.tasks.task import Account, Answered, Mark
 
 
 def _add(number: Array, label: Array) -> Array:
@@ -37,7 +38,7 @@ LAST = Recurrence(0, _replace)
 
 
 @dataclasses.dataclass(frozen=True)
-class Number(Task):
+class Number(Composed):
     """A whole number after every frame.
 
     Attributes:

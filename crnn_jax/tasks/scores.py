@@ -1,11 +1,13 @@
-"""How good answers are: of numbers after every frame, and of written ones."""
+"""How good answers are: numbers after every frame, classes, other numbers, and written ones."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers
+from crnn_jax.tasks.task import Answered
 
 
 def number_scores(
@@ -79,6 +81,92 @@ def text_scores(target_BxS: np.ndarray, answer_BxS: np.ndarray) -> dict[str, Any
         "n": len(right_BxS),
         "exact": float(right_BxS.all(axis=1).mean()),
         "per_symbol": float(right_BxS.mean()),
+    }
+
+
+def class_scores(answered: Answered, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores of classes.
+
+    Args:
+      answered: Bx1 right and answered classes.
+      classes: their names.
+
+    Returns:
+      n; exact (accuracy); balanced (the mean over the classes that there are of the share of each
+      that is right); per_class: name, n and exact of each; confusion, KxK counts: right classes
+      down, answered ones across.
+    """
+    right_B, answer_B = answered.targets[:, 0], answered.answers[:, 0]
+    count = len(classes)
+    confusion_KxK = np.bincount(right_B * count + answer_B, minlength=count**2).reshape(count, -1)
+    of_class_K, hits_K = confusion_KxK.sum(axis=1), confusion_KxK.diagonal()
+    there_K = of_class_K > 0
+    share_K = hits_K[there_K] / of_class_K[there_K]
+    names = (name for name, there in zip(classes, there_K, strict=True) if there)
+    return {
+        "n": len(right_B),
+        "exact": float(np.mean(right_B == answer_B)),
+        "balanced": float(share_K.mean()),
+        "per_class": [
+            {"class": name, "n": int(n), "exact": float(share)}
+            for name, n, share in zip(names, of_class_K[there_K], share_K, strict=True)
+        ],
+        "confusion": confusion_KxK.tolist(),
+    }
+
+
+def value_scores(answered: Answered, training_mean: float) -> dict[str, Any]:
+    """Scores of numbers of any kind: n, rmse, mae, and baseline_rmse of the training mean.
+
+    Args:
+      answered: BxL right numbers and estimates; NaN where there is none.
+      training_mean: the baseline's only answer.
+    """
+    right, found = answered.targets, answered.estimates
+    return {
+        "n": len(right),
+        "rmse": float(np.sqrt(np.nanmean(np.square(found - right)))),
+        "mae": float(np.nanmean(np.abs(found - right))),
+        "baseline_rmse": float(np.sqrt(np.nanmean(np.square(right - training_mean)))),
+    }
+
+
+def frame_scores(answered: Answered, training_mean: float) -> dict[str, Any]:
+    """Scores of numbers for every frame.
+
+    Args:
+      answered: see `value_scores`.
+      training_mean: see there.
+
+    Returns:
+      The same over all frames; tau and rho, Kendall's and Spearman's rank correlation of each
+      sequence's frames, averaged over the sequences whose right numbers are not all the same; and
+      ranked, how many those are. NaN where there is none.
+    """
+    from scipy import stats  # takes half a second
+
+    rows = [
+        (right_L[:length], found_L[:length])
+        for right_L, found_L, length in zip(
+            answered.targets, answered.estimates, answered.lengths_B, strict=True
+        )
+        if np.ptp(right_L[:length]) > 0
+    ]
+    # An estimate that is always the same ranks nothing: 0, not undefined.
+    flat = [np.ptp(found_L) == 0 for _, found_L in rows]
+    tau = [
+        0.0 if same else stats.kendalltau(*row).statistic
+        for row, same in zip(rows, flat, strict=True)
+    ]
+    rho = [
+        0.0 if same else stats.spearmanr(*row).statistic
+        for row, same in zip(rows, flat, strict=True)
+    ]
+    return {
+        **value_scores(answered, training_mean),
+        "tau": float(np.mean(tau)) if rows else float("nan"),
+        "rho": float(np.mean(rho)) if rows else float("nan"),
+        "ranked": len(rows),
     }
 
 

@@ -15,12 +15,13 @@ from crnn_jax.data.batch import Batch, Composition
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers, Output
 from crnn_jax.model.question import Question
+from crnn_jax.tasks.composed import Composed
 from crnn_jax.tasks.scores import text_scores
-from crnn_jax.tasks.task import Account, Answered, Mark, Task
+from crnn_jax.tasks.task import Account, Answered, Mark
 
 
 @dataclasses.dataclass(frozen=True)
-class Written(Task):
+class Written(Composed):
     """One answer a lane, in symbols of a vocabulary."""
 
     vocabulary: ClassVar[tuple[str, ...]]

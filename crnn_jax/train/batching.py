@@ -2,7 +2,8 @@
 
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError
+from crnn_jax import UserError, tasks
+from crnn_jax.data.dataset import Dataset
 from crnn_jax.data.draw import Draw
 
 
@@ -59,6 +60,22 @@ def _check_batch(config: ConfigDict, devices: int, backend: str) -> None:
         )
 
 
+def check_sequences(config: ConfigDict, dataset: Dataset) -> None:
+    """Check that there are enough sequences of the user's own for a batch.
+
+    Raises:
+      UserError: says how many there are.
+    """
+    if not tasks.is_stored(config):
+        return
+    count = len(dataset.train)
+    if count < config.train.batch_size:
+        raise UserError(
+            f"--config.train.batch_size={config.train.batch_size}: {dataset.info.name} has "
+            f"{count:,} sequences to train on, expected no larger batch"
+        )
+
+
 def _check_steps(config: ConfigDict) -> None:
     dispatch = config.train.steps_per_dispatch
     fields = {
@@ -75,5 +92,7 @@ def _check_steps(config: ConfigDict) -> None:
 
 
 def _period(config: ConfigDict) -> int:
-    """The sequences that hold each length equally often."""
+    """The sequences that hold each length equally often; stored ones hold what they hold."""
+    if tasks.is_stored(config):
+        return 1
     return Draw(0, config.task.min_length, config.task.max_length, 1).period

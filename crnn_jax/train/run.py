@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError, evaluate, say, tasks
 from crnn_jax.config import check, differences
-from crnn_jax.data.dataset import STAND_INS, Dataset, known_info
+from crnn_jax.data.dataset import STAND_INS, Dataset, DatasetInfo, known_info
 from crnn_jax.distributed import devices, processes
 from crnn_jax.model import crnn
 from crnn_jax.model.flops import frame_flops
@@ -24,7 +24,7 @@ from crnn_jax.runs.progress import print_table
 from crnn_jax.runs.recorder import Diverged
 from crnn_jax.runs.steps import StoredSteps
 from crnn_jax.runs.stop import Stopped
-from crnn_jax.train.batching import check_batching, device_count
+from crnn_jax.train.batching import check_batching, check_sequences, device_count
 from crnn_jax.train.loop import sequences_per_second
 from crnn_jax.train.loop import train as train_loop
 
@@ -50,12 +50,15 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
     devices.check_platform()
     check_batching(config, devices.device_count(), jax.default_backend())
     devices.check_devices()
+    own = tasks.is_own(config.data)
+    tasks.is_stored(config)
     # What does not fit is refused before any data is prepared.
-    question = tasks.build(config, known_info(config.data.name)).question
-    shapes = crnn.parameter_shapes(crnn.build(config.model, question), question)
+    network = None if own else _network(config, known_info(config.data.name))
     folder = RunFolder(workdir)
     begun_on = processes.run_on_main(lambda: stored_corpus(folder, config))
     dataset = _dataset(workdir, config, begun_on)
+    question, shapes = network or _network(config, dataset.info)
+    check_sequences(config, dataset)
 
     def is_complete() -> bool:
         if _is_complete(folder, config, dataset, profile=profile):
@@ -75,13 +78,23 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
                 return False
             about = record.describe(dataset.identity, deterministic=config.train.deterministic)
             folder.claim(json.loads(config.to_json()), about)
-            _print_network(config, question, shapes, dataset.info.name)
+            _print_network(config, question, shapes, dataset)
             return True
 
         if not processes.run_on_main(claim):
             return
         results = _train(folder, config, dataset, profile=profile)
     evaluate.print_results(results, config)
+
+
+def _network(config: ConfigDict, info: DatasetInfo) -> tuple[Question, dict[str, Any]]:
+    """What is asked about a data set, and the shapes of the parameters of the network for it.
+
+    Raises:
+      UserError: data, task and network do not fit each other.
+    """
+    question = tasks.build(config, info).question
+    return question, crnn.parameter_shapes(crnn.build(config.model, question), question)
 
 
 def stored_corpus(folder: RunFolder, config: ConfigDict) -> str | None:
@@ -218,20 +231,19 @@ def _say(line: str) -> None:
 
 
 def _print_network(
-    config: ConfigDict, question: Question, shapes: dict[str, Any], corpus: str
+    config: ConfigDict, question: Question, shapes: dict[str, Any], dataset: Dataset
 ) -> None:
     leaves = trees.leaves(shapes["params"])
     rows = [(name, f"{leaf.shape} = {leaf.size:,}") for name, leaf in leaves.items()]
     total = sum(leaf.size for leaf in leaves.values())
-    mean_length = (config.task.min_length + config.task.max_length) / 2
-    mean_frames = mean_length * question.steps / config.task.max_length
+    mean_frames = tasks.build(config, dataset.info).mean_frames(dataset.train)
     flops = frame_flops(config.model, question.frame_shape) * mean_frames
     with contextlib.suppress(OSError):  # to be told when the results are printed
         print_table("parameters", [*rows, ("total", f"{total:,}")])
         print_table(
             "one sequence",
             [
-                ("frames", f"{mean_frames:g} on average, {corpus}"),
+                ("frames", f"{mean_frames:g} on average, {dataset.info.name}"),
                 ("forward", f"{flops / 1e6:.2f} MFLOP; a training step costs about three times it"),
             ],
         )

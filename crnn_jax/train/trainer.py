@@ -6,16 +6,15 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array, lax
 from ml_collections import ConfigDict
 
 from crnn_jax import tasks
 from crnn_jax.data.augment import augment
+from crnn_jax.data.batch import Drawn
 from crnn_jax.data.dataset import Dataset
-from crnn_jax.data.draw import AUGMENTATION, DROPOUT, SCENE
-from crnn_jax.data.feed import FEEDS, Feed, Plan
+from crnn_jax.data.feed import Feed, Plan
 from crnn_jax.distributed import devices
 from crnn_jax.model import crnn, optimizer
 from crnn_jax.model.flat import Flat
@@ -47,7 +46,6 @@ class Trainer:
     Attributes:
       task: what is asked.
       network: the Flax module.
-      draw: of the training sequences.
       plan: how a batch is divided.
       feed: how sequences reach the device.
       dispatch: runs several updates on all devices (`devices.pmap`).
@@ -57,7 +55,6 @@ class Trainer:
         self.config = config
         self.task = tasks.build(config, dataset.info)
         self.network = crnn.build(config.model, self.task.question)
-        self.draw = self.task.draw(config.seed, len(dataset.train.labels_I))
         self.plan = Plan(
             batch_size=config.train.batch_size,
             devices=devices.device_count(),
@@ -66,13 +63,12 @@ class Trainer:
             ),
             steps_per_dispatch=config.train.steps_per_dispatch,
         )
-        self.feed: Feed = FEEDS[config.data.feed](dataset.train, self.draw, self.plan)
+        self.feed: Feed = self.task.feed(config.data.feed, dataset.train, self.plan, config.seed)
         self.optimizer = optimizer.build(config)
         self.flat: Flat | None = None
         if jax.default_backend() != "cpu":
             params = crnn.parameter_shapes(self.network, self.task.question)
             self.flat = optimizer.flat(config, params)
-        self.lanes = self.draw.lanes(self.plan.micro_batch_size)
         self.dispatch = devices.pmap(self._dispatch, self.feed.source_axis)
 
     def initial_state(self) -> TrainState:
@@ -122,13 +118,8 @@ class Trainer:
         params = trained if self.flat is None else self.flat.arrays(trained)
 
         def loss_and_gradient(micro_batch: Array) -> tuple[Array, Any]:
-            images_TxNxHxWxC, labels_TxN = self.feed.micro_batch(
-                source, state.step, k, device, micro_batch
-            )
-            first = self.plan.first_sequence(device, micro_batch)
-            return jax.value_and_grad(self._loss)(
-                params, images_TxNxHxWxC, labels_TxN, state.step, first
-            )
+            drawn = self.feed.micro_batch(source, state.step, k, device, micro_batch)
+            return jax.value_and_grad(self._loss)(params, drawn)
 
         def accumulate(total: Any, micro_batch: Array) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, total, loss_and_gradient(micro_batch)), None
@@ -156,33 +147,17 @@ class Trainer:
         average = jax.tree.map(lambda old, new: old + weight * (new - old), state.params, params)
         return TrainState(step, average, opt_state, params), metrics
 
-    def _loss(
-        self, params: Any, images_TxNxHxWxC: Array, labels_TxN: Array, step: Array, first: Array
-    ) -> Array:
-        """The loss (`Task.loss`) of a micro-batch; `first` is the index of its first sequence."""
-        sequences_TxN = first + self.lanes.sequence_TxN
-
-        def lane_keys(purpose: int) -> Array:
-            key_of_sequence = jax.vmap(self.draw.key, in_axes=(None, 0, None))
-            return key_of_sequence(step, sequences_TxN[0], purpose)
-
-        images = self._augment(images_TxNxHxWxC, sequences_TxN, step)
-        batch = self.task.batch(images, labels_TxN, self.lanes, lane_keys(SCENE))
-        known = (batch.lanes, lane_keys(DROPOUT), batch.targets)
+    def _loss(self, params: Any, drawn: Drawn) -> Array:
+        """The loss (`Task.loss`) of a micro-batch."""
+        shape = drawn.images_TxNxHxWxC.shape
+        images = drawn.images_TxNxHxWxC.reshape(-1, *shape[2:])
+        keys = drawn.augmentation_keys_TxN.reshape(-1)
+        images = augment(images, keys, self.config.data.augment).reshape(shape)
+        batch = self.task.batch(images, drawn.labels, drawn.lanes, drawn.scene_keys_N)
+        known = (batch.lanes, drawn.dropout_keys, batch.targets)
         if self.config.train.on_labels:
-            encoded = self.network.apply(params, labels_TxN, method="encode_labels")
+            encoded = self.network.apply(params, drawn.labels, method="encode_labels")
             output = self.network.apply(params, encoded, *known, method="aggregate")
         else:
             output = self.network.apply(params, batch.frames_TxNxHxWxC, *known)
         return self.task.loss(output, batch)
-
-    def _augment(self, images_TxNxHxWxC: Array, sequences_TxN: Array, step: Array) -> Array:
-        """Change each image at random, by a key of its step, its sequence and its place in it."""
-
-        def frame_key(sequence: Array, frame: Array | np.ndarray) -> Array:
-            return jax.random.fold_in(self.draw.key(step, sequence, AUGMENTATION), frame)
-
-        frame_F = self.lanes.frame_TxN.reshape(-1)
-        keys_F = jax.vmap(frame_key)(sequences_TxN.reshape(-1), frame_F)
-        images = images_TxNxHxWxC.reshape(len(frame_F), *images_TxNxHxWxC.shape[2:])
-        return augment(images, keys_F, self.config.data.augment).reshape(images_TxNxHxWxC.shape)

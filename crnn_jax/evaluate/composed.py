@@ -1,9 +1,6 @@
-"""Evaluation: every drawn sequence answered once, every image encoded once."""
+"""Evaluation on sequences that are composed of the labelled images of a split."""
 
-import json
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,17 +10,17 @@ from jax import Array, lax
 from ml_collections import ConfigDict
 
 from crnn_jax import tasks
-from crnn_jax.data.batch import Batch
-from crnn_jax.data.dataset import Dataset, Split
+from crnn_jax.data.dataset import Dataset
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.feed import lane_images
-from crnn_jax.distributed import devices, processes
+from crnn_jax.data.split import Split
+from crnn_jax.distributed import devices
+from crnn_jax.evaluate.answer import answer
 from crnn_jax.model import crnn
 from crnn_jax.model.crnn import CRNN
 from crnn_jax.model.heads import Answers
-from crnn_jax.runs.load import config_of, dataset_of, parse_step, restore
-from crnn_jax.runs.progress import print_table
-from crnn_jax.tasks.task import Answered, Task
+from crnn_jax.tasks.composed import Composed
+from crnn_jax.tasks.task import Answered
 
 IMAGES_AT_ONCE = 250
 """Images that a CPU encodes together, at most: their features are few enough for its caches."""
@@ -36,20 +33,6 @@ ACCELERATED = 16
 """How many times as many an accelerator takes together: enough to fill it."""
 
 
-def answer(network: CRNN, params: Any, batch: Batch, encoded: Array | None = None) -> Answers:
-    """What a network answers about a batch.
-
-    Args:
-      network: the Flax module.
-      params: its parameters.
-      batch: frames in lanes; targets are not looked at.
-      encoded: the frames' encodings TxNxD, where they are known already.
-    """
-    if encoded is None:
-        encoded = network.apply(params, batch.frames_TxNxHxWxC, method="encode")
-    return network.apply(params, encoded, batch.lanes, method="aggregate").answers()
-
-
 class Evaluation:
     """The same sequences every time, drawn once from a split with a seed of its own.
 
@@ -60,7 +43,7 @@ class Evaluation:
     def __init__(
         self,
         network: CRNN,
-        task: Task,
+        task: Composed,
         split: Split,
         draw: Draw,
         sequences: int,
@@ -152,9 +135,7 @@ class Evaluation:
         return lax.map(answer_chunk, (device * chunks + jnp.arange(chunks)) * self.chunk)
 
 
-def validation_evaluator(
-    network: CRNN, task: Task, config: ConfigDict, dataset: Dataset
-) -> Evaluation:
+def validation(network: CRNN, task: Composed, config: ConfigDict, dataset: Dataset) -> Evaluation:
     """The evaluation on the validation images that a config asks for."""
     return Evaluation(
         network,
@@ -166,110 +147,26 @@ def validation_evaluator(
     )
 
 
-def evaluate_test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str, Any]:
-    """The results on the test images that a config asks for.
+def test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str, Any]:
+    """The results on drawn sequences of the test images; see `evaluate_test`.
 
-    Args:
-      config: describes the network, the task and the sequences.
-      dataset: the test images to draw from.
-      params: of the network, on one device.
-
-    Returns:
-      See `Evaluation`; the seed of the draw; and `lengths`, the scores of each length in
-      `eval.lengths`, of which so many sequences are drawn that they hold about as many frames as
-      the test does, but 100 at least.
+    Of each length in `eval.lengths` so many sequences are drawn that they hold about as many frames
+    as the test does, but 100 at least.
     """
-    task, split = tasks.build(config, dataset.info), dataset.test
-    baseline = task.baseline(dataset.train.labels_I)
+    split = dataset.test
 
-    def evaluate_task(task: Task, sequences: int) -> dict[str, Any]:
+    def evaluate_task(length: int | None, sequences: int) -> dict[str, Any]:
+        task: Any = tasks.build(config, dataset.info, length)
         network = crnn.build(config.model, task.question)
         draw = task.draw(config.eval.seed, len(split.labels_I))
         return Evaluation(network, task, split, draw, sequences, baseline=baseline)(params)
 
-    results = evaluate_task(task, config.eval.test_sequences)
+    whole: Any = tasks.build(config, dataset.info)
+    baseline = whole.baseline(dataset.train.labels_I)
+    results = evaluate_task(None, config.eval.test_sequences)
     rows = []
     for length in config.eval.lengths:
-        longer = tasks.build(config, dataset.info, length)
         count = max(100, config.eval.test_sequences // length)
-        (row,) = evaluate_task(longer, count)["per_length"]
+        (row,) = evaluate_task(length, count)["per_length"]
         rows.append(row)
-    return {**results, "seed": config.eval.seed, "lengths": rows}
-
-
-def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bool) -> None:
-    """Test a checkpoint, with the config stored in it, and print the results.
-
-    Args:
-      workdir: folder of a run.
-      config: says where the data lies and what is tested, and must agree in all else; None for
-        the run's own.
-      step: "latest", "best" or a number.
-      as_json: whether to print one JSON object instead of a table.
-
-    Raises:
-      UserError: the folder holds no such run or checkpoint, or its data is not available.
-    """
-    which = parse_step(step)
-    devices.keep_compiled_programs()
-    devices.use_cores(devices.core_count())
-    restored = restore(workdir, which)
-    config = config_of(restored, config, workdir)
-    dataset = dataset_of(restored, config, workdir)
-    results = {
-        "corpus": dataset.identity,
-        "step": restored.step,
-        **evaluate_test(config, dataset, restored.params),
-    }
-    if as_json:
-        print(json.dumps(results))
-    else:
-        print_results(results, config)
-
-
-def print_results(results: dict[str, Any], config: ConfigDict) -> None:
-    """Print the results of a run as a table."""
-    if not processes.is_main():
-        return
-    rows = [
-        ("corpus", results["corpus"]),
-        ("step", _step_line(results)),
-        ("test sequences", f"{results['n']:,}, drawn with seed {results.get('seed', '?')}"),
-        ("exact", f"{results['exact']:.4f}"),
-    ]
-    if "per_symbol" in results:
-        rows.append(("symbols right", f"{results['per_symbol']:.4f}"))
-    if "rmse" in results:
-        rows += [
-            ("rmse", f"{results['rmse']:.3f}"),
-            ("rmse of the training mean", f"{results['baseline_rmse']:.2f}"),
-            ("mean absolute error", f"{results['mae']:.3f}"),
-        ]
-    if "training_seconds" in results:
-        rows += [
-            ("training", f"{results['training_seconds']:.1f} s without compilation and evaluation"),
-            ("training rate", f"{results['sequences_per_second']:,.0f} sequences/s"),
-        ]
-    rows.append(("evaluation", f"{results['seconds']:.2f} s"))
-    if len(results.get("per_length", ())) > 1:
-        rows += [(f"length {row['length']:,}", score_line(row)) for row in results["per_length"]]
-    if config.task.every_step:
-        rows += [(f"after frame {row['step']:,}", score_line(row)) for row in results["per_step"]]
-    rows += [
-        (f"{row['n']:,} of length {row['length']:,}", score_line(row)) for row in results["lengths"]
-    ]
-    print_table("results", rows)
-
-
-def _step_line(results: Mapping[str, Any]) -> str:
-    """The step that was tested, and of a run with `train.patience` how it ended."""
-    if "trained" not in results:
-        return f"{results['step']:,}"
-    waited = f"{results['waited']:,} evaluations without a better one"
-    return f"{results['step']:,}, the best of {results['trained']:,}, which end with {waited}"
-
-
-def score_line(report: Mapping[str, Any]) -> str:
-    """An evaluation's main scores, as people read them."""
-    rmse = f"rmse {report['rmse']:.3f} · " if "rmse" in report else ""
-    return f"{rmse}exact {report['exact']:.4f}"
+    return {**results, "lengths": rows}

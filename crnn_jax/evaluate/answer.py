@@ -1,0 +1,23 @@
+"""From parameters and a batch to answers: what all who ask a network call."""
+
+from typing import Any
+
+from jax import Array
+
+from crnn_jax.data.batch import Batch
+from crnn_jax.model.crnn import CRNN
+from crnn_jax.model.heads import Answers
+
+
+def answer(network: CRNN, params: Any, batch: Batch, encoded: Array | None = None) -> Answers:
+    """What a network answers about a batch.
+
+    Args:
+      network: the Flax module.
+      params: its parameters.
+      batch: frames in lanes; targets are not looked at.
+      encoded: the frames' encodings TxNxD, where they are known already.
+    """
+    if encoded is None:
+        encoded = network.apply(params, batch.frames_TxNxHxWxC, method="encode")
+    return network.apply(params, encoded, batch.lanes, method="aggregate").answers()

@@ -1,0 +1,130 @@
+"""Tasks about sequences that are composed of labelled images, from whose labels answers follow."""
+
+import abc
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+from jax import Array
+
+from crnn_jax import UserError
+from crnn_jax.data.batch import Batch, Composition
+from crnn_jax.data.draw import Draw
+from crnn_jax.data.feed import FEEDS, Feed, Plan
+from crnn_jax.data.lanes import Lanes
+from crnn_jax.model.heads import Answers
+from crnn_jax.tasks.task import Answered, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Composed(Task):
+    """A task about drawn images.
+
+    Attributes:
+      min_length: images of the shortest sequence.
+      max_length: images of the longest sequence.
+      every_step: whether the answer after every frame is asked, or only the last.
+    """
+
+    min_length: int
+    max_length: int
+    every_step: bool
+
+    composition: ClassVar[Composition] = Composition()
+
+    @abc.abstractmethod
+    def check(self, tested: tuple[int, ...]) -> None:
+        """Refuse what cannot be asked.
+
+        Args:
+          tested: images of other sequences that are tested, besides those of the task.
+
+        Raises:
+          UserError: these images or lengths do not go with the task.
+        """
+
+    @abc.abstractmethod
+    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
+        """The right answers: TxN int32 after every frame, or NxS int32 symbols.
+
+        Args:
+          labels: of the images TxN, or what else the composition gives.
+          starts_TxN: bool, true where a sequence starts.
+        """
+
+    @abc.abstractmethod
+    def scores(
+        self,
+        targets: np.ndarray,
+        answers: Answers,
+        lanes: Lanes,
+        sequences: int,
+        baseline: float | None,
+    ) -> dict[str, Any]:
+        """How good answers are (`scores.py`).
+
+        Args:
+          targets: the right answers of M chunks, each in `lanes`.
+          answers: the network's.
+          lanes: of a chunk.
+          sequences: sequences scored; the rest is padding.
+          baseline: see `baseline`.
+        """
+
+    @abc.abstractmethod
+    def answered(
+        self, targets: np.ndarray, answers: Answers, lanes: Lanes, sequences: int
+    ) -> Answered:
+        """The same, one sequence a row."""
+
+    def mean_frames(self, part: Any) -> float:
+        del part
+        images = (self.min_length + self.max_length) / 2
+        return images * self.question.steps / self.max_length
+
+    def feed(self, name: str, part: Any, plan: Plan, seed: int) -> Feed:
+        return FEEDS[name](part, self.draw(seed, len(part.labels_I)), plan)
+
+    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_N: Array | None) -> Batch:
+        """See `Task`."""
+        frames, shown = self.composition.render(images, labels, keys_N)
+        lanes = self.composition.lanes(lanes)
+        targets = self.targets(shown, lanes.starts_TxN)
+        return Batch(frames, lanes, targets)
+
+    def draw(self, seed: int, images: int) -> Draw:
+        """The task's sequences, drawn with a seed from so many images."""
+        return Draw(seed, self.min_length, self.max_length, images)
+
+    def baseline(self, labels_I: np.ndarray) -> float | None:
+        """The mean right answer, where answers have one.
+
+        Args:
+          labels_I: of the training images.
+        """
+        del labels_I
+        return None
+
+    def shown(self, draw: Draw) -> Draw:
+        """Which sequences figures show, of those that are drawn."""
+        return draw
+
+    def counted(self, draw: Draw) -> Draw:
+        """Which sequences confusions are counted of."""
+        return draw
+
+    def check_pictures(self, count: int) -> None:
+        """Refuse a number of pictures that the network was not trained on.
+
+        Raises:
+          UserError: says how many are expected.
+        """
+        least, most = self.fewest_pictures, self.max_length
+        if not least <= count <= most:
+            expected = f"{least}" if least == most else f"{least} to {most}"
+            raise UserError(f"{count} pictures are given: expected {expected} for this network")
+
+    @property
+    def fewest_pictures(self) -> int:
+        """The fewest pictures that can be answered about."""
+        return 1
