@@ -11,6 +11,7 @@ from crnn_jax import evaluate, tasks
 from crnn_jax.data import clips
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.lanes import padded_lanes
+from crnn_jax.evaluate import composed
 from crnn_jax.evaluate.composed import Evaluation
 from crnn_jax.model import crnn
 from tests.networks import random_params
@@ -200,9 +201,9 @@ def test_is_the_same_every_time_and_compiles_once(config, optdigits):
 
 
 def test_the_number_of_sequences_need_not_fill_the_chunks(config, optdigits, monkeypatch):
-    monkeypatch.setattr(evaluate, "FRAMES_AT_ONCE", 1000)
+    monkeypatch.setattr(composed, "FRAMES_AT_ONCE", 1000)
     at_once, params = build(config, optdigits, sequences=301)
-    monkeypatch.setattr(evaluate, "FRAMES_AT_ONCE", 100)
+    monkeypatch.setattr(composed, "FRAMES_AT_ONCE", 100)
     in_parts, _ = build(config, optdigits, sequences=301)
     assert (at_once.chunk, in_parts.chunk) == (304, 40)
     expected, found = at_once(params), in_parts(params)
@@ -214,11 +215,11 @@ def test_the_number_of_sequences_need_not_fill_the_chunks(config, optdigits, mon
 
 
 def test_an_accelerator_takes_more_at_once_and_finds_the_same(config, optdigits, monkeypatch):
-    monkeypatch.setattr(evaluate, "FRAMES_AT_ONCE", 100)
-    monkeypatch.setattr(evaluate, "IMAGES_AT_ONCE", 2)
+    monkeypatch.setattr(composed, "FRAMES_AT_ONCE", 100)
+    monkeypatch.setattr(composed, "IMAGES_AT_ONCE", 2)
     on_cpu, params = build(config, optdigits, sequences=301)
     expected = on_cpu(params)
-    monkeypatch.setattr(evaluate.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(composed.jax, "default_backend", lambda: "gpu")
     accelerated, _ = build(config, optdigits, sequences=301)
     found = accelerated(params)
     assert (on_cpu.chunk, accelerated.chunk) == (40, 304)

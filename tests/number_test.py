@@ -23,7 +23,7 @@ DRAW = Draw(seed=0, min_length=1, max_length=3, images=20)
 
 
 def build(name, max_length=3, *, every_step=False, info=None):
-    return TASKS[name](name, 1, max_length, every_step, digits() if info is None else info)
+    return TASKS[name](name, digits() if info is None else info, 1, max_length, every_step)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -326,7 +326,7 @@ def test_a_run_goes_on_with_the_corpus_that_it_began_with(
 def test_a_run_that_began_with_the_stand_in_is_evaluated_on_it(complete, config, tmp_path, capsys):
     with StoredSteps(complete / "checkpoints") as checkpoints:
         step, state, metadata = checkpoints.restore("latest", like=None)
-    metadata["config"]["data"]["corpus"] = "mnist"
+    metadata["config"]["data"]["name"] = "mnist"
     with Checkpoints(tmp_path / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
         checkpoints.save(step, state, metadata, None)
     evaluate.evaluate(tmp_path, None, step="latest", as_json=True)

@@ -17,6 +17,10 @@ from tests.networks import answered, asking, digits, written
 IMAGES = 20
 
 
+def drawn(task, found, split, draw):
+    return strips.Gallery(task, found, functools.partial(strips.drawn_frames, task, split, draw))
+
+
 @pytest.fixture
 def gallery(tiny_config):
     """Makes a gallery of a task from what was answered, on random images."""
@@ -27,8 +31,7 @@ def gallery(tiny_config):
         split = Split(images, rng.integers(0, 10, IMAGES).astype(np.int32))
         built = tasks.build(asking(tiny_config, task, head, length), digits(frame_shape=shape))
         draw = Draw(1, built.min_length, length, IMAGES)
-        frames_of = functools.partial(strips.drawn_frames, built, split, draw)
-        return strips.Gallery(built, found, frames_of)
+        return drawn(built, found, split, draw)
 
     return make
 
@@ -54,13 +57,14 @@ def test_a_strip_shows_the_images_that_were_drawn(shape, gallery):
     found = answered(np.ones((5, 4)), np.ones((5, 4)), np.ones((5, 4)))
     found = dataclasses.replace(found, lengths_B=np.array([1, 2, 3, 4, 1]))
     shown = gallery(found, length=4, shape=shape)
-    indices_BxL = np.asarray(shown.draw.image_indices(0, np.arange(5)))
+    _, split, draw = shown.frames_of.args
+    indices_BxL = np.asarray(draw.image_indices(0, np.arange(5)))
     for i, strip in enumerate(shown.strips(range(5))):
-        expected = shown.split.images_IxHxWxC[indices_BxL[i, : found.lengths_B[i]]]
+        expected = split.images_IxHxWxC[indices_BxL[i, : found.lengths_B[i]]]
         np.testing.assert_array_equal(strip.frames_FxHxWxC, expected)
     figure = strips.draw_sheet(shown)
     drawn = [np.asarray(image.get_array()) for image in figure.axes[3].images]
-    last = shown.split.images_IxHxWxC[indices_BxL[3]]
+    last = split.images_IxHxWxC[indices_BxL[3]]
     np.testing.assert_array_equal(drawn, last[..., 0] if shape[-1] == 1 else last)
     left, right, bottom, top = figure.axes[3].images[1].get_extent()
     assert (bottom - top) / (right - left) == pytest.approx(shape[0] / shape[1])
@@ -69,9 +73,10 @@ def test_a_strip_shows_the_images_that_were_drawn(shape, gallery):
 def test_a_strip_shows_the_clip_that_was_filmed(gallery):
     words = np.zeros((3, 9), int)
     shown = gallery(written(words, words, np.ones((3, 9)), 8), "caption", "decoder", 1)
-    index = np.asarray(shown.draw.image_indices(0, np.array([2])))
-    images, labels = (x[index] for x in shown.split)
-    keys = jax.numpy.stack([shown.draw.key(0, 2, SCENE)])
+    _, split, draw = shown.frames_of.args
+    index = np.asarray(draw.image_indices(0, np.array([2])))
+    images, labels = (x[index] for x in split)
+    keys = jax.numpy.stack([draw.key(0, 2, SCENE)])
     frames, _ = jax.jit(shown.task.composition.render)(images, labels, keys)
     (strip,) = shown.strips([2])
     assert strip.frames_FxHxWxC.shape == (8, 40, 40, 1)
@@ -83,9 +88,10 @@ def test_a_strip_shows_the_clip_that_was_filmed(gallery):
 def test_where_a_sequence_is_one_image_the_images_are_shown_in_order(gallery):
     found = answered([[1], [2], [3]], [[1], [2], [3]], confidence=np.ones((3, 1)))
     shown = gallery(found, "class", length=1)
-    in_order = dataclasses.replace(shown, draw=shown.task.shown(shown.draw))
+    task, split, draw = shown.frames_of.args
+    in_order = drawn(task, found, split, task.shown(draw))
     frames = [strip.frames_FxHxWxC for strip in in_order.strips(range(3))]
-    np.testing.assert_array_equal(np.concatenate(frames), shown.split.images_IxHxWxC[:3])
+    np.testing.assert_array_equal(np.concatenate(frames), split.images_IxHxWxC[:3])
 
 
 def test_what_is_wrong_is_red(gallery):

@@ -62,7 +62,8 @@ class Gallery:
       task: what was asked.
       answered: what was answered about them.
       frames_of: gives the frames LxHxWxC of one of them.
-      evenly: whether of long sequences some frames are shown, evenly spread, or the first ones.
+      evenly: whether of many sequences, and of the frames of a long one, some are shown that are
+        evenly spread, or the first ones.
     """
 
     task: Task
@@ -103,9 +104,13 @@ def most_severe(wrong_B: np.ndarray, severity_B: np.ndarray, count: int) -> np.n
 
 def draw_sheet(gallery: Gallery) -> Figure:
     """Draw the first test sequences, as they come."""
-    count = min(STRIPS, len(gallery.answered.lengths_B))
-    title = f"The first {count} test sequences"
-    return draw_strips(gallery.strips(range(count)), f"{title}{gallery.task.legend}")
+    total = len(gallery.answered.lengths_B)
+    count = min(STRIPS, total)
+    chosen, title = range(count), f"The first {count} test sequences"
+    if gallery.evenly:  # sequences of one class stand together
+        chosen = np.linspace(0, total - 1, count).round().astype(int).tolist()
+        title = f"{count} of {total:,} test sequences"
+    return draw_strips(gallery.strips(chosen), f"{title}{gallery.task.legend}")
 
 
 def draw_hardest(gallery: Gallery) -> Figure:
