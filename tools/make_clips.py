@@ -32,7 +32,7 @@ from crnn_jax.data import clips
 from crnn_jax.data.dataset import load_dataset
 
 CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
-    "mp4": ("libx264", "yuv420p", {"crf": "18", "threads": "1"}),
+    "mp4": ("libx264", "yuv420p", {"qp": "18"}),  # by crf, small frames differ from call to call
     "avi": ("mjpeg", "yuvj420p", {}),
     "webp": ("libwebp", "bgra", {"lossless": "1"}),  # Pillow would join frames that are equal
     "gif": ("gif", "gray", {}),
@@ -90,22 +90,20 @@ def clips_of(
 def speeds_of(
     images_IxHxWxC: np.ndarray, seed: int, count: int, lengths: Sequence[int]
 ) -> Iterator[tuple[np.ndarray, list[float]]]:
-    """Film images that go to and fro, now faster and now slower.
+    """Film images that go round, now faster and now slower.
 
     Yields:
       frames_LxHxWxC, and the speed at each of them in pixels a frame.
     """
     rng = np.random.default_rng(seed)
-    reach = 11  # pixels from the middle to where they turn back
     draw = jax.jit(clips.draw)
     for i in np.resize(rng.permutation(len(images_IxHxWxC)), count):
-        length = rng.choice(lengths)
+        length, radius = rng.choice(lengths), rng.uniform(8, 11)
         changes = rng.uniform(0, 4, 2 + length // 6)
         speed_L = np.interp(np.linspace(0, 1, length), np.linspace(0, 1, len(changes)), changes)
-        way_L = np.cumsum(speed_L) - speed_L / 2
-        angle = rng.uniform(0, 2 * np.pi)
-        ahead_Lx2 = rng.uniform(-reach, reach, 2) + np.outer(way_L, [np.sin(angle), np.cos(angle)])
-        places_Lx2 = np.abs((ahead_Lx2 - reach) % (4 * reach) - 2 * reach) - reach
+        way_L = rng.choice([-1, 1]) * (np.cumsum(speed_L) - speed_L / 2)
+        angle_L = rng.uniform(0, 2 * np.pi) + way_L / radius
+        places_Lx2 = radius * np.stack([np.sin(angle_L), np.cos(angle_L)], axis=1)
         places_Tx2 = np.resize(places_Lx2, (max(lengths), 2)).astype(np.float32)
         sizes_T = np.full(max(lengths), rng.uniform(0.5, 0.7), np.float32)
         frames = np.asarray(draw(images_IxHxWxC[i], places_Tx2, sizes_T))

@@ -155,7 +155,7 @@ class Decoder(nn.Module):
           targets: the right symbols NxS, to train; None to write freely.
         """
         real_NxT = None
-        if lanes.one_each:
+        if lanes.one_each and len(hidden_TxNxU) == self.steps:
             memory_NxTxD = hidden_TxNxU.swapaxes(0, 1)
         else:
             memory_NxTxD = lanes.rows(hidden_TxNxU, self.steps)
