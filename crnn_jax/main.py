@@ -27,7 +27,7 @@ examples:
   python -m crnn_jax.main --config=configs/sum8.py
   python -m crnn_jax.main --config=configs/sum8.py:smoke --workdir=/tmp/try
   python -m crnn_jax.main --config=configs/sum8.py --config.train.learning_rate=1e-3
-  python -m crnn_jax.main --mode=data --config=configs/lenet.py --config.data.path=FOLDER
+  python -m crnn_jax.main --mode=data --config=configs/clips.py --config.data.path=FOLDER
   python -m crnn_jax.main --mode=evaluate --workdir=runs/sum8 --step=best --json
   python -m crnn_jax.main --mode=predict --workdir=runs/sum8 three.png four.jpg
   python -m crnn_jax.main --mode=predict --workdir=runs/clips --each --json a.mp4 b.mp4
