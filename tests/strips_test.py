@@ -1,6 +1,7 @@
 """Strips: the images of a sequence, and what people are told about it."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -25,7 +26,9 @@ def gallery(tiny_config):
         images = rng.integers(0, 256, (IMAGES, *shape), dtype=np.uint8)
         split = Split(images, rng.integers(0, 10, IMAGES).astype(np.int32))
         built = tasks.build(asking(tiny_config, task, head, length), digits(frame_shape=shape))
-        return strips.Gallery(built, split, Draw(1, built.min_length, length, IMAGES), found)
+        draw = Draw(1, built.min_length, length, IMAGES)
+        frames_of = functools.partial(strips.drawn_frames, built, split, draw)
+        return strips.Gallery(built, found, frames_of)
 
     return make
 

@@ -4,25 +4,32 @@ curves.png     loss and validation scores over the steps
 kernels.png    the first layer, if need be beside another run's
 sheet.png      the first test sequences, answered
 hardest.png    the most confident errors
-confusion.png  what is taken for what
+confusion.png  what is taken for what; or numbers.png, estimates beside right numbers
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError
+from crnn_jax import UserError, tasks
 from crnn_jax.data.dataset import Dataset
+from crnn_jax.data.sequences import Sequences
+from crnn_jax.data.split import Split
 from crnn_jax.distributed import devices
 from crnn_jax.evaluate.composed import Evaluation
+from crnn_jax.evaluate.stored import StoredEvaluation
 from crnn_jax.figures.confusion import draw_confusion
 from crnn_jax.figures.curves import draw_curves, read_metrics
 from crnn_jax.figures.kernels import draw_kernels, first_kernels
+from crnn_jax.figures.numbers import draw_numbers
 from crnn_jax.figures.saving import save
-from crnn_jax.figures.strips import Gallery, draw_hardest, draw_sheet
+from crnn_jax.figures.strips import Gallery, draw_hardest, draw_sheet, drawn_frames
 from crnn_jax.runs.folder import RunFolder
 from crnn_jax.runs.load import Restored, config_of, dataset_of, parse_step, restore
+from crnn_jax.tasks.task import Answered
 
 SEQUENCES = 2000
 
@@ -57,21 +64,45 @@ def draw_figures(
     figures = {"curves": draw_curves(read_metrics(RunFolder(workdir).metrics))}
     if first_kernels(restored) is not None:
         figures["kernels"] = draw_kernels(restored, beside)
+    stored = tasks.is_stored(restored.config)
+    gallery, counted = (_stored if stored else _composed)(restored, dataset.test)
+    figures["sheet"] = draw_sheet(gallery)
+    figures["hardest"] = draw_hardest(gallery)
+    confusion = draw_confusion(restored.task, counted)
+    if confusion is not None:
+        figures["confusion"] = confusion
+    else:
+        figures["numbers"] = draw_numbers(counted)
+    return save(figures, workdir, restored.step)
+
+
+def _composed(restored: Restored, split: Split) -> tuple[Gallery, Answered]:
+    """What to show of drawn sequences, and what to count confusions of."""
     task: Any = restored.task
-    config, split = restored.config, dataset.test
     images = len(split.labels_I)
-    drawn = task.draw(config.eval.seed, images)
+    drawn = task.draw(restored.config.eval.seed, images)
     answered = {}
     for draw in (task.shown(drawn), task.counted(drawn)):
         count = images if draw != drawn else min(SEQUENCES, max(100, FRAMES // task.max_length))
         if draw not in answered:
             evaluation = Evaluation(restored.network, task, split, draw, count)
             answered[draw] = evaluation.answered(restored.params)
-    gallery = Gallery(task, split, task.shown(drawn), answered[task.shown(drawn)])
-    figures["sheet"] = draw_sheet(gallery)
-    figures["hardest"] = draw_hardest(gallery)
-    figures["confusion"] = draw_confusion(task, answered[task.counted(drawn)])
-    return save(figures, workdir, restored.step)
+    shown = task.shown(drawn)
+    frames_of = functools.partial(drawn_frames, task, split, shown)
+    return Gallery(task, answered[shown], frames_of), answered[task.counted(drawn)]
+
+
+def _stored(restored: Restored, part: Sequences) -> tuple[Gallery, Answered]:
+    """The same of stored sequences."""
+    task: Any = restored.task
+    seed = restored.config.eval.seed
+    evaluation = StoredEvaluation(restored.network, task, part, most=SEQUENCES, seed=seed)
+    answered = evaluation.answered(restored.params)
+
+    def frames_of(i: int) -> np.ndarray:
+        return part.read([int(evaluation.chosen[i])])[0]
+
+    return Gallery(task, answered, frames_of, evenly=True), answered
 
 
 def draw(workdir: Path, config: ConfigDict | None, *, step: str, beside: Path | None) -> None:

@@ -28,9 +28,12 @@ def confusion_counts(target_N: np.ndarray, answer_N: np.ndarray, classes: int) -
     return counts
 
 
-def draw_confusion(task: Task, answered: Answered) -> Figure:
-    """Draw which class is taken for which; of written answers, which symbol."""
-    targets, answers, names = task.confusions(answered)
+def draw_confusion(task: Task, answered: Answered) -> Figure | None:
+    """Draw which class is taken for which; of written answers, which symbol; None of numbers."""
+    confusions = task.confusions(answered)
+    if confusions is None:
+        return None
+    targets, answers, names = confusions
     counts = confusion_counts(targets, answers, len(names))
     return draw_counts(counts, names, task.confusions_of.format(len(answered.targets)))
 

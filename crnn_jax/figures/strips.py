@@ -1,7 +1,7 @@
 """Sequences as strips of images, with what was answered."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.split import Split
 from crnn_jax.tasks.composed import Composed
-from crnn_jax.tasks.task import Account, Answered
+from crnn_jax.tasks.task import Account, Answered, Task
 
 STRIPS = 12
 
@@ -56,35 +56,43 @@ class Strip:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Answered sequences of a split, of which some are to be drawn.
+    """Answered sequences of which some are to be drawn.
 
     Attributes:
       task: what was asked.
-      split: the images.
-      draw: of the sequences.
       answered: what was answered about them.
+      frames_of: gives the frames LxHxWxC of one of them.
+      evenly: whether of long sequences some frames are shown, evenly spread, or the first ones.
     """
 
-    task: Composed
-    split: Split
-    draw: Draw
+    task: Task
     answered: Answered
+    frames_of: Callable[[int], np.ndarray]
+    evenly: bool = False
 
     def strips(self, chosen: Iterable[int]) -> list[Strip]:
         """Strips of some sequences."""
         return [self._strip(int(i)) for i in chosen]
 
     def _strip(self, i: int) -> Strip:
-        (indices_L,) = np.asarray(self.draw.image_indices(0, jnp.array([i])))
-        images, labels = (jnp.asarray(x[indices_L][:, None]) for x in self.split)
-        keys_1 = jax.vmap(lambda i: self.draw.key(0, i, SCENE))(jnp.array([i]))
-        frames = np.asarray(self.task.composition.render(images, labels, keys_1)[0])[:, 0]
         length, account = int(self.answered.lengths_B[i]), self.task.account(self.answered, i)
-        shown = frames[:length][:FRAMES]
-        if length > len(shown):
-            more = f", first {len(shown)} of {length:,} frames"
+        frames, shown = self.frames_of(i)[:length], np.arange(min(length, FRAMES))
+        if length > FRAMES:
+            which = "" if self.evenly else "first "
+            more = f", {which}{FRAMES} of {length:,} frames"
             account = dataclasses.replace(account, title=account.title + more)
-        return Strip(account, shown)
+            if self.evenly:
+                shown = np.linspace(0, length - 1, FRAMES).round().astype(int)
+        notes = [account.notes[t] for t in shown.tolist()] if account.notes else ()
+        return Strip(dataclasses.replace(account, notes=notes), frames[shown])
+
+
+def drawn_frames(task: Composed, split: Split, draw: Draw, i: int) -> np.ndarray:
+    """The frames of drawn sequence i, of images of a split."""
+    (indices_L,) = np.asarray(draw.image_indices(0, jnp.array([i])))
+    images, labels = (jnp.asarray(x[indices_L][:, None]) for x in split)
+    keys_1 = jax.vmap(lambda i: draw.key(0, i, SCENE))(jnp.array([i]))
+    return np.asarray(task.composition.render(images, labels, keys_1)[0])[:, 0]
 
 
 def most_severe(wrong_B: np.ndarray, severity_B: np.ndarray, count: int) -> np.ndarray:
@@ -95,7 +103,7 @@ def most_severe(wrong_B: np.ndarray, severity_B: np.ndarray, count: int) -> np.n
 
 def draw_sheet(gallery: Gallery) -> Figure:
     """Draw the first test sequences, as they come."""
-    count = min(STRIPS, len(gallery.answered.wrong_B))
+    count = min(STRIPS, len(gallery.answered.lengths_B))
     title = f"The first {count} test sequences"
     return draw_strips(gallery.strips(range(count)), f"{title}{gallery.task.legend}")
 
@@ -103,8 +111,15 @@ def draw_sheet(gallery: Gallery) -> Figure:
 def draw_hardest(gallery: Gallery) -> Figure:
     """Draw the most confident errors; of values, the largest."""
     answered = gallery.answered
-    chosen = most_severe(answered.wrong_B, answered.severity_B, STRIPS)
-    total, wrong = len(answered.wrong_B), int(answered.wrong_B.sum())
+    total = len(answered.lengths_B)
+    if answered.wrong_B is None:
+        chosen = most_severe(np.ones(total, bool), answered.severity_B, STRIPS)
+        title = f"The largest errors of {total:,} test sequences"
+        return draw_strips(gallery.strips(chosen), f"{title}{gallery.task.legend}")
+    chosen, wrong = (
+        most_severe(answered.wrong_B, answered.severity_B, STRIPS),
+        answered.wrong_B.sum(),
+    )
     if not wrong:
         return draw_strips([], f"None of {total:,} test sequences is answered wrongly")
     which = "largest" if answered.confidence is None else "most confident"

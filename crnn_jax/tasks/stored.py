@@ -167,10 +167,10 @@ class NumberOfSequence(Stored):
         return Answers(estimate, estimate)
 
     def answered(self, right: np.ndarray, answers: Answers, lengths_B: np.ndarray) -> Answered:
-        """See `Stored`; no number is right or wrong, but some are further off."""
+        """See `Stored`; severe is what is far off."""
         right, found = right[:, None], answers.estimate
         off_B = np.abs(found - right)[:, 0]
-        return Answered(lengths_B, right, found, found, None, np.ones(len(right), bool), off_B)
+        return Answered(lengths_B, right, found, found, None, None, off_B)
 
     def score(self, answered: Answered) -> dict[str, Any]:
         return value_scores(answered, self.dataset.mean)
@@ -220,8 +220,7 @@ class NumberOfFrame(NumberOfSequence):
         target_BxL = _padded(np.split(right, np.cumsum(lengths_B)[:-1]))
         found_BxL = answers.estimate[:, : target_BxL.shape[1]]
         off_B = np.sqrt(np.nanmean(np.square(found_BxL - target_BxL), axis=1))
-        every_B = np.ones(len(lengths_B), bool)
-        return Answered(lengths_B, target_BxL, found_BxL, found_BxL, None, every_B, off_B)
+        return Answered(lengths_B, target_BxL, found_BxL, found_BxL, None, None, off_B)
 
     def score(self, answered: Answered) -> dict[str, Any]:
         return frame_scores(answered, self.dataset.mean)

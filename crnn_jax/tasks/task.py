@@ -48,7 +48,7 @@ class Answered:
       lengths_B: frames of each sequence.
       targets, answers: BxL after every frame, or BxS symbols.
       estimates, confidence: the same of `Answers`; None where there are none.
-      wrong_B: whether the whole answer is wrong.
+      wrong_B: whether the whole answer is wrong; None where answers are only nearer or further off.
       severity_B: how bad an error is: the probability of the answer, or the error of the estimate.
     """
 
@@ -57,7 +57,7 @@ class Answered:
     answers: np.ndarray
     estimates: Any
     confidence: Any
-    wrong_B: np.ndarray
+    wrong_B: Any
     severity_B: np.ndarray
 
 
@@ -126,8 +126,11 @@ class Task(abc.ABC):
         """The answer about sequence i, as people read it under a picture of it."""
 
     @abc.abstractmethod
-    def confusions(self, answered: Answered) -> tuple[np.ndarray, np.ndarray, Sequence[str]]:
-        """What was taken for what: right classes, answered classes, names of the classes."""
+    def confusions(self, answered: Answered) -> tuple[np.ndarray, np.ndarray, Sequence[str]] | None:
+        """What was taken for what: right classes, answered classes, names of the classes.
+
+        None where answers are no classes.
+        """
 
     def goal(self, report: dict[str, Any]) -> float:
         """What the best checkpoint has least of, from its scores."""
