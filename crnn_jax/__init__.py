@@ -104,7 +104,7 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 def load(
     workdir: str | os.PathLike[str], step: Literal["latest", "best"] | str | int = "latest"
 ) -> "Predictor":
-    """Load the trained network of a run, to be called with pictures.
+    """Load the trained network of a run, to be called with pictures or a clip.
 
     Args:
       workdir: folder of a run.

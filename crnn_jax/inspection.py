@@ -47,13 +47,14 @@ def inspect(config: ConfigDict, workdir: Path, command: Sequence[str], *, as_jso
         can be read.
     """
     run.check_start(config)
-    info, parts, problems, about = _read(config)
+    info, parts, problems, origin = _read(config)
     problems = [*problems, *_misfits(config, info, parts, problems)]
     in_order = sorted(problems, key=lambda problem: not problem.fatal)
     fatal = sum(problem.fatal for problem in problems)
     facts = facts_of(info, parts, config.task.unit)
     memory = _memory(facts["bytes"], config.data.feed)
-    facts["about"] = {**about, "memory": memory, **_lanes(config, parts["train"])}
+    facts["origin"] = origin
+    facts["training"] = {"memory": memory, **_lanes(config, parts["train"])}
     facts["problems"] = [problem._asdict() for problem in in_order]
     facts["examples"] = str(_draw(info, parts, workdir))
     facts["command"] = "" if fatal else shlex.join(command)

@@ -20,16 +20,17 @@ from crnn_jax.config import load_config
 USAGE = """\
 Train, evaluate and use networks that read a sequence of images and answer a question about it.
 
-python -m crnn_jax.main --config=FILE [--config.FIELD=VALUE ...] [FLAG ...] [PICTURE ...]
+python -m crnn_jax.main --config=FILE [--config.FIELD=VALUE ...] [FLAG ...] [FILE ...]
 """
 EXAMPLES = """\
 examples:
   python -m crnn_jax.main --config=configs/sum8.py
   python -m crnn_jax.main --config=configs/sum8.py:smoke --workdir=/tmp/try
   python -m crnn_jax.main --config=configs/sum8.py --config.train.learning_rate=1e-3
-  python -m crnn_jax.main --mode=data --config=configs/lenet.py --config.data.path=FOLDER
+  python -m crnn_jax.main --mode=data --config=configs/clips.py --config.data.path=FOLDER
   python -m crnn_jax.main --mode=evaluate --workdir=runs/sum8 --step=best --json
   python -m crnn_jax.main --mode=predict --workdir=runs/sum8 three.png four.jpg
+  python -m crnn_jax.main --mode=predict --workdir=runs/clips --each --json a.mp4 b.mp4
   python -m crnn_jax.main --mode=figures --workdir=runs/sum8 --beside=runs/lenet
 
 Run the same train command again to resume. crnn_jax/config/fields.py explains every field.
@@ -57,8 +58,11 @@ FLAGS = {
     "mode": Flag(mode, "", f"{', '.join(MODES)} (default: train)", "train"),
     "profile": Flag(switch, "train", "write a trace of some steps into the workdir", False),
     "step": Flag(string, "evaluate predict figures", "number, best or latest (default)", "latest"),
-    "json": Flag(switch, "data evaluate predict", "print one JSON object", False),
+    "json": Flag(switch, "data evaluate predict", "print JSON; with --each a line a file", False),
     "split": Flag(switch, "predict", "cut one picture of a row of glyphs apart", False),
+    "each": Flag(switch, "predict", "answer about each file, not about all as one sequence", False),
+    "csv": Flag(string, "predict", "write the answers, of each frame if there are, into this file"),
+    "figure": Flag(string, "predict", "draw the frames with the answers into this file (PNG)"),
     "beside": Flag(string, "figures", "folder of another run, whose kernels to compare"),
     "distributed": Flag(switch, "train", "join the other processes of this cluster job", False),
     "coordinator": Flag(string, "train", "without a cluster: HOST:PORT of process 0"),
@@ -139,7 +143,7 @@ def _check(given: flags.FlagValues, rest: Sequence[str], literal: Sequence[str])
     if literal and given.mode != "predict":
         raise UserError(f"{literal[0]!r} is not expected: pictures are for --mode=predict")
     if given.mode == "predict" and not [*rest, *literal]:
-        raise UserError("no picture is given: expected, for example, three.png four.jpg")
+        raise UserError("no picture is given: expected, for example, three.png four.jpg or a.mp4")
     if given.distributed and given.coordinator is not None:
         raise UserError("--distributed finds its coordinator: leave it or --coordinator out")
 
@@ -181,7 +185,16 @@ def _do(
     elif given.mode == "predict":
         from crnn_jax import predict
 
-        predict.predict(workdir, rest, split=given.split, step=given.step, as_json=given.json)
+        predict.predict(
+            workdir,
+            rest,
+            split=given.split,
+            each=given.each,
+            step=given.step,
+            as_json=given.json,
+            table=given.csv,
+            figure=given.figure,
+        )
     elif given.mode == "figures":
         from crnn_jax import figures
 

@@ -127,6 +127,6 @@ def test_what_training_would_refuse_is_a_problem(fields, words, here, capsys):
 
 def test_it_says_how_full_the_lanes_will_be(here, capsys):
     assert look("--json") == 0
-    lanes = json.loads(capsys.readouterr().out)["about"]["lanes"]
+    lanes = json.loads(capsys.readouterr().out)["training"]["lanes"]
     # One for each of eight devices: of 3 to 10 frames.
     assert lanes == "65.0% full: 8 lanes of 10 frames for the 8 of a batch"

@@ -308,12 +308,19 @@ def test_fields_are_set_wherever_they_stand(here, calls):
 
 
 def test_predict_is_called_with_the_pictures_in_order(calls):
-    flags = ["--mode=predict", "--workdir=run", "--split", "--step=best"]
+    flags = ["--mode=predict", "--workdir=run", "--split", "--step=best", "--csv=a.csv"]
     assert main.main(["b.png", *flags, "~/a.png"]) == 0
     ((mode, folder, pictures, options),) = calls
     assert (mode, folder) == ("predict", Path("run"))
     assert pictures == ["b.png", "~/a.png"]
-    assert options == {"split": True, "step": "best", "as_json": False}
+    assert options == {
+        "split": True,
+        "each": False,
+        "step": "best",
+        "as_json": False,
+        "table": "a.csv",
+        "figure": None,
+    }
 
 
 def test_the_same_command_again_then_evaluate(here, trained, data_dir, optdigits, capsys):

@@ -9,8 +9,10 @@ from ml_collections import ConfigDict
 
 from crnn_jax import tasks
 from crnn_jax.data.dataset import DatasetInfo
+from crnn_jax.data.form import Form
 from crnn_jax.data.lanes import lay_out
 from crnn_jax.model import crnn
+from crnn_jax.predict import Predictor
 from crnn_jax.runs.load import Restored
 from crnn_jax.tasks.task import Answered
 from crnn_jax.train.trainer import Trainer, TrainState
@@ -19,6 +21,9 @@ LANES = lay_out([[0], [1, 2]], np.array([4, 2, 2]))
 """A lane of one sequence of four frames, and one of two sequences of two."""
 
 STARTS_TxN = LANES.starts_TxN
+
+LONGEST = 4
+"""Frames of the longest clip of `clip_predictor`."""
 
 
 def sequences_so_far() -> Iterator[tuple[int, int, range]]:
@@ -72,6 +77,39 @@ def restored(config: ConfigDict, info: DatasetInfo, seed: int = 3, scale: float 
     network = crnn.build(config.model, task.question)
     params = random_params(crnn.parameter_shapes(network, task.question), seed, scale)
     return Restored(config, info, 4, task, network, params)
+
+
+def clip_predictor(
+    config: ConfigDict,
+    answer: str = "class",
+    *,
+    longest: int = LONGEST,
+    aggregator: str = "gru",
+    **form: Any,
+) -> Predictor:
+    """A predictor on clips of 10x12 pixels, or on sequences of images where answers are labels."""
+    config.data.path = "made"
+    tasks_of = {"numbers": "number_per_frame", "label": "sum"}
+    config.task.name = tasks_of.get(answer, answer)
+    config.model.convs, config.model.gru_units, config.model.aggregator = (), (6,), aggregator
+    heads = {"class": "class", "text": "decoder", "label": "marginal"}
+    config.model.head = heads.get(answer, "last")
+    config.model.decoder_units = 8 if answer == "text" else 0
+    info = DatasetInfo(
+        "made",
+        "sequences:0",
+        (10, 12, 1),
+        tuple("abcdefg") if answer in ("class", "label") else (),
+        glyphs=False,
+        answer=answer,
+        form=Form(10, 12, 1, **form),
+        longest=longest,
+        counts=(1,) * 7,
+        mean=3.0,
+        vocabulary=("x", "y", "END"),
+        symbols=5,
+    )
+    return Predictor(restored(config, info, scale=0.4))
 
 
 def answered(target: Any, answer: Any, estimate: Any = None, confidence: Any = None) -> Answered:

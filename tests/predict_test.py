@@ -111,8 +111,9 @@ def test_a_glyph_has_a_name_and_no_estimate(corpus, names, make_predictor, image
         (probs_K,) = np.exp(network_on(predictor, [image]).log_probs_TxNxK[:, 0])
         assert found["answer"] == names[probs_K.argmax()]
         assert found["confidence"] == pytest.approx(probs_K.max())
-        assert found.keys() == {"answer", "confidence", "steps"}
+        assert found.keys() == {"answer", "confidence", "steps", "classes"}
         assert found["steps"][0].keys() == {"name", "answer", "confidence"}
+        assert found["classes"][1]["class"] == names[np.argsort(-probs_K)[1]]
 
 
 def test_a_head_that_gives_no_probabilities_gives_no_confidence(make_predictor, images):

@@ -32,7 +32,7 @@ def of_classes():
 
 
 def table(found, title):
-    tables = report.tables({**found, "about": {}, "problems": found.get("problems", [])})
+    tables = report.tables({**found, "origin": {}, "training": {}, "problems": []})
     return dict(dict(tables)[title])
 
 

@@ -135,9 +135,16 @@ def short_form(dataset: Dataset, unit: str) -> Rows:
 
 
 def tables(facts: Mapping[str, Any]) -> Iterator[tuple[str, Rows]]:
-    """All that is known as tables: their titles and rows."""
+    """All that is known as tables: their titles and rows.
+
+    Args:
+      facts: of `facts_of`, and besides origin and training, names and values in words, and
+        problems.
+    """
     things = _things(facts)
-    yield "data", [*summary(facts), *facts["about"].items(), ("identity", facts["identity"])]
+    name, *rows = summary(facts)
+    identity = ("identity", facts["identity"])
+    yield "data", [name, *facts["origin"].items(), *rows, *facts["training"].items(), identity]
     if "classes" in facts:
         rows = [
             (name, " · ".join(f"{count:,} {part}" for part, count in counts.items()))
@@ -185,8 +192,8 @@ def _frames(form: Mapping[str, Any], longest: int) -> str:
         return words
     if form["frames"]:
         return f"{words}; {form['frames']} of a clip at most, evenly spread"
-    every = f"1 of {form['stride']}" if form["stride"] > 1 else "all"
-    return f"{words}; {every} of a clip, at most {form['max_frames']:,}"
+    every = f"1 frame of {form['stride']}" if form["stride"] > 1 else "all frames"
+    return f"{words}; {every}, at most {form['max_frames']:,}"
 
 
 def _bars(histogram: Sequence[Mapping[str, int]]) -> Rows:

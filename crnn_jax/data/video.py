@@ -40,7 +40,8 @@ def video_frames(path: Path) -> Iterator[Callable[[], Image.Image]]:
         ) from error
     try:
         if not path.is_file():  # a pipe would keep us waiting
-            raise UserError(f"{path}: not a file, expected a video")
+            found = "not a file" if path.exists() else "not found"
+            raise UserError(f"{path}: {found}, expected a video")
         # As a file of ours: a name such as "http:a.mp4" is none of FFmpeg's protocols.
         with (
             open(path, "rb") as file,

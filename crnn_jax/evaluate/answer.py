@@ -6,11 +6,16 @@ from jax import Array
 
 from crnn_jax.data.batch import Batch
 from crnn_jax.model.crnn import CRNN
-from crnn_jax.model.heads import Answers
+from crnn_jax.model.heads import Answers, Output
 
 
 def answer(network: CRNN, params: Any, batch: Batch, encoded: Array | None = None) -> Answers:
-    """What a network answers about a batch.
+    """What a network answers about a batch; see `ask`."""
+    return ask(network, params, batch, encoded).answers()
+
+
+def ask(network: CRNN, params: Any, batch: Batch, encoded: Array | None = None) -> Output:
+    """A network's output about a batch.
 
     Args:
       network: the Flax module.
@@ -20,4 +25,4 @@ def answer(network: CRNN, params: Any, batch: Batch, encoded: Array | None = Non
     """
     if encoded is None:
         encoded = network.apply(params, batch.frames_TxNxHxWxC, method="encode")
-    return network.apply(params, encoded, batch.lanes, method="aggregate").answers()
+    return network.apply(params, encoded, batch.lanes, method="aggregate")

@@ -20,11 +20,16 @@ class ClassLogits:
         """Cross-entropy at every step, TxN."""
         return optax.softmax_cross_entropy_with_integer_labels(self.logits_TxNxK, targets)
 
+    @property
+    def probs_TxNxK(self) -> Array:
+        """The probability of each class, at every step."""
+        return nn.softmax(self.logits_TxNxK)
+
     def answers(self) -> Answers:
         """The most likely class and its probability."""
         return Answers(
             jnp.argmax(self.logits_TxNxK, axis=-1).astype(jnp.int32),
-            confidence=jnp.max(nn.softmax(self.logits_TxNxK), axis=-1),
+            confidence=jnp.max(self.probs_TxNxK, axis=-1),
         )
 
 

@@ -30,12 +30,17 @@ class Posterior:
         hit_TxNxK = targets[..., None] == jnp.asarray(self.numbers)[None, None]
         return -jnp.sum(hit_TxNxK * self.log_probs_TxNxK, axis=-1)
 
+    @property
+    def probs_TxNxK(self) -> Array:
+        """The probability of each number, at every step."""
+        return jnp.exp(self.log_probs_TxNxK)
+
     def answers(self) -> Answers:
         """The most likely number, the posterior's mean and the probability of that number."""
         best_TxN = jnp.argmax(self.log_probs_TxNxK, axis=-1)
         return Answers(
             jnp.asarray(self.numbers, jnp.int32)[best_TxN],
-            jnp.exp(self.log_probs_TxNxK) @ jnp.asarray(self.numbers, jnp.float32),
+            self.probs_TxNxK @ jnp.asarray(self.numbers, jnp.float32),
             jnp.exp(jnp.max(self.log_probs_TxNxK, axis=-1)),
         )
 

@@ -97,10 +97,7 @@ def frames_of(
       UserError: there is no picture, or more than one to split, or one cannot be read, or has no
         ink or several glyphs; the line names the file, or counts pictures from 1.
     """
-    one = isinstance(pictures, str | os.PathLike | Image.Image)
-    array = getattr(pictures, "shape", ())
-    one = one or len(array) == 2 or (len(array) == 3 and array[2] in (1, 3, 4))
-    several: Any = [pictures] if one else pictures
+    several: Any = [pictures] if is_one_picture(pictures) else pictures
     numbered = ((f"picture {i}", picture) for i, picture in enumerate(several, 1))
 
     def convert(image: Image.Image, name: str) -> np.ndarray:
@@ -118,6 +115,16 @@ def frames_of(
     if not frames:
         raise UserError("found 0 pictures, expected at least one; name a picture or a folder")
     return np.stack(frames).reshape(-1, *shape)
+
+
+def is_one_picture(pictures: Any) -> bool:
+    """Whether this is one picture: a path, an image of Pillow's, or an array of its shape."""
+    shape = getattr(pictures, "shape", ())
+    return (
+        isinstance(pictures, str | os.PathLike | Image.Image)
+        or len(shape) == 2
+        or (len(shape) == 3 and shape[2] in (1, 3, 4))
+    )
 
 
 def _frames_of_row(pages: Sequence[tuple[str, np.ndarray]]) -> list[np.ndarray]:

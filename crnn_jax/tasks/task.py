@@ -134,7 +134,7 @@ class Task(abc.ABC):
 
     def goal(self, report: dict[str, Any]) -> float:
         """What the best checkpoint has least of, from its scores."""
-        return report.get("rmse", 1 - report["exact"])
+        return report["rmse"] if "rmse" in report else 1 - report["exact"]
 
     @property
     def legend(self) -> str:

@@ -1,0 +1,152 @@
+"""Using a trained network on people's own pictures and clips."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from crnn_jax import UserError, tasks
+from crnn_jax.data.batch import Batch
+from crnn_jax.data.lanes import Lanes, padded_lanes
+from crnn_jax.data.packing import pack
+from crnn_jax.evaluate.answer import ask
+from crnn_jax.model.heads import Answers
+from crnn_jax.pictures import Picture, frames_of, is_one_picture
+from crnn_jax.pictures.clip import Frames, is_folder_of_frames, read_frames
+from crnn_jax.runs.load import Restored
+from crnn_jax.tasks.task import Answered
+
+BEST = 5
+"""Classes whose probabilities are told, the most likely ones."""
+
+
+class Predictor:
+    """A trained network that answers about pictures or clips; threads may share it.
+
+    Forked processes may not: JAX hangs after a fork. Load the network in each worker instead.
+
+    Attributes:
+      restored: the network with its parameters and its config.
+      stored: whether it was trained on clips with answers, and not on composed sequences.
+      per_frame: whether it answers about each frame.
+    """
+
+    def __init__(self, restored: Restored) -> None:
+        """Take a network that `restore` read."""
+        self.restored = restored
+        self.stored = tasks.is_stored(restored.config)
+        task: Any = restored.task
+        self.per_frame = task.per_frame if self.stored else task.question.kind != "symbols"
+
+        def answers(params: Any, batch: Batch) -> tuple[Answers, Any]:
+            output = ask(restored.network, params, batch)
+            return output.answers(), getattr(output, "probs_TxNxK", None)
+
+        self._ask = jax.jit(answers)
+
+    def __call__(
+        self, pictures: Picture | Iterable[Picture], *, split: bool = False
+    ) -> dict[str, Any]:
+        """Answer about a sequence of pictures, or a clip.
+
+        Args:
+          pictures: one or several, in order, as `frames_of` takes them; or one picture of a row of
+            glyphs. Where clips were trained on: a video, an animation, a folder of frames, an
+            array LxHxWxC, or frames in order.
+          split: whether it is a row of glyphs.
+
+        Returns:
+          See `Task.explain`; and classes, the most likely first, where the answer is one.
+
+        Raises:
+          UserError: a picture cannot be used, or there are not as many as the network takes.
+        """
+        return self.explain(pictures, split=split, names=None)
+
+    def explain(
+        self,
+        pictures: Picture | Iterable[Picture],
+        *,
+        split: bool,
+        names: Sequence[str] | None,
+    ) -> dict[str, Any]:
+        """The same, with names for the pictures; None counts them."""
+        return self.answer(self.read(pictures, split=split), names)
+
+    def read(self, pictures: Picture | Iterable[Picture], *, split: bool = False) -> Frames:
+        """The frames that the network sees of this; see `__call__`."""
+        info = self.restored.dataset
+        if info.form is None:
+            shape, glyphs = info.frame_shape, info.glyphs
+            frames = frames_of(pictures, shape=shape, glyphs=glyphs, split=split)
+        elif split:
+            raise UserError("split needs a network that reads glyphs: give one picture a frame")
+        elif self.stored:
+            return read_frames(pictures, info.form)
+        else:
+            several: Any = [pictures] if is_one_picture(pictures) else pictures
+            each = [read_frames(picture, info.form).frames_LxHxWxC for picture in several]
+            frames = np.concatenate([np.zeros((0, *info.frame_shape), np.uint8), *each])
+        return Frames(frames, 1 + np.arange(len(frames)), cut=False)
+
+    def reads_folder(self, folder: Path) -> bool:
+        """Whether a folder is a clip for the network: of frames, where it reads more than one.
+
+        Raises:
+          UserError: the folder cannot be listed.
+        """
+        return self.restored.dataset.longest > 1 and is_folder_of_frames(folder)
+
+    def answer(self, frames: Frames, names: Sequence[str] | None = None) -> dict[str, Any]:
+        """Answer about frames; see `explain`."""
+        task: Any = self.restored.task
+        count = len(frames.frames_LxHxWxC)
+        (self._check_frames if self.stored else task.check_pictures)(count)
+        # Filled up to the longest sequence, or to a multiple of it: hardly anything is compiled
+        # twice, and what follows changes no answer.
+        longest = self.restored.dataset.longest if self.stored else task.max_length
+        steps = -(-count // longest) * longest
+        frames_TxHxWxC = np.zeros((steps, *frames.frames_LxHxWxC.shape[1:]), np.uint8)
+        frames_TxHxWxC[:count] = frames.frames_LxHxWxC
+        lanes = self._lanes(steps, count)
+        batch = Batch(frames_TxHxWxC[:, None], lanes, None)
+        answers, probs_TxNxK = jax.device_get(self._ask(self.restored.params, batch))
+        if names is None or len(names) != count:  # a file may have several pages
+            word = "frame" if self.stored else "picture"
+            names = [f"{word} {i}" for i in frames.numbers_L]
+        found = task.explain(self._answered(answers, lanes, count), names)
+        if task.question.kind == "class":
+            found["classes"] = _best(probs_TxNxK[count - 1, 0], self.restored.dataset.classes)
+        return found
+
+    def _check_frames(self, count: int) -> None:
+        if count > 1 and self.restored.dataset.longest == 1:
+            raise UserError(
+                f"{count:,} pictures are given: expected 1, as in training; for an answer about "
+                "each add --each (in Python, call it with each)"
+            )
+        task: Any = self.restored.task
+        task.check_frames(count)
+
+    def _lanes(self, steps: int, count: int) -> Lanes:
+        """One lane; of a composed sequence it does not matter where it ends."""
+        if not self.stored:
+            return padded_lanes(np.array([steps]))
+        return pack(np.array([steps]), 1).lanes(0, np.array([count], np.int32))
+
+    def _answered(self, answers: Answers, lanes: Lanes, count: int) -> Answered:
+        """What is answered about the only sequence; what is right is not known, and not told."""
+        task: Any = self.restored.task
+        if not self.stored:
+            answers = jax.tree.map(lambda x: x[None], answers)  # a chunk of its own
+            return task.answered(answers.answer, answers, lanes, 1)
+        rows = task.rows(answers, lanes, count)
+        right = rows.answer if task.question.kind == "symbols" else rows.answer[0]
+        return task.answered(right, rows, np.array([count]))
+
+
+def _best(probs_K: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
+    order = np.argsort(-probs_K, kind="stable")[:BEST]
+    return [{"class": classes[k], "probability": float(probs_K[k])} for k in order]
