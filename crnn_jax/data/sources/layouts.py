@@ -27,12 +27,12 @@ class Layout(NamedTuple):
     read: Callable[[ConfigDict, str], Listing]  # its clips in any order, and their problems
 
 
-LAYOUTS = (
-    Layout(prepared_by_tfds.fits, prepared_by_tfds.read),
-    Layout(manifest.fits, manifest.read),
-    Layout(class_folders.fits_names, class_folders.read_names),
-    Layout(class_folders.fits, class_folders.read),
-)
+LAYOUTS: dict[str, Layout] = {
+    "tfds": Layout(prepared_by_tfds.fits, prepared_by_tfds.read),
+    "manifest": Layout(manifest.fits, manifest.read),
+    "file_names": Layout(class_folders.fits_names, class_folders.read_names),
+    "class_folders": Layout(class_folders.fits, class_folders.read),
+}
 """The first that fits is read."""
 
 
@@ -54,7 +54,7 @@ def list_clips(data: ConfigDict, answer: str) -> Listing:
             f"--config.data.validation={data.validation} and data.test={data.test} leave nothing "
             "to train on: expected shares of less than 1 together"
         )
-    layout = next((layout for layout in LAYOUTS if layout.fits(data)), None)
+    layout = next((layout for layout in LAYOUTS.values() if layout.fits(data)), None)
     if layout is None:
         path = user_path(data.path)
         found = "not a folder or a list of files" if path.exists() else "not found"
