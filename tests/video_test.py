@@ -73,7 +73,7 @@ def test_what_is_no_whole_video(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=f"^{path}: cannot be read .*a whole video") as error:
             read_clip((path,), FORM)
         assert "\n" not in str(error.value)
-    with pytest.raises(UserError, match="not a file"):
+    with pytest.raises(UserError, match="not found, expected a video"):
         read_clip((tmp_path / "absent.mp4",), FORM)
     monkeypatch.setattr("crnn_jax.data.video.LARGEST_PIXELS", 1000)
     with pytest.raises(UserError, match=f"^{whole}: cannot be read"):
