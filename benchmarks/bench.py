@@ -230,7 +230,7 @@ def main(argv: Sequence[str]) -> None:
 
     data = get_config().data
     corpus = load_dataset(
-        data.corpus,
+        data.name,
         data_dir=data.data_dir,
         manual_dir=data.manual_dir,
         fallback=options.smoke,

@@ -7,6 +7,9 @@ python -m crnn_jax.main --config=configs/clips.py:text --config.data.path=FOLDER
 Of classes, FOLDER holds `jump/1.mp4`, `run/2.mp4`, …: one folder a class; a clip may also be a
 folder of pictures. Of texts, labels.csv has the columns path and answer, as in `1.mp4,a dog runs`.
 Frames of all sizes become 64x64.
+
+3,000 made clips of 5 to 60 frames, the motion of a digit their class: all of 269 test clips are
+right after 152 s of training on two cores (docs/results.md).
 """
 
 from ml_collections import ConfigDict
@@ -51,11 +54,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 def text(c: ConfigDict) -> None:
     """A text of words, written by a decoder that attends to the states after each frame."""
     c.task.name = "text"
-    c.data.augment.turn = 0.15
-    c.data.augment.scale = 0.15
-    c.data.augment.elastic = 0.6
     c.model.gru_units = (128,)
-    c.model.encoder_dropout = 0.3
     c.model.head = "decoder"
     c.model.decoder_units = 128
     c.train.class_weights = False

@@ -5,6 +5,9 @@ python -m crnn_jax.main --config=configs/importance.py --config.data.path=FOLDER
 labels.csv has the columns path and answer: a video, and a list of numbers, one for each of its
 frames, as in `1.mp4,"[0.1, 0.1, 0.7]"`; or the name of a .npy or .csv file that holds them. Frames
 of all sizes become 64x64.
+
+Of 3,000 made clips, where a number says how fast a digit moves: Kendall's τ .857 on 269 test clips,
+after 185 s of training on two cores (docs/results.md).
 """
 
 from ml_collections import ConfigDict

@@ -75,7 +75,14 @@ def explain(error: UserError | OSError) -> int:
 def say(line: str) -> None:
     """Print one line for people on stderr; whether anyone reads it does not matter."""
     with contextlib.suppress(OSError):
-        print(" ".join(line.splitlines()), file=sys.stderr, flush=True)
+        print(printable(" ".join(line.splitlines())), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """The same with escapes for all that could move a terminal's cursor, or is no character."""
+    if text.isprintable():
+        return text
+    return "".join(x if x.isprintable() else ascii(x)[1:-1] for x in text)
 
 
 def did_you_mean(wrong: str, right: Iterable[str]) -> str:

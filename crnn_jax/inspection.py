@@ -51,6 +51,10 @@ def inspect(config: ConfigDict, workdir: Path, command: Sequence[str], *, as_jso
     problems = [*problems, *_misfits(config, info, parts, problems)]
     in_order = sorted(problems, key=lambda problem: not problem.fatal)
     fatal = sum(problem.fatal for problem in problems)
+    if not any(map(len, parts.values())):
+        if not as_json:
+            print_table("problems", [(problem.name, problem.what) for problem in in_order])
+        raise UserError(_demand(in_order, fatal))
     facts = facts_of(info, parts, config.task.unit)
     memory = _memory(facts["bytes"], config.data.feed)
     facts["origin"] = origin
@@ -65,12 +69,16 @@ def inspect(config: ConfigDict, workdir: Path, command: Sequence[str], *, as_jso
             print_table(title, rows)
         print(f"\nexamples: {facts['examples']}")
     if fatal:
-        first = f"{in_order[0].name}: {in_order[0].what}"
-        if fatal == 1:
-            raise UserError(f"1 problem must be mended first: {first}")
-        raise UserError(f"{fatal:,} problems must be mended first, such as {first}")
+        raise UserError(_demand(in_order, fatal))
     if not as_json:
         print(f"ready to train: {facts['command']}")
+
+
+def _demand(problems: Sequence[Problem], fatal: int) -> str:
+    first = f"{problems[0].name}: {problems[0].what}"
+    if fatal == 1:
+        return f"1 problem must be mended first: {first}"
+    return f"{fatal:,} problems must be mended first, such as {first}"
 
 
 def _read(

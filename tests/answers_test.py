@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -53,6 +54,23 @@ def test_each_file_is_a_line_of_json_and_a_broken_one_stops_no_other(asked):
     assert found[0] == asked.direct("class", "clips/b")
     assert found[1].keys() == {"error"}
     assert found[2] == asked.direct("class", "a.gif")
+
+
+def test_a_folder_of_animations_is_several_clips_and_an_empty_one_none(asked, tmp_path):
+    for folder in ("several", "empty"):
+        (tmp_path / folder).mkdir()
+    for i in range(2):
+        write_animation(tmp_path / "several" / f"{i}.gif", noise(2, seed=i))
+    found = [json.loads(line) for line in asked("several", as_json=True, each=True).splitlines()]
+    assert [x["file"] for x in found] == ["several/0.gif", "several/1.gif"]
+    with pytest.raises(UserError, match="empty: found no clips"):
+        asked("empty", each=True)
+
+
+def test_names_that_are_no_text_are_written_as_they_are(asked, tmp_path):
+    os.rename(tmp_path / "a.gif", tmp_path / "\udcff.gif")
+    asked("\udcff.gif", table="out.csv")
+    assert b"\n\xff.gif," in (tmp_path / "out.csv").read_bytes()
 
 
 def test_tables_have_classes_and_how_likely_they_are(asked):

@@ -77,14 +77,14 @@ def test_a_data_set(follow, tmp_path):
 
 def test_a_layout_of_your_own_data(follow, tmp_path):
     rng = np.random.default_rng(0)
-    for i in range(30):
+    for i in range(60):
         pages = [Image.fromarray(rng.integers(0, 256, (12, 12), np.uint8)) for _ in range(2)]
         pages[0].save(tmp_path / f"{i}.gif", save_all=True, append_images=pages[1:])
         (tmp_path / f"{i}.txt").write_text("cat" if i % 2 else "dog")
     done = follow("A layout of your own data", f"--config.data.data_dir={tmp_path / 'data'}")
     assert done.returncode == 0, done.stderr
     assert "clips with a text beside them" in done.stdout
-    assert re.search(r"cat +1\d train", done.stdout)
+    assert re.search(r"cat +2\d train", done.stdout)
 
 
 def test_a_head(follow, data_dir):

@@ -173,6 +173,16 @@ def test_texts_are_words_up_to_their_end():
     found = asked.answered(encoded, asked.rows(written, lanes, 1), np.ones(4, int))
     assert found.wrong_B.tolist() == [False, False, True, True]
     assert found.severity_B.tolist() == [0.125, 0.25, 0.125, 0.125]  # nothing behind END counts
+    assert asked.score(found)["per_symbol"] == 9 / 11
+    assert len(asked.confusions(found)[0]) == 9  # of the symbols that are known
+
+
+def test_large_numbers_are_scored(recwarn):
+    asked = task(default(), "number")
+    right, found = np.full(1000, 1e18, np.float32), np.full((1000, 1), -1e18, np.float32)
+    scores = asked.score(asked.answered(right, Answers(found, found), np.ones(1000, int)))
+    np.testing.assert_allclose(scores["rmse"], 2e18, rtol=1e-6)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Data sets: what is known of one, finding one or its stand-in, and reading it at every start."""
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 from crnn_jax import UserError, say, user_path
@@ -88,7 +89,7 @@ def as_images(dataset: Dataset) -> Dataset:
             "compose sequences of; or ask for the class of each clip by --config.task.name=class"
         )
     numbers = [str(number) for number in range(len(info.classes))]
-    if all(name.isdecimal() for name in info.classes) and list(info.classes) != numbers:
+    if list(info.classes) != numbers and any(map(_is_number, info.classes)):
         raise UserError(
             f"{info.name} has the classes {', '.join(info.classes)}: expected "
             f"{', '.join(numbers)}, or names that are no numbers, which count so in their order"
@@ -99,6 +100,13 @@ def as_images(dataset: Dataset) -> Dataset:
         for part in [getattr(dataset, name)]
     }
     return Dataset(dataclasses.replace(info, answer="label"), **parts)
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return math.isfinite(float(name))
+    except ValueError:
+        return False
 
 
 def load_dataset(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -> Dataset:

@@ -66,8 +66,8 @@ def draw_counts(counts_KxK1: np.ndarray, names: Sequence[str], subject: str) -> 
         colour = "tab:gray" if hit else "white" if dark else "black"
         axes.text(column, row, f"{count}", fontsize=size, color=colour, ha="center", va="center")
     long = max(map(len, names)) > 2
-    axes.set_xticks(range(len(answers)), answers, rotation=90 if long else 0)
-    axes.set_yticks(range(classes), names)
+    axes.set_xticks(range(len(answers)), answers, rotation=90 if long else 0, parse_math=False)
+    axes.set_yticks(range(classes), names, parse_math=False)
     axes.set(xlabel="answer", ylabel="right")
     axes.set_title(f"{subject}: {right / total:.2%} right", fontsize=10)
     return figure

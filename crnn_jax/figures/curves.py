@@ -13,6 +13,7 @@ PANELS = {
     "loss": "training loss",
     "validation_rmse": "validation rmse",
     "validation_exact": "validation, share exact",
+    "validation_tau": "validation, Kendall's τ",
 }
 """What is drawn, where a run measured it, and what it is called."""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +23,9 @@ MOST_BYTES = 200_000
 def pixels(figure: Figure) -> np.ndarray:
     """A figure as it looks, height × width × RGB, uint8."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # it is drawn as a box
+        canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 
 

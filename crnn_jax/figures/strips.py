@@ -144,7 +144,7 @@ def draw_strips(chosen: Sequence[Strip], title: str) -> Figure:
     top = 0.2 * (title.count("\n") + 1) + 0.2
     height = rows * row_height + top
     figure = Figure(figsize=(11, height), dpi=100)
-    figure.text(0.02, 1 - 0.1 / height, title, fontsize=11, va="top")
+    figure.text(0.02, 1 - 0.1 / height, title, fontsize=11, va="top", parse_math=False)
     for place, strip in enumerate(chosen):
         row, column = divmod(place, columns)
         bottom = height - top - (row + 1) * row_height + 0.1 + 0.25 * noted
@@ -164,7 +164,7 @@ def draw_strips(chosen: Sequence[Strip], title: str) -> Figure:
 def _draw_strip(axes: Axes, strip: Strip) -> None:
     account = strip.account
     colour = WRONG if account.wrong else RIGHT
-    axes.set_title(account.title, fontsize=8.5, loc="left", pad=3, color=colour)
+    axes.set_title(account.title, fontsize=8.5, loc="left", pad=3, color=colour, parse_math=False)
     for x, frame_HxWxC in zip(strip.places, strip.frames_FxHxWxC, strict=True):
         image = frame_HxWxC[..., 0] if frame_HxWxC.shape[-1] == 1 else frame_HxWxC
         down, right = (0.5 - np.divide(image.shape[:2], max(image.shape[:2])) / 2).tolist()
@@ -172,7 +172,8 @@ def _draw_strip(axes: Axes, strip: Strip) -> None:
         axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
     for x, note in zip(strip.places, account.notes, strict=False):
         colour = WRONG if note.wrong else RIGHT
-        axes.text(x + 0.5, 1.06, note.text, fontsize=8, ha="center", va="top", color=colour)
+        place = {"ha": "center", "va": "top", "parse_math": False}
+        axes.text(x + 0.5, 1.06, note.text, fontsize=8, color=colour, **place)
     if not account.symbols:
         return
     half = strip.places[len(strip.places) // 2] - GAP / 2

@@ -74,9 +74,19 @@ def _source(paths: list[Path]) -> tuple[Path, ...]:
 
 
 def is_folder_of_frames(folder: Path) -> bool:
-    """Whether a folder holds pictures, which are the frames of one clip.
+    """Whether a folder holds pictures, which are the frames of one clip, and not animations.
 
     Raises:
       UserError: it cannot be listed.
     """
-    return any(path.suffix.lower() in PICTURES + ANIMATIONS for path in entries(folder, None))
+    inside = entries(folder, None)
+    if any(path.suffix.lower() in PICTURES for path in inside):
+        return True
+    first = next((path for path in inside if path.suffix.lower() in ANIMATIONS), None)
+    if first is None:
+        return False
+    try:
+        pages = read_pages(first, "", lambda image, name: None)
+        return len(list(itertools.islice(pages, 2))) < 2
+    except UserError:  # to be reported as a frame that cannot be read
+        return True

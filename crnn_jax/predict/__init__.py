@@ -55,6 +55,8 @@ def predict(
         if as_json:
             shown.print_json(answer, named=each)
         answers.append(answer if len(answers) < shown.STRIPS else answer._replace(strip=None))
+    if not answers:
+        raise UserError(f"{paths[0]}: found no clips in it, expected files such as a.mp4")
     if not as_json:
         shown.print_answers(answers, each=each)
     shown.write(answers, table, figure)

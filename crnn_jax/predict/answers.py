@@ -116,7 +116,7 @@ def write(answers: Sequence[Answer], table: str | None, figure: str | None) -> N
     try:
         if table is not None:
             path = user_path(table)
-            write_whole(path, _csv(answers).encode())
+            write_whole(path, _csv(answers).encode(errors="surrogateescape"))
         if figure is not None:
             path = user_path(figure)
             strips = [answer.strip for answer in answers if answer.strip is not None]

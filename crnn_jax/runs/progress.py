@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from crnn_jax import printable
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -80,7 +82,7 @@ def print_table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(Text(name), Text(value))
+        table.add_row(Text(printable(name)), Text(printable(value)))
     with console.capture() as captured:  # Rich ends the process where nobody reads
         console.print(table)
     print(captured.get(), end="", flush=True)

@@ -81,7 +81,9 @@ class Recorder:
 
     def report(self, step: int, report: Mapping[str, Any], line: str) -> None:
         """Write an evaluation, and have `show` print it as `line`."""
-        names = [name for name in ("rmse", "mae", "exact") if name in report]
+        names = [
+            name for name in ("rmse", "mae", "exact", "balanced", "tau", "rho") if name in report
+        ]
         self._writer.write(step, {f"validation_{name}": report[name] for name in names})
         self._lines.append(f"step {step} · validation: {line}")
 

@@ -122,7 +122,7 @@ def value_scores(answered: Answered, training_mean: float) -> dict[str, Any]:
       answered: BxL right numbers and estimates; NaN where there is none.
       training_mean: the baseline's only answer.
     """
-    right, found = answered.targets, answered.estimates
+    right, found = (np.asarray(x, np.float64) for x in (answered.targets, answered.estimates))
     return {
         "n": len(right),
         "rmse": float(np.sqrt(np.nanmean(np.square(found - right)))),

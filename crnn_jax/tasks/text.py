@@ -95,7 +95,16 @@ class TextOfSequence(Stored):
         )
 
     def score(self, answered: Answered) -> dict[str, Any]:
-        return text_scores(answered.targets, answered.answers)
+        """See `Stored`; of the symbols, those up to END in both count."""
+        right_N, found_N = (x[self._counts(answered)] for x in (answered.targets, answered.answers))
+        scores = text_scores(answered.targets, answered.answers)
+        return {**scores, "per_symbol": float((right_N == found_N).mean())}
+
+    def _counts(self, answered: Answered) -> np.ndarray:
+        """Where an answer or the right one goes on, or ends: BxS."""
+        end = len(self.dataset.vocabulary) - 1
+        over_BxS = (answered.targets == end) & (answered.answers == end)
+        return np.cumsum(over_BxS, axis=1) - over_BxS == 0
 
     def explain(self, answered: Answered, names: Sequence[str]) -> dict[str, Any]:
         del names
@@ -117,9 +126,8 @@ class TextOfSequence(Stored):
         return Account(title, bool(answered.wrong_B[i]))
 
     def confusions(self, answered: Answered) -> tuple[np.ndarray, np.ndarray, Sequence[str]]:
-        known = answered.targets.reshape(-1) != UNKNOWN
-        pairs = (x.reshape(-1)[known] for x in (answered.targets, answered.answers))
-        right, read = pairs
+        known_BxS = (answered.targets != UNKNOWN) & self._counts(answered)
+        right, read = (x[known_BxS] for x in (answered.targets, answered.answers))
         return right, read, self.dataset.vocabulary
 
     def check_frames(self, count: int) -> None:

@@ -159,9 +159,10 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
     """
     begun_on = stored_corpus(folder, config)
     if begun_on not in (None, dataset.identity):
+        places = "data.path" if tasks.is_own(config.data) else "data_dir and manual_dir"
         raise UserError(
             f"--workdir={folder.path} holds a run on the data {begun_on}, not {dataset.identity}: "
-            "name another folder, or have data_dir and manual_dir lead to that"
+            f"name another folder, or have {places} lead to that"
         )
     steps = config.train.steps
     results: dict[str, Any] = {"step": 0}
@@ -184,6 +185,8 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
                 "seed": results.get("seed", config.eval.seed),  # revision 63bc817 did not say
                 "lengths": tuple(row["length"] for row in results["lengths"]),
             }
+            if tasks.is_stored(config) and results["n"] == len(dataset.test):  # all there are
+                del tested["test_sequences"]
             other = [f"eval.{n}={x}" for n, x in tested.items() if x != config.eval[n]]
             if other:
                 _say(

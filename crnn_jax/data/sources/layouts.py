@@ -16,6 +16,7 @@ from crnn_jax.data.sources.listing import (
     Problem,
     assign_splits,
     natural,
+    shown,
     stem,
 )
 
@@ -54,7 +55,13 @@ def list_clips(data: ConfigDict, answer: str) -> Listing:
             f"--config.data.validation={data.validation} and data.test={data.test} leave nothing "
             "to train on: expected shares of less than 1 together"
         )
-    layout = next((layout for layout in LAYOUTS.values() if layout.fits(data)), None)
+    try:
+        layout = next((layout for layout in LAYOUTS.values() if layout.fits(data)), None)
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        raise UserError(
+            f"--config.data.path={shown(data.path)}: cannot be looked at ({error.strerror}), "
+            "expected a folder of clips or a list of them"
+        ) from error
     if layout is None:
         path = user_path(data.path)
         found = "not a folder or a list of files" if path.exists() else "not found"

@@ -26,7 +26,7 @@ ANSWER_COLUMNS = ("answer", "label", "class", "text", "target")
 
 _HIDDEN = ("thumbs.db", "desktop.ini", "__macosx")
 _LONGEST_CLASS = 100  # characters
-_LARGEST_NUMBER = float(np.finfo(np.float32).max)
+_LARGEST_NUMBER = 1e18  # float32 holds its square
 
 
 class Record(NamedTuple):
@@ -208,7 +208,7 @@ def parse_numbers(values: Iterable[Any]) -> np.ndarray:
     """Read numbers as float32.
 
     Raises:
-      UserError: one is no number, is not finite or does not fit.
+      UserError: one is no number, is not finite or is too large.
     """
     numbers = []
     for value in values:
@@ -216,8 +216,12 @@ def parse_numbers(values: Iterable[Any]) -> np.ndarray:
             number = float(value) if isinstance(value, str | int | float) else np.nan
         except (OverflowError, ValueError):
             number = np.nan
-        if not abs(number) <= _LARGEST_NUMBER or isinstance(value, bool):
-            raise UserError(f"the answer is {shown(value)}, expected a finite number such as 2.5")
+        # Python reads 1_5 as 15.
+        if not abs(number) <= _LARGEST_NUMBER or isinstance(value, bool) or "_" in str(value):
+            raise UserError(
+                f"the answer is {shown(value)}, expected a finite number such as 2.5, of at most "
+                f"{_LARGEST_NUMBER:g}"
+            )
         numbers.append(number)
     return np.array(numbers, np.float32)
 

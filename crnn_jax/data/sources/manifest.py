@@ -124,7 +124,7 @@ def _table(text: str, path: Path) -> Iterator[Row]:
             continue
         if not header:
             header = [cell.strip() for cell in cells]
-            if len(set(header)) < len(header):
+            if len({name.lower() for name in header}) < len(header):
                 raise UserError(
                     f"{path}: the columns are {shown(', '.join(header))}, expected different names"
                 )
@@ -154,7 +154,13 @@ def _json(text: str, path: Path) -> Iterator[Row]:
 
 
 def _object(row: Any) -> dict[str, Any] | str:
-    return row if isinstance(row, dict) else 'expected an object such as {"path": "1.png"}'
+    if not isinstance(row, dict):
+        return 'expected an object such as {"path": "1.png"}'
+    try:
+        "".join(text for text in (*row, *row.values()) if isinstance(text, str)).encode()
+    except UnicodeEncodeError as error:  # JSON can write it, UTF-8 cannot
+        return f"{shown(error.object[error.start])} is half a character, expected text"
+    return row
 
 
 def _parse(text: str) -> Any:
@@ -201,7 +207,9 @@ def _clip(
     name = row.get(columns["path"])
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise UserError(f"the path is {shown(name)!r}, expected a file or a folder of frames")
-    name = name.strip().replace("\\", "/").removeprefix("./").rstrip("/")
+    given, name = name, name.strip().replace("\\", "/").removeprefix("./").rstrip("/")
+    if name in ("", "."):
+        raise UserError(f"the path is {shown(given)!r}, expected a file or a folder in this one")
     split, group = (_cell(row, columns.get(column, "")) for column in ("split", "group"))
     if split and split.lower() not in SPLIT_NAMES:
         raise UserError(f"the split is {shown(split)}, expected {', '.join(SPLIT_NAMES)}")
