@@ -6,8 +6,8 @@ python -m crnn_jax.main --config=configs/images.py --config.data.path=FOLDER
 FOLDER holds `cat/1.jpg`, `dog/2.png`, …: one folder a class, images of any size, in grey or colour.
 They become 64x64, padded with black.
 
-1,800 made pictures of six kinds of clothes: .995 of 197 test pictures, after 64 s of training on
-two cores (docs/results.md).
+1,800 made pictures of six kinds of clothes: .995 of 197 test pictures, after 500 steps or 64 s of
+training on two cores (docs/results.md).
 """
 
 from ml_collections import ConfigDict
