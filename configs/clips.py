@@ -3,6 +3,7 @@
 python -m crnn_jax.main --mode=data --config=configs/clips.py --config.data.path=FOLDER
 python -m crnn_jax.main --config=configs/clips.py --config.data.path=FOLDER
 python -m crnn_jax.main --config=configs/clips.py:text --config.data.path=FOLDER/labels.csv
+python -m crnn_jax.main --config=configs/clips.py:large --config.data.path=FOLDER   # 112x112
 
 Of classes, FOLDER holds `jump/1.mp4`, `run/2.mp4`, …: one folder a class; a clip may also be a
 folder of pictures. Of texts, labels.csv has the columns path and answer, as in `1.mp4,a dog runs`.
@@ -48,7 +49,14 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
     c.eval.every = 100
     c.checkpoint.every = 100
-    return variant(c, arg, text=text)
+    return variant(c, arg, text=text, large=large)
+
+
+def large(c: ConfigDict) -> None:
+    """Frames of 112x112: five small padded convolutions leave 3x3 of them."""
+    c.data.height = c.data.width = 112
+    c.model.convs = tuple((features, 3, True, "same") for features in (8, 16, 32, 64, 64))
+    c.train.micro_batch_size = 8
 
 
 def text(c: ConfigDict) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from crnn_jax import UserError
+from crnn_jax import UserError, tasks
 from crnn_jax.config import check, load_config
 from crnn_jax.data.dataset import known_info
 from crnn_jax.distributed import devices
@@ -17,6 +17,7 @@ from crnn_jax.train.batching import check_batching
 from crnn_jax.train.trainer import Trainer
 from tests.golden_test import LOSSES_AND_FIRST_GRADIENT_NORM
 from tests.networks import random_state
+from tests.sequences import dataset
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -35,10 +36,13 @@ def smoke(experiment):
 
 
 def kind(value):
-    """A config, or part of one, but for its sizes and the corpus."""
+    """A config, or part of one, but for its sizes and where its data is."""
     match value:
+        case {"manual_dir": _, **data}:
+            kept = [data[name] for name in ("feed", "augment")]
+            return frozenset(map(kind, kept))
         case dict():
-            return frozenset((name, kind(part)) for name, part in value.items() if name != "corpus")
+            return frozenset((name, kind(part)) for name, part in value.items())
         case tuple():
             return frozenset(map(kind, value))
         case bool() | str():
@@ -100,8 +104,10 @@ def test_smoke_trains_two_dispatches(experiment, optdigits, monkeypatch):
     assert config.train.steps == 2 * config.train.steps_per_dispatch
     lengths = config.task.max_length - config.task.min_length + 1
     config.train.batch_size = config.train.micro_batch_size = lengths  # one sequence of each
-    # The digits of 8x8 stand in for all images, so that nothing is downloaded.
-    corpus = dataclasses.replace(optdigits, info=known_info(config.data.name))
+    if tasks.is_stored(config):
+        corpus = dataset(tasks.wanted_answer(config), shape=(40, 40, 1))
+    else:  # the digits of 8x8 stand in for all images, so that nothing is downloaded
+        corpus = dataclasses.replace(optdigits, info=known_info(config.data.name))
     trainer = Trainer(config, corpus)
     before = random_state(trainer)
     state = devices.replicate(before)

@@ -10,11 +10,11 @@ SHAPE = (6, 5, 1)
 WORDS = ("cat", "dog", "runs", "sleeps", "END")
 
 
-def sequences(count=24, seed=0, shortest=1, longest=7, kind="class"):
+def sequences(count=24, seed=0, shortest=1, longest=7, kind="class", shape=SHAPE):
     """A part of so many clips of noise, with answers of a kind."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(shortest, longest + 1, count, dtype=np.int32)
-    frames = [rng.integers(0, 256, (length, *SHAPE), np.uint8) for length in lengths]
+    frames = [rng.integers(0, 256, (length, *shape), np.uint8) for length in lengths]
     answers = {
         "class": rng.integers(0, 3, count, dtype=np.int32),
         "number": rng.normal(50, 10, count).astype(np.float32),
@@ -22,19 +22,20 @@ def sequences(count=24, seed=0, shortest=1, longest=7, kind="class"):
         "text": np.array([f"{rng.choice(WORDS[:2])} {rng.choice(WORDS[2:4])}" for _ in frames]),
     }[kind]
     names = tuple(f"clip{i}" for i in range(count))
-    return Sequences(lengths, answers, SHAPE, names, lambda chosen: [frames[i] for i in chosen])
+    return Sequences(lengths, answers, shape, names, lambda chosen: [frames[i] for i in chosen])
 
 
-def dataset(kind="class", count=24):
+def dataset(kind="class", count=24, shape=SHAPE):
     """A data set of such parts."""
     train, validation, test = (
-        sequences(count=n, seed=seed, kind=kind) for seed, n in enumerate((count, 9, 11))
+        sequences(count=n, seed=seed, kind=kind, shape=shape)
+        for seed, n in enumerate((count, 9, 11))
     )
     counts = tuple(np.bincount(train.answers, minlength=3).tolist()) if kind == "class" else ()
     info = DatasetInfo(
         "made",
         "sequences:0123",
-        SHAPE,
+        shape,
         ("a", "b", "c") if kind == "class" else (),
         glyphs=False,
         answer=kind,
