@@ -84,7 +84,7 @@ def test_the_class_head_learns_digits(quick, optdigits, tmp_path):
     assert "rmse" not in report
     image, label = optdigits.test.images_IxHxWxC[0, ..., 0], optdigits.test.labels_I[0]
     found = Predictor(restored)([image])
-    assert found.keys() == {"answer", "confidence", "steps"}
+    assert found.keys() == {"answer", "classes", "confidence", "steps"}
     assert found["answer"] == optdigits.info.classes[label]
     draw_figures(restored, optdigits, tmp_path / "run", beside=None)
     assert len(list((tmp_path / "run" / "figures").iterdir())) == 5

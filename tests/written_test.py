@@ -16,8 +16,8 @@ from crnn_jax.tasks.task import Account, Mark
 from crnn_jax.tasks.written import Addition, Caption
 from tests.networks import digits, written
 
-ADDITION = Addition("addition", 4, 4, False, digits())
-CAPTION = Caption("caption", 1, 1, False, digits())
+ADDITION = Addition("addition", digits(), 4, 4, False)
+CAPTION = Caption("caption", digits(), 1, 1, False)
 
 
 def test_a_sum_is_written_from_the_units_on():
