@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 
 @dataclasses.dataclass(frozen=True)
 class Form:
@@ -34,3 +36,8 @@ class Form:
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold."""
         return dataclasses.asdict(self)
+
+
+def evenly(total: int, most: int) -> np.ndarray:
+    """Up to `most` of the numbers below `total`, evenly spread, the first and the last included."""
+    return np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int))

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from PIL import Image, ImageOps
 
 from crnn_jax import UserError
-from crnn_jax.data.form import Form
+from crnn_jax.data.form import Form, evenly
 from crnn_jax.data.pages import opaque, read_pages
 from crnn_jax.data.sources.listing import VIDEOS, Record
 from crnn_jax.data.video import video_frames
@@ -66,7 +66,7 @@ def form_of(data: ConfigDict, peek: Peek) -> Form:
 def chosen(total: int, form: Form) -> np.ndarray:
     """Which frames are taken of so many: int64, in order, each once."""
     if form.frames:
-        return np.unique(np.linspace(0, total - 1, min(total, form.frames)).round().astype(int))
+        return evenly(total, form.frames)
     return np.arange(0, min(total, form.stride * form.max_frames), form.stride)
 
 

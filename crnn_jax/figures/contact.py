@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from crnn_jax.data.dataset import DatasetInfo
+from crnn_jax.data.form import evenly
 from crnn_jax.data.sequences import Sequences
 from crnn_jax.figures.strips import Strip, draw_strips
 from crnn_jax.tasks.task import Account, Mark
@@ -52,12 +53,12 @@ def examples(info: DatasetInfo, part: Sequences, count: int) -> list[int]:
         chosen = itertools.islice((i for i in turns if i is not None), count)
         return sorted(chosen, key=lambda i: (answers[i], i))
     order = np.argsort(answers, kind="stable") if info.answer == "number" else np.arange(len(part))
-    return order[np.linspace(0, len(part) - 1, count).round().astype(int)].tolist()
+    return order[evenly(len(part), count)].tolist()
 
 
 def _strip(info: DatasetInfo, part: Sequences, i: int, frames: np.ndarray) -> Strip:
     length = len(frames)
-    shown = np.unique(np.linspace(0, length - 1, min(length, FRAMES)).round().astype(int))
+    shown = evenly(length, FRAMES)
     title, notes = part.names[i], []
     if info.answer == "numbers":
         first = part.offsets_B[i]

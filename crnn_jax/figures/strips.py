@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from crnn_jax.data.draw import SCENE, Draw
+from crnn_jax.data.form import evenly
 from crnn_jax.data.split import Split
 from crnn_jax.tasks.composed import Composed
 from crnn_jax.tasks.task import Account, Answered, Task
@@ -83,7 +84,7 @@ class Gallery:
             more = f", {which}{FRAMES} of {length:,} frames"
             account = dataclasses.replace(account, title=account.title + more)
             if self.evenly:
-                shown = np.linspace(0, length - 1, FRAMES).round().astype(int)
+                shown = evenly(length, FRAMES)
         notes = [account.notes[t] for t in shown.tolist()] if account.notes else ()
         return Strip(dataclasses.replace(account, notes=notes), frames[shown])
 
@@ -108,7 +109,7 @@ def draw_sheet(gallery: Gallery) -> Figure:
     count = min(STRIPS, total)
     chosen, title = range(count), f"The first {count} test sequences"
     if gallery.evenly:  # sequences of one class stand together
-        chosen = np.linspace(0, total - 1, count).round().astype(int).tolist()
+        chosen = evenly(total, count).tolist()
         title = f"{count} of {total:,} test sequences"
     return draw_strips(gallery.strips(chosen), f"{title}{gallery.task.legend}")
 

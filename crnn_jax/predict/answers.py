@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from crnn_jax import UserError, user_path
+from crnn_jax.data.form import evenly
 from crnn_jax.distributed.files import write_whole
 from crnn_jax.figures.saving import pixels, write_png
 from crnn_jax.figures.strips import Strip, draw_strips
@@ -41,7 +40,7 @@ def answer(name: str, found: dict[str, Any], frames: Frames, *, per_frame: bool)
     """An answer about these frames, or an answer about each of them."""
     per_frame = per_frame and bool(found["steps"])
     count = len(frames.frames_LxHxWxC)
-    shown = np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int))
+    shown = evenly(count, FRAMES)
     notes = [Mark(_short(found["steps"][i]), wrong=False) for i in shown if per_frame]
     account = Account(f"{Path(name).name}: {_line(found)}", wrong=False, notes=notes)
     strip = Strip(account, frames.frames_LxHxWxC[shown])
