@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from crnn_jax.predict import Predictor
@@ -83,6 +83,16 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(x if x.isprintable() else ascii(x)[1:-1] for x in text)
+
+
+def shown(value: Any) -> str:
+    """A value in a message: whatever it is, one short line."""
+    try:
+        text = str(value)
+    except (RecursionError, ValueError):  # lists in lists without end; thousands of digits
+        return f"a huge {type(value).__name__}"
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def did_you_mean(wrong: str, right: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError
+from crnn_jax import UserError, shown
 
 
 class Kind(NamedTuple):
@@ -291,13 +291,3 @@ def refusal(name: str, value: str) -> UserError:
     field, setting = FIELDS[name], f"{name}={value}"
     hint = f" ({RENAMED[setting]} is its name now)" if setting in RENAMED else ""
     return UserError(f"--config.{setting}{hint}: expected {field.kind.expected()} ({field.about})")
-
-
-def shown(value: Any) -> str:
-    """A value in a message: whatever it is, one short line."""
-    try:
-        text = str(value)
-    except (RecursionError, ValueError):  # lists in lists without end; thousands of digits
-        return f"a huge {type(value).__name__}"
-    text = text if text.isprintable() else ascii(text)
-    return text if len(text) <= 100 else f"{text[:100]}…"

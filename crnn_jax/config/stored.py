@@ -6,8 +6,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError
-from crnn_jax.config.fields import FIELDS, RENAMED, check, make, shown
+from crnn_jax import UserError, shown
+from crnn_jax.config.fields import FIELDS, RENAMED, check, make
 
 NOT_OF_TRAINING = (
     "data.data_dir",

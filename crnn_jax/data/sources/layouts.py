@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, user_path
+from crnn_jax import UserError, shown, user_path
 from crnn_jax.data.sources import class_folders, manifest, prepared_by_tfds
 from crnn_jax.data.sources.listing import (
     PARTS,
@@ -16,7 +16,6 @@ from crnn_jax.data.sources.listing import (
     Problem,
     assign_splits,
     natural,
-    shown,
     stem,
 )
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crnn_jax import UserError, did_you_mean
+from crnn_jax import UserError, did_you_mean, shown
 
 PARTS = ("train", "validation", "test")
 SPLIT_NAMES = {**{part: part for part in PARTS}, "val": "validation", "valid": "validation"}
@@ -97,13 +97,6 @@ def stem(name: str) -> str:
     base = name.rsplit("/", 1)[-1]
     start, ending = os.path.splitext(base)
     return start if ending.lower() in PICTURES + ANIMATIONS + VIDEOS else base
-
-
-def shown(value: Any) -> str:
-    """What stands in people's files, as messages show it: one short line that prints."""
-    text = str(value)
-    text = text if text.isprintable() else ascii(text)
-    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def real_root(folder: Path, outside: bool) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, user_path
+from crnn_jax import UserError, shown, user_path
 from crnn_jax.data.sources.listing import (
     ANIMATIONS,
     PATH_COLUMNS,
@@ -29,7 +29,6 @@ from crnn_jax.data.sources.listing import (
     parse_answer,
     parse_numbers,
     real_root,
-    shown,
     stem,
 )
 

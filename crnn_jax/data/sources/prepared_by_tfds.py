@@ -18,7 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from crnn_jax import UserError, user_path
+from crnn_jax import UserError, shown, user_path
 from crnn_jax.data.sources.listing import (
     PATH_COLUMNS,
     SPLIT_NAMES,
@@ -31,7 +31,6 @@ from crnn_jax.data.sources.listing import (
     entries,
     parse_answer,
     parse_numbers,
-    shown,
     stem,
 )
 
