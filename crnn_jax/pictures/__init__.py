@@ -7,7 +7,6 @@ cut out, scaled and placed (`glyphs.py`). For networks that read no glyphs it is
 
 import itertools
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from scipy import ndimage
 
 from crnn_jax import UserError
 from crnn_jax.data.pages import Picture, picture_path, pixels_of, read_pages
+from crnn_jax.data.sources.listing import natural
 from crnn_jax.pictures.glyphs import BOX, FRAME, center_glyph, find_marks, split_row
 from crnn_jax.pictures.grey import grey_of, ring
 from crnn_jax.pictures.ink import find_ink
@@ -55,7 +55,8 @@ def find_pictures(paths: Iterable[str | os.PathLike]) -> list[Path]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    pictures = sorted(filter(_is_picture, folder.iterdir()), key=_natural)
+    inside = filter(_is_picture, folder.iterdir())
+    pictures = sorted(inside, key=lambda path: natural(path.name))
     if not pictures:
         raise UserError(f"{folder}: no picture in this folder, expected files such as digit.png")
     return pictures
@@ -63,11 +64,6 @@ def _inside(folder: Path) -> list[Path]:
 
 def _is_picture(path: Path) -> bool:
     return path.suffix.lower() not in _BESIDE and path.name[0] != "." and path.is_file()
-
-
-def _natural(path: Path) -> tuple[list[str | int], str]:
-    parts = re.split("([0-9]+)", path.name.lower())  # every second one is a number
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
 
 def frames_of(
