@@ -7,6 +7,7 @@ from typing import Any, Literal
 from crnn_jax import UserError, say, user_path
 from crnn_jax.data.form import Form
 from crnn_jax.data.sources import SOURCES
+from crnn_jax.data.sources.listing import PARTS
 from crnn_jax.data.sources.published import DownloadError
 from crnn_jax.data.split import Split, identity
 
@@ -96,7 +97,7 @@ def as_images(dataset: Dataset) -> Dataset:
         )
     parts = {
         name: Split(part.frames(), part.answers)
-        for name in ("train", "validation", "test")
+        for name in PARTS
         for part in [getattr(dataset, name)]
     }
     return Dataset(dataclasses.replace(info, answer="label"), **parts)

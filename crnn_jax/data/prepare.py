@@ -19,7 +19,7 @@ from crnn_jax.data.dataset import Dataset, DatasetInfo
 from crnn_jax.data.decoding import SMALL, ColourFound, Outcome, decode_all, shards_of
 from crnn_jax.data.form import Form
 from crnn_jax.data.frames import Peek, chosen, form_of, peek
-from crnn_jax.data.sequence_store import Index, Records, read_index, write_index
+from crnn_jax.data.sequence_store import Index, Records, read_index, unusable, write_index
 from crnn_jax.data.sequences import Sequences
 from crnn_jax.data.sources.listing import PARTS, Clip, Listing, Problem, Record, assign_splits
 from crnn_jax.distributed.files import locked
@@ -83,10 +83,7 @@ def prepare(listing: Listing, data: ConfigDict, unit: str, *, refuse: bool = Tru
                 if not folder.exists():  # no other process has prepared it in the meantime
                     _write(listing, splits, data, folder)
         except OSError as error:
-            raise UserError(
-                f"{data_dir}: cannot be used ({error}), expected a folder to keep the prepared "
-                "data in; give another by --config.data.data_dir=FOLDER"
-            ) from error
+            raise unusable(data_dir, error) from error
     prepared = _open(listing, splits, unit, folder)
     if refuse:
         _refuse(prepared.problems)

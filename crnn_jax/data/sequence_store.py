@@ -147,6 +147,14 @@ def read_index(folder: Path) -> Index:
         raise damaged(folder, error) from error
 
 
+def unusable(data_dir: Path, error: OSError) -> UserError:
+    """What to say of a folder for prepared data that cannot be made or written."""
+    return UserError(
+        f"{data_dir}: cannot be used ({error}), expected a folder to keep the prepared data in; "
+        "give another by --config.data.data_dir=FOLDER"
+    )
+
+
 def damaged(folder: Path, error: Exception) -> UserError:
     """What to say of prepared data that cannot be read."""
     reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"

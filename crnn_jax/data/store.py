@@ -18,14 +18,15 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from crnn_jax import UserError, user_path
+from crnn_jax.data.sequence_store import damaged, unusable
 from crnn_jax.data.sources import SOURCES
+from crnn_jax.data.sources.listing import PARTS
 from crnn_jax.data.sources.source import Source
 from crnn_jax.data.split import Split, drop_grey_axis, identity
 from crnn_jax.distributed.files import locked
 
 _BLOCK = 1_000  # images in a record
 _SCRATCH = "glyphs-scratch-"  # begins the name of the folder for downloads in a data folder
-_PARTS = ("train", "validation", "test")
 
 
 class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take the keyword
@@ -90,7 +91,7 @@ class LabelledImages(  # pyright: ignore[reportGeneralTypeIssues] TFDS does take
           Exception: whatever TFDS and ArrayRecord raise on files that are missing or damaged.
         """
         stored: Any = self.as_data_source()
-        return {part: self._join(stored[part]) for part in _PARTS}
+        return {part: self._join(stored[part]) for part in PARTS}
 
     def _join(self, records: Sequence[dict[str, Any]]) -> Split:
         # One by one: as many as dataset_info.json says would take memory before any is found.
@@ -124,10 +125,7 @@ def load_splits(name: str, *, data_dir: Path, manual_dir: str) -> tuple[dict[str
         try:
             _prepare(name, splits, data_dir, folder)
         except OSError as error:
-            raise UserError(
-                f"{data_dir}: cannot be used ({error}), expected a folder to keep the prepared "
-                "data in; give another by --config.data.data_dir=FOLDER"
-            ) from error
+            raise unusable(data_dir, error) from error
     return _read(name, data_dir, folder)
 
 
@@ -165,12 +163,10 @@ def _check(name: str, source: Source, splits: dict[str, Split]) -> None:
     Raises:
       UserError: names the source, what it reads and what it says.
     """
-    if tuple(splits) != _PARTS:
-        raise UserError(
-            f"the source {name} reads {', '.join(splits)}, expected {', '.join(_PARTS)}"
-        )
+    if tuple(splits) != PARTS:
+        raise UserError(f"the source {name} reads {', '.join(splits)}, expected {', '.join(PARTS)}")
     expected = f"uint8 {source.frame_shape}, labels 0..{len(source.classes) - 1}"
-    for part in _PARTS:
+    for part in PARTS:
         images, labels_I = splits[part]
         if not len(images):
             raise UserError(f"the source {name} reads no images for {part}, expected some")
@@ -199,8 +195,5 @@ def _read(name: str, data_dir: Path, folder: Path) -> tuple[dict[str, Split], st
         if found != expected:
             raise ValueError(f"its content is {found}, expected {expected}")
     except Exception as error:  # TFDS, protobuf and ArrayRecord raise nearly all there are
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-        raise UserError(
-            f"{folder}: the prepared data is damaged ({reason}); delete this folder and start again"
-        ) from error
+        raise damaged(folder, error) from error
     return splits, found
