@@ -1,6 +1,6 @@
 """How good answers are: numbers after every frame, classes, other numbers, and written ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,20 +152,16 @@ def frame_scores(answered: Answered, training_mean: float) -> dict[str, Any]:
         )
         if np.ptp(right_L[:length]) > 0
     ]
-    # An estimate that is always the same ranks nothing: 0, not undefined.
-    flat = [np.ptp(found_L) == 0 for _, found_L in rows]
-    tau = [
-        0.0 if same else stats.kendalltau(*row).statistic
-        for row, same in zip(rows, flat, strict=True)
-    ]
-    rho = [
-        0.0 if same else stats.spearmanr(*row).statistic
-        for row, same in zip(rows, flat, strict=True)
-    ]
+
+    def mean(correlation: Callable[..., Any]) -> float:
+        # An estimate that is always the same ranks nothing: 0, not undefined.
+        found = [0.0 if np.ptp(row[1]) == 0 else correlation(*row).statistic for row in rows]
+        return float(np.mean(found)) if rows else float("nan")
+
     return {
         **value_scores(answered, training_mean),
-        "tau": float(np.mean(tau)) if rows else float("nan"),
-        "rho": float(np.mean(rho)) if rows else float("nan"),
+        "tau": mean(stats.kendalltau),
+        "rho": mean(stats.spearmanr),
         "ranked": len(rows),
     }
 

@@ -46,11 +46,20 @@ class TextOfSequence(Stored):
             reads="each",
         )
 
+    @property
+    def _end(self) -> int:
+        """The symbol that ends an answer: the vocabulary's last one."""
+        return len(self.dataset.vocabulary) - 1
+
+    def _length(self, symbols_S: Sequence[int]) -> int:
+        """How many symbols stand before END."""
+        return [*symbols_S, self._end].index(self._end)
+
     def encode(self, answers: np.ndarray) -> np.ndarray:
         """See `Stored`: BxS symbols, filled up with END; longer answers are cut and never right."""
         numbers = {symbol: i for i, symbol in enumerate(self.dataset.vocabulary)}
-        end, longest = len(numbers) - 1, self.dataset.symbols
-        encoded = np.full((len(answers), longest), end, np.int32)
+        longest = self.dataset.symbols
+        encoded = np.full((len(answers), longest), self._end, np.int32)
         for i, text in enumerate(answers):
             symbols = [numbers.get(symbol, UNKNOWN) for symbol in self.split(text)]
             if len(symbols) >= longest:
@@ -64,9 +73,7 @@ class TextOfSequence(Stored):
 
     def text(self, symbols_S: Sequence[int]) -> str:
         """An answer up to END, as people write it; "?" for what is unknown."""
-        end = len(self.dataset.vocabulary) - 1
-        symbols = [int(symbol) for symbol in symbols_S]
-        symbols = symbols[: symbols.index(end)] if end in symbols else symbols
+        symbols = symbols_S[: self._length(symbols_S)]
         written = [self.dataset.vocabulary[s] if s != UNKNOWN else "?" for s in symbols]
         return (" " if self.unit == "words" else "").join(written)
 
@@ -81,8 +88,7 @@ class TextOfSequence(Stored):
     def rows(self, answers: Answers, lanes: Lanes, longest: int) -> Answers:
         """See `Stored`; what is written behind END is nothing."""
         del lanes, longest
-        written_BxS = np.asarray(answers.answer)
-        end = len(self.dataset.vocabulary) - 1
+        written_BxS, end = np.asarray(answers.answer), self._end
         over_BxS = np.cumsum(written_BxS == end, axis=1) > 0
         sure_BxS = np.where(over_BxS & (written_BxS != end), 1, np.asarray(answers.confidence))
         return Answers(np.where(over_BxS, end, written_BxS), None, sure_BxS)
@@ -102,14 +108,12 @@ class TextOfSequence(Stored):
 
     def _counts(self, answered: Answered) -> np.ndarray:
         """Where an answer or the right one goes on, or ends: BxS."""
-        end = len(self.dataset.vocabulary) - 1
-        over_BxS = (answered.targets == end) & (answered.answers == end)
+        over_BxS = (answered.targets == self._end) & (answered.answers == self._end)
         return np.cumsum(over_BxS, axis=1) - over_BxS == 0
 
     def explain(self, answered: Answered, names: Sequence[str]) -> dict[str, Any]:
         del names
-        symbols_S, end = answered.answers[0], len(self.dataset.vocabulary) - 1
-        count = symbols_S.tolist().index(end) if end in symbols_S else len(symbols_S)
+        symbols_S = answered.answers[0]
         steps = [
             {"name": f"symbol {i}", "answer": self.dataset.vocabulary[s], "confidence": float(p)}
             for i, (s, p) in enumerate(zip(symbols_S, answered.confidence[0], strict=True), 1)
@@ -117,7 +121,7 @@ class TextOfSequence(Stored):
         return {
             "answer": self.text(symbols_S),
             "confidence": float(answered.severity_B[0]),
-            "steps": steps[:count],
+            "steps": steps[: self._length(symbols_S)],
         }
 
     def account(self, answered: Answered, i: int) -> Account:
