@@ -8,6 +8,7 @@ over N lanes of T steps. What a batch's sequences lack of the longest is left em
 
 import dataclasses
 import heapq
+from collections.abc import Iterable
 
 import numpy as np
 from jax import Array
@@ -63,6 +64,18 @@ class Packing:
             length_B,
             one_each=False,
         )
+
+
+def fill(
+    frames_TxNxHxWxC: np.ndarray,
+    lanes: Lanes,
+    places: Iterable[int],
+    clips: Iterable[np.ndarray],
+) -> None:
+    """Write clips LxHxWxC into lanes, at these of their places."""
+    for place, clip in zip(places, clips, strict=True):
+        first = lanes.first_B[place]
+        frames_TxNxHxWxC[first : first + len(clip), lanes.lane_B[place]] = clip
 
 
 def pack(longest_B: np.ndarray, groups: int) -> Packing:

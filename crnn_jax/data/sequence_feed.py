@@ -5,6 +5,7 @@ the numbers of its sequences alone; `ResidentSequences` has their frames there t
 `StreamedSequences` reads them ahead of time, in threads.
 """
 
+import abc
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from crnn_jax.data.draw import AUGMENTATION, DROPOUT, sequence_key
 from crnn_jax.data.epochs import Epochs
 from crnn_jax.data.feed import Plan
 from crnn_jax.data.lanes import Lanes
-from crnn_jax.data.packing import Packing, pack
+from crnn_jax.data.packing import Packing, fill, pack
 from crnn_jax.data.sequences import Sequences
 from crnn_jax.distributed import devices
 
@@ -57,7 +58,7 @@ class Known:
         return self.answers[sequences_B]
 
 
-class SequenceFeed:
+class SequenceFeed(abc.ABC):
     """What both feeds have in common: the order, the lanes and the keys.
 
     Attributes:
@@ -86,11 +87,16 @@ class SequenceFeed:
         """Number of the group that a micro-batch of a device is."""
         return device * self.plan.micro_batches + micro_batch
 
-    def drawn(
-        self, frames_TxNxHxWxC: Array, known: Known, sequences_B: Array, group: Array, step: Array
+    def micro_batch(
+        self, source: Any, step: Array, k: Array, device: Array, micro_batch: Array
     ) -> Drawn:
-        """A micro-batch; its keys follow from the places in the batch, whoever computes it."""
-        lanes = self.lanes(known, sequences_B, group)
+        """See `Feed`; keys follow from the places in the batch, whoever computes it."""
+        held, known, numbers_JxGxB = source
+        group = self.group(device, micro_batch)
+        sequences_B = numbers_JxGxB[k, group]
+        lanes = self.packing.lanes(group, known.lengths_M[sequences_B])
+        numbers_TxN = known.frames(sequences_B, lanes)
+        frames_TxNxHxWxC = self.frames(held, (k, micro_batch), numbers_TxN, lanes)
         place_TxN = jnp.asarray(self.packing.places_GxB)[group][lanes.sequence_TxN]
 
         def keys(purpose: int) -> Array:
@@ -105,9 +111,18 @@ class SequenceFeed:
             keys(AUGMENTATION),
         )
 
-    def lanes(self, known: Known, sequences_B: Array, group: Array) -> Lanes:
-        """The lanes of a group of sequences."""
-        return self.packing.lanes(group, known.lengths_M[sequences_B])
+    @abc.abstractmethod
+    def frames(
+        self, held: Array, place: tuple[Array, Array], numbers_TxN: Array, lanes: Lanes
+    ) -> Array:
+        """The frames TxNxHxWxC of a micro-batch; black where there is none.
+
+        Args:
+          held: the frames that this device was given.
+          place: number of the step within its dispatch, and of the micro-batch on this device.
+          numbers_TxN: of the frames, among those of all sequences.
+          lanes: where they stand.
+        """
 
 
 class ResidentSequences(SequenceFeed):
@@ -123,17 +138,12 @@ class ResidentSequences(SequenceFeed):
             yield frames_FxHxWxC, self.known, devices.replicate(self.numbers(dispatch))
             dispatch += 1
 
-    def micro_batch(
-        self, source: Any, step: Array, k: Array, device: Array, micro_batch: Array
-    ) -> Drawn:
-        """See `Feed`."""
-        frames_FxHxWxC, known, numbers_JxGxB = source
-        group = self.group(device, micro_batch)
-        sequences_B = numbers_JxGxB[k, group]
-        lanes = self.lanes(known, sequences_B, group)
-        frames = frames_FxHxWxC[known.frames(sequences_B, lanes)]
-        frames = jnp.where(lanes.real_TxN[..., None, None, None], frames, 0)
-        return self.drawn(frames, known, sequences_B, group, step)
+    def frames(
+        self, held: Array, place: tuple[Array, Array], numbers_TxN: Array, lanes: Lanes
+    ) -> Array:
+        """See `SequenceFeed`; gathered from all frames, FxHxWxC."""
+        del place
+        return jnp.where(lanes.real_TxN[..., None, None, None], held[numbers_TxN], 0)
 
 
 class StreamedSequences(SequenceFeed):
@@ -166,19 +176,16 @@ class StreamedSequences(SequenceFeed):
             group = self.group(local[p], a)
             sequences_B = numbers_JxGxB[j, group]
             lanes = self.packing.lanes(group, self.part.lengths_B[sequences_B])
-            read = self.part.read(sequences_B.tolist())
-            for clip, first, lane in zip(read, lanes.first_B, lanes.lane_B, strict=True):
-                frames[p, j, a, first : first + len(clip), lane] = clip
+            clips = self.part.read(sequences_B.tolist())
+            fill(frames[p, j, a], lanes, range(len(clips)), clips)
         return frames, numbers_JxGxB
 
-    def micro_batch(
-        self, source: Any, step: Array, k: Array, device: Array, micro_batch: Array
-    ) -> Drawn:
-        """See `Feed`."""
-        frames_JxAxTxNxHxWxC, known, numbers_JxGxB = source
-        group = self.group(device, micro_batch)
-        frames = frames_JxAxTxNxHxWxC[k, micro_batch]
-        return self.drawn(frames, known, numbers_JxGxB[k, group], group, step)
+    def frames(
+        self, held: Array, place: tuple[Array, Array], numbers_TxN: Array, lanes: Lanes
+    ) -> Array:
+        """See `SequenceFeed`; of a dispatch's, JxAxTxNxHxWxC, which the host has laid out."""
+        del numbers_TxN, lanes
+        return held[place]
 
 
 SEQUENCE_FEEDS: dict[str, type[ResidentSequences] | type[StreamedSequences]] = {

@@ -14,7 +14,7 @@ from crnn_jax import tasks
 from crnn_jax.data.batch import Batch
 from crnn_jax.data.dataset import Dataset
 from crnn_jax.data.epochs import once
-from crnn_jax.data.packing import pack
+from crnn_jax.data.packing import fill, pack
 from crnn_jax.data.sequences import Sequences
 from crnn_jax.distributed import devices
 from crnn_jax.evaluate.answer import answer
@@ -63,9 +63,11 @@ class StoredEvaluation:
         lengths_M = self.lengths_B
         if len(lengths_M) < size:  # fewer sequences than devices
             lengths_M = np.pad(lengths_M, (0, size - len(lengths_M)))
-        self.batches, longest_B = once(lengths_M, size)
-        self.batches[self.batches >= len(self.chosen)] = -1
+        batches_MxB, longest_B = once(lengths_M, size)
+        batches_MxB[batches_MxB >= len(self.chosen)] = -1
         self.packing = pack(longest_B, self.devices)
+        # Of each batch the sequences of each device, among the chosen ones; -1 for none.
+        self.numbers_MxPxB = batches_MxB[:, self.packing.places_GxB]
         self.compiled: jax.stages.Compiled | None = None
         self.kept: list[tuple[np.ndarray, np.ndarray]] = []
         self.seconds = 0.0
@@ -80,37 +82,30 @@ class StoredEvaluation:
 
     def answered(self, params: Any) -> Answered:
         """Answer all sequences with these parameters; one sequence a row."""
-        params, rows = jax.device_get(params), None
+        params, found = jax.device_get(params), []
         start = time.perf_counter()
         compiling = 0.0
-        for numbers_PxB, (frames, length_PxB) in zip(self._numbers(), self._inputs(), strict=True):
+        for frames, length_PxB in self._inputs():
+            inputs = (np.arange(self.devices), frames, length_PxB)
             if self.compiled is None:
                 begun = time.perf_counter()
                 mapped = devices.over_local_devices(self._answer_share)
-                lowered = mapped.lower((np.arange(self.devices), frames, length_PxB), params, None)
-                self.compiled = devices.compile_quickly(lowered)
+                self.compiled = devices.compile_quickly(mapped.lower(inputs, params, None))
                 compiling = time.perf_counter() - begun
-            inputs = (np.arange(self.devices), frames, length_PxB)
-            found = jax.device_get(self.compiled(inputs, params, None))
-            for device, (numbers_B, length_B) in enumerate(
-                zip(numbers_PxB, length_PxB, strict=True)
-            ):
-                of_device = jax.tree.map(lambda x, device=device: x[device], found)
-                lanes = self.packing.lanes(device, length_B)
-                of_device = self.task.rows(of_device, lanes, int(self.lengths_B.max()))
-                if rows is None:
-                    rows = jax.tree.map(
-                        lambda x: np.zeros((len(self.chosen), *x.shape[1:]), x.dtype), of_device
-                    )
-                there = numbers_B >= 0
-                jax.tree.map(
-                    lambda all_, x: all_.__setitem__(numbers_B[there], x[there]),  # noqa: B023
-                    rows,
-                    of_device,
-                )
+            answers = jax.device_get(self.compiled(inputs, params, None))
+            found += [self._rows(answers, *share) for share in enumerate(length_PxB)]
+        numbers = self.numbers_MxPxB.reshape(-1)
+        (there,) = np.nonzero(numbers >= 0)
+        in_order = there[np.argsort(numbers[there])]
+        rows = jax.tree.map(lambda *x: np.concatenate(x)[in_order], *found)
         self.seconds = time.perf_counter() - start - compiling
-        assert rows is not None, "there are sequences"
         return self.task.answered(self._right(), rows, self.lengths_B)
+
+    def _rows(self, answers: Answers, device: int, length_B: np.ndarray) -> Answers:
+        """A device's answers about its share of a batch, one sequence a row."""
+        answers = jax.tree.map(lambda x: x[device], answers)
+        lanes = self.packing.lanes(device, length_B)
+        return self.task.rows(answers, lanes, int(self.lengths_B.max()))
 
     def _right(self) -> np.ndarray:
         """The right answers about the chosen sequences."""
@@ -122,23 +117,17 @@ class StoredEvaluation:
             [answers[a : a + n] for a, n in zip(firsts, self.lengths_B, strict=True)]
         )
 
-    def _numbers(self) -> Iterator[np.ndarray]:
-        """Numbers PxB of the sequences of each batch, among the chosen ones; -1 for none."""
-        for batch in self.batches:
-            yield batch[self.packing.places_GxB]
-
     def _inputs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Frames PxTxNxHxWxC and lengths PxB of each batch, read while the one before runs."""
         if self.kept:
             yield from self.kept
             return
         with ThreadPoolExecutor(1) as pool:
-            numbers = list(self._numbers())
-            reading = pool.submit(self._read, numbers[0])
-            for i in range(len(numbers)):
-                inputs = reading.result()
-                if i + 1 < len(numbers):
-                    reading = pool.submit(self._read, numbers[i + 1])
+            reading = [pool.submit(self._read, self.numbers_MxPxB[0])]
+            for following in (*self.numbers_MxPxB[1:], None):
+                inputs = reading.pop().result()
+                if following is not None:
+                    reading.append(pool.submit(self._read, following))
                 if self.keep:
                     self.kept.append(inputs)
                 yield inputs
@@ -151,9 +140,7 @@ class StoredEvaluation:
             places = self.packing.lanes(device, length_PxB[device])
             (there,) = np.nonzero(numbers_B >= 0)
             clips = self.part.read(self.chosen[numbers_B[there]].tolist())
-            for b, clip in zip(there, clips, strict=True):
-                first, lane = places.first_B[b], places.lane_B[b]
-                frames[device, first : first + len(clip), lane] = clip
+            fill(frames[device], places, there, clips)
         return frames, length_PxB
 
     def _answer_share(
