@@ -94,7 +94,6 @@ def check_start(config: ConfigDict) -> None:
     devices.check_platform()
     check_batching(config, devices.device_count(), jax.default_backend())
     devices.check_devices()
-    tasks.is_stored(config)
 
 
 def network_of(config: ConfigDict, info: DatasetInfo) -> tuple[Question, dict[str, Any]]:
