@@ -9,22 +9,14 @@ from PIL import Image
 from crnn_jax import main
 from crnn_jax.train import run
 from tests.own_clips import noise, write_animation
-from tests.tiny import config_text
-
-CONFIG = config_text(
-    "c.task.name = 'class'",
-    "c.task.max_length = 1",
-    "c.data.path = 'clips'",
-    "c.model.head = 'class'",
-    "c.train.batch_size = 8",
-)
+from tests.tiny import clips_config_text
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """The current folder, with a config and clips of two classes, 3 to 14 frames long."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.py").write_text(CONFIG)
+    (tmp_path / "tiny.py").write_text(clips_config_text())
     clips = [("train", name, i) for i in range(4) for name in ("cat", "dog")]
     clips += [(part, name, 0) for part in ("val", "test") for name in ("cat", "dog")]
     for number, (part, name, i) in enumerate(clips):

@@ -11,15 +11,8 @@ from PIL import Image
 
 from crnn_jax import main
 from tests.own_clips import noise, write_animation, write_folder
-from tests.tiny import config_text
+from tests.tiny import clips_config_text
 
-CONFIG = config_text(
-    "c.task.name = 'class'",
-    "c.task.max_length = 1",
-    "c.data.path = 'clips'",
-    "c.model.head = 'class'",
-    "c.train.batch_size = 8",
-)
 PARTS = 8 * ["train"] + 2 * ["validation"] + 2 * ["test"]
 NUMBER = ("--config.task.name=number", "--config.model.head=last")
 NUMBERS = ("--config.task.name=number_per_frame", "--config.model.head=last")
@@ -35,7 +28,7 @@ TEXT = (
 def here(tmp_path, monkeypatch):
     """The current folder, with a config and clips/0.gif to clips/11.gif, of three frames."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.py").write_text(CONFIG)
+    (tmp_path / "tiny.py").write_text(clips_config_text())
     (tmp_path / "clips").mkdir()
     for i in range(12):
         write_animation(tmp_path / "clips" / f"{i}.gif", noise(3, seed=i))

@@ -49,6 +49,17 @@ def get_config(arg=None):
 """
 
 
+def clips_config_text() -> str:
+    """The same about the classes of clips in the folder `clips`."""
+    return config_text(
+        "c.task.name = 'class'",
+        "c.task.max_length = 1",
+        "c.data.path = 'clips'",
+        "c.model.head = 'class'",
+        "c.train.batch_size = 8",
+    )
+
+
 def environment(home: Path, project: Path, devices: int = 1) -> dict[str, str]:
     """For a program on so many CPU devices of one thread, which compiles quickly."""
     return {
