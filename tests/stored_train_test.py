@@ -6,9 +6,9 @@ import pytest
 
 from crnn_jax.config import default
 from crnn_jax.distributed import devices
-from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.train.loop import train
 from crnn_jax.train.trainer import Trainer
+from tests.interrupting import interrupted_at
 from tests.networks import random_state
 from tests.sequences import TASK, asking_for, dataset
 
@@ -29,21 +29,9 @@ def test_resumed_and_streamed_it_is_the_straight_run_bit_for_bit(config, tmp_pat
     """24 sequences are three steps: the run is resumed within an epoch."""
     straight = train(config, dataset(), tmp_path / "straight", profile=False)
 
-    class Interrupted(Exception):
-        pass
-
-    original = Checkpoints.save
-
-    def save_then_stop(self, step, *args, **kwargs):
-        original(self, step, *args, **kwargs)
-        if step == 4:
-            raise Interrupted
-
     config.data.feed = "streamed"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Checkpoints, "save", save_then_stop)
-        with pytest.raises(Interrupted):
-            train(config, dataset(), tmp_path / "resumed", profile=False)
+    with interrupted_at(4):
+        train(config, dataset(), tmp_path / "resumed", profile=False)
     resumed = train(config, dataset(), tmp_path / "resumed", profile=False)
     jax.tree.map(np.testing.assert_array_equal, straight.params, resumed.params)
     same = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("straight", "resumed")]

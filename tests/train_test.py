@@ -18,6 +18,7 @@ from crnn_jax.runs.stop import Stop
 from crnn_jax.tasks.number import Sum
 from crnn_jax.train.loop import train
 from crnn_jax.train.trainer import Trainer
+from tests.interrupting import interrupted_at
 
 
 @pytest.fixture
@@ -40,20 +41,8 @@ def test_resumed_run_is_the_straight_run_bit_for_bit(config, optdigits, tmp_path
     config.train.ema = ema
     straight = train(config, optdigits, tmp_path / "straight", profile=False)
 
-    class Interrupted(Exception):
-        pass
-
-    original = Checkpoints.save
-
-    def save_then_stop(self, step, *args, **kwargs):
-        original(self, step, *args, **kwargs)
-        if step == 20:
-            raise Interrupted
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Checkpoints, "save", save_then_stop)
-        with pytest.raises(Interrupted):
-            train(config, optdigits, tmp_path / "resumed", profile=False)
+    with interrupted_at(20):
+        train(config, optdigits, tmp_path / "resumed", profile=False)
     resumed = train(config, optdigits, tmp_path / "resumed", profile=False)
     clock = resumed.clock
 
@@ -69,15 +58,6 @@ def test_resumed_run_is_the_straight_run_bit_for_bit(config, optdigits, tmp_path
 def test_a_run_without_a_better_score_stops_and_gives_the_best(config, optdigits, tmp_path):
     """Interrupted in its patience, resumed, and then resumed where it is over."""
     config.train.patience, config.eval.every, config.checkpoint.every = 2, 4, 100
-    original = Checkpoints.save
-
-    class Interrupted(Exception):
-        pass
-
-    def save_then_stop(self, step, *args, **kwargs):
-        original(self, step, *args, **kwargs)
-        if step == 12:
-            raise Interrupted
 
     def run(name):
         return train(config, optdigits, tmp_path / name, profile=False)
@@ -86,10 +66,8 @@ def test_a_run_without_a_better_score_stops_and_gives_the_best(config, optdigits
         scores = iter([5.0, 3.0, 3.5, 4.0] * 2)
         patch.setattr(Sum, "goal", lambda *_: next(scores))
         straight = run("straight")
-        with pytest.MonkeyPatch.context() as interrupted:
-            interrupted.setattr(Checkpoints, "save", save_then_stop)
-            with pytest.raises(Interrupted):
-                run("resumed")
+        with interrupted_at(12):
+            run("resumed")
         resumed, again = run("resumed"), run("resumed")
     with StoredSteps(tmp_path / "straight" / "checkpoints") as checkpoints:
         assert checkpoints.steps == [8, 12, 16]
