@@ -3,7 +3,8 @@
 A batch has B places, and the sequences that can stand in place i have at most `longest_B[i]`
 frames (`epochs.py`). So the lanes can be planned once, for all batches: each of G groups (a
 micro-batch of a device) gets as many places and about as many frames, and its places are spread
-over N lanes of T steps. What a batch's sequences lack of the longest is left empty.
+over N lanes of T steps. What a batch's sequences lack of the longest is left empty. Where frames
+are strips of lines, a gap follows each, so that no convolution sees two lines.
 """
 
 import dataclasses
@@ -27,11 +28,13 @@ class Packing:
       steps: T, steps of every lane.
       places_GxB: the place in the batch of each place of a group.
       lanes_GxNxP: the places (of the group) in each lane, one behind the other; -1 for none.
+      gap: steps that are left empty between two of them.
     """
 
     steps: int
     places_GxB: np.ndarray
     lanes_GxNxP: np.ndarray
+    gap: int = 0
 
     def lanes(self, group: int | Array, length_B: np.ndarray | Array) -> Lanes:
         """The lanes of a group, whose sequences have these lengths; 0 for one that is missing.
@@ -41,7 +44,8 @@ class Packing:
         xp = length_B.__array_namespace__()
         places_NxP = xp.asarray(self.lanes_GxNxP)[group]
         length_NxP = xp.where(places_NxP >= 0, length_B[places_NxP], 0)
-        first_NxP = xp.cumsum(length_NxP, axis=1) - length_NxP
+        room_NxP = length_NxP + self.gap * (length_NxP > 0)
+        first_NxP = xp.cumsum(room_NxP, axis=1) - room_NxP
         frame_TxNxP = xp.arange(self.steps)[:, None, None] - first_NxP[None]
         inside_TxNxP = (frame_TxNxP >= 0) & (frame_TxNxP < length_NxP[None])
         real_TxN = inside_TxNxP.any(axis=2)
@@ -78,17 +82,19 @@ def fill(
         frames_TxNxHxWxC[first : first + len(clip), lanes.lane_B[place]] = clip
 
 
-def pack(longest_B: np.ndarray, groups: int) -> Packing:
+def pack(longest_B: np.ndarray, groups: int, gap: int = 0) -> Packing:
     """Plan the lanes of a batch.
 
     Args:
       longest_B: frames that each place must have room for.
       groups: G, a divisor of B.
+      gap: steps to leave empty between the places of a lane.
 
     Returns:
       The plan with the most lanes of those that fill them to `FULL`, or the one that fills them
       best.
     """
+    longest_B = longest_B + gap
     by_length = np.argsort(-longest_B, kind="stable")
     rounds = by_length.reshape(-1, groups)
     rounds[1::2] = rounds[1::2, ::-1]  # who chose last in a round is first in the next
@@ -108,7 +114,7 @@ def pack(longest_B: np.ndarray, groups: int) -> Packing:
     _, steps, lanes = best
     most = max(len(lane) for group in lanes for lane in group)
     padded = [[lane + [-1] * (most - len(lane)) for lane in group] for group in lanes]
-    return Packing(steps, places_GxB, np.array(padded, np.int32))
+    return Packing(steps - gap, places_GxB, np.array(padded, np.int32), gap)
 
 
 def _spread(longest_B: np.ndarray, count: int) -> tuple[list[list[int]], list[int]]:
