@@ -24,6 +24,7 @@ PADDED = padded_lanes(DRAW.lengths(SEQUENCES))
 def network(head="last", recurrence=SUM, max_length=3, **fields):
     """A small network that answers about classes 0..3; `fields` of `model` are other than here."""
     model = {
+        "encoder": "frames",
         "convs": [[2, 3, True]],
         "dense": [5],
         "activation": "tanh",

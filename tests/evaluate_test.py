@@ -180,9 +180,9 @@ def test_encodes_every_image_once_or_every_frame_that_is_filmed(
     shapes = []
     encode = crnn.CRNN.encode
 
-    def noted(self, frames):
+    def noted(self, frames, **others):
         shapes.append(frames.shape)
-        return encode(self, frames)
+        return encode(self, frames, **others)
 
     monkeypatch.setattr(crnn.CRNN, "encode", noted)
     evaluation.answers(params)

@@ -85,7 +85,9 @@ def one_of_numbers(*numbers: int) -> Kind:
 
 def _is_conv(layer: Any) -> bool:
     match layer:
-        case (features, size, bool()) | (features, size, bool(), "same"):
+        case (features, size, pool) | (features, size, pool, "same"):
+            if not isinstance(pool, bool) and pool != "tall":
+                return False
             return whole(1).accepts(features) and whole(1, 100).accepts(size)
     return False
 
@@ -136,6 +138,9 @@ FIELDS: dict[str, Field] = {
     "data.fit": Field(
         "", one_of(("", "stretch", "pad", "crop")), 'to that size; "": refuse frames of another one'
     ),
+    "data.strip": Field(
+        0, whole(0, 64), "pictures are lines, read in strips of so many pixels; 0: frames"
+    ),
     "data.stride": Field(1, frames, "take every so many frames of a clip"),
     "data.max_frames": Field(300, frames, "of a clip at most, the first ones"),
     "data.frames": Field(0, whole(0, 1000), "take so many of a clip, evenly spread; 0: see stride"),
@@ -152,11 +157,18 @@ FIELDS: dict[str, Field] = {
     "data.augment.flip": Field(0.0, share, "share of the clips to mirror, left to right"),
     "data.augment.brightness": Field(0.0, share, "largest change, as a share of white"),
     "data.augment.contrast": Field(0.0, share, "largest change, as a share"),
+    "data.augment.slant": Field(0.0, share, "of lines: largest shear, as a share of the height"),
+    "data.augment.thickness": Field(0.0, share, "of lines: share by which pens may differ"),
+    "data.augment.noise": Field(0.0, share, "of lines: the most noise, as a share of white"),
     #
+    "model.encoder": Field(
+        "frames", one_of("model.crnn.ENCODERS"), "each frame by itself, or the columns of a line"
+    ),
     "model.convs": Field(
         ((16, 5, True), (32, 3, True)),
         convs,
-        'features, kernel size and 2x2 max pooling of each convolution; a fourth item "same" pads',
+        "features, kernel size and 2x2 max pooling of each convolution (tall: 2x1, of the height "
+        'alone); a fourth item "same" pads',
     ),
     "model.dense": Field((), units, "features of each dense layer after the convolutions"),
     "model.activation": Field("relu", one_of("model.encoder.ACTIVATIONS"), "after these layers"),
@@ -171,6 +183,7 @@ FIELDS: dict[str, Field] = {
     "model.state_dropout": Field(0.0, share, "share of the aggregator's units to drop"),
     "model.head": Field("marginal", one_of("model.crnn.HEADS"), "what reads the states"),
     "model.decoder_units": Field(0, attended, "units of the head decoder"),
+    "model.beam": Field(1, whole(1, 256), "texts that the head ctc keeps in reading; 1: greedy"),
     "model.dtype": Field("float32", one_of(("float32", "bfloat16")), "of the activations"),
     "model.unroll": Field(
         0, whole(0, 1000), "steps in one turn of a loop over time; 0: 1 on a CPU, elsewhere 16"

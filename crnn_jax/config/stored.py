@@ -16,6 +16,7 @@ NOT_OF_TRAINING = (
     "data.path",
     "data.outside",
     "data.feed",
+    "model.beam",
     "train.patience",
     "train.steps_per_dispatch",
     "eval.",

@@ -1,14 +1,11 @@
 """A batch: what everything behind the feed sees; and how drawn images become its frames."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.struct
 from jax import Array
 
 from crnn_jax.data.lanes import Lanes
-
-Encode = Callable[[Array], Array]
 
 
 @flax.struct.dataclass
@@ -48,7 +45,13 @@ class Drawn:
 
 
 class Composition:
-    """How the images that are drawn for a sequence become its frames: here each image is one."""
+    """How the images that are drawn for a sequence become its frames: here each image is one.
+
+    Attributes:
+      keeps_images: whether frames are images, so that each needs to be encoded but once.
+    """
+
+    keeps_images: ClassVar[bool] = True
 
     def frame_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Height, width and channels of a frame."""
@@ -68,7 +71,7 @@ class Composition:
         """The frames of images in lanes, and what they show.
 
         Args:
-          images_TxNxHxWxC: uint8; or what `encode_images` has made of them.
+          images_TxNxHxWxC: uint8; or their encodings TxNxD, where images are kept.
           labels_TxN: the images' labels.
           keys_N: one random key a lane.
 
@@ -77,12 +80,3 @@ class Composition:
         """
         del keys_N
         return images_TxNxHxWxC, labels_TxN
-
-    def encode_images(self, encode: Encode, images_IxHxWxC: Array) -> Array:
-        """What `render` is given in evaluation: here every image of a split encoded once, NxD."""
-        return encode(images_IxHxWxC)
-
-    def encode_frames(self, encode: Encode, frames: Array) -> Array:
-        """Encodings TxNxD of the frames that `render` has made of that: here they are them."""
-        del encode
-        return frames

@@ -5,13 +5,14 @@ clips that was designed beside the 2016 experiments, and not built there.)
 """
 
 import itertools
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from crnn_jax.data.batch import Composition, Encode
+from crnn_jax.data.batch import Composition
 from crnn_jax.data.lanes import Lanes, padded_lanes
 
 FRAMES = 8
@@ -73,6 +74,8 @@ CAPTIONS = _symbols()
 class Clips(Composition):
     """Films one image a lane, doing something at random."""
 
+    keeps_images: ClassVar[bool] = False
+
     def frame_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """`SIZE` by `SIZE`, with the image's channels."""
         return SIZE, SIZE, image_shape[-1]
@@ -105,15 +108,6 @@ class Clips(Composition):
             images_TxNxHxWxC[0], keys_N, time_T
         )
         return frames_NxTxHxWxC.swapaxes(0, 1), labels_TxN[0] * len(SCENES) + scene_N
-
-    def encode_images(self, encode: Encode, images_IxHxWxC: Array) -> Array:
-        """The images as they are: frames differ from clip to clip."""
-        del encode
-        return images_IxHxWxC
-
-    def encode_frames(self, encode: Encode, frames: Array) -> Array:
-        """The frames' encodings."""
-        return encode(frames)
 
 
 def film(image_HxWxC: Array, key: Array, time_T: Array) -> tuple[Array, Array]:

@@ -18,6 +18,8 @@ class Form:
       stride: every so many frames are taken.
       max_frames: the most that are taken, the first ones.
       frames: how many are taken, evenly spread; 0 for what stride and max_frames say.
+      strip: where pictures are lines, the width of the strips that are their frames: a line is
+        scaled to the height, whatever its width. 0 where they are frames.
     """
 
     height: int
@@ -27,11 +29,12 @@ class Form:
     stride: int = 1
     max_frames: int = 300
     frames: int = 0
+    strip: int = 0
 
     @property
     def frame_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of a frame."""
-        return self.height, self.width, self.channels
+        return self.height, self.strip or self.width, self.channels
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold."""

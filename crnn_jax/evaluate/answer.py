@@ -24,5 +24,6 @@ def ask(network: CRNN, params: Any, batch: Batch, encoded: Array | None = None) 
       encoded: the frames' encodings TxNxD, where they are known already.
     """
     if encoded is None:
-        encoded = network.apply(params, batch.frames_TxNxHxWxC, method="encode")
+        frames = batch.frames_TxNxHxWxC
+        encoded = network.apply(params, frames, lanes=batch.lanes, method="encode")
     return network.apply(params, encoded, batch.lanes, method="aggregate")

@@ -121,14 +121,15 @@ class Evaluation:
             encoded = lax.map(lambda images: encode(images[:, None])[:, 0], images_IxHxWxC[mine])
             return devices.gather(encoded.reshape(groups * size, -1))
 
-        table = task.composition.encode_images(encode_all, images_IxHxWxC)
+        keeps_images = task.composition.keeps_images
+        table = encode_all(images_IxHxWxC) if keeps_images else images_IxHxWxC
 
         def answer_chunk(first: Array) -> tuple[Array, Answers]:
             indices_TxN = lane_images(self.draw, self.lanes, 0, first)
             sequences_N = first + self.lanes.sequence_TxN[0]
             keys_N = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_N, SCENE)
             batch = task.batch(table[indices_TxN], labels_I[indices_TxN], self.lanes, keys_N)
-            encoded = task.composition.encode_frames(encode, batch.frames_TxNxHxWxC)
+            encoded = batch.frames_TxNxHxWxC if keeps_images else None
             return batch.targets, answer(self.network, params, batch, encoded)
 
         chunks = -(-self.sequences // (self.devices * self.chunk))

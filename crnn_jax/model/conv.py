@@ -139,6 +139,15 @@ def max_pool(frame_HxWxC: Array) -> Array:
     return largest(*members).reshape(rows, columns, channels)
 
 
+def tall_max_pool(frame_HxWxC: Array) -> Array:
+    """Max pooling of two rows each; an odd last row is dropped. The first of equals is taken."""
+    height, width, channels = frame_HxWxC.shape
+    rows = height // 2
+    pairs = frame_HxWxC[: 2 * rows].reshape(rows, 2, width, channels)
+    upper, lower = jnp.split(pairs, 2, axis=1)
+    return jnp.where(upper >= lower, upper, lower).reshape(rows, width, channels)
+
+
 @_over_frames
 def pooled_conv(frames_FxHxWxC: Array, kernel: Array) -> Array:
     """`conv_max_pool` as one matrix product over patches, each under a block of whole pools."""

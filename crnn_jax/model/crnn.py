@@ -14,6 +14,7 @@ from crnn_jax import UserError
 from crnn_jax.data.lanes import Lanes, padded_lanes
 from crnn_jax.model.aggregators import AGGREGATORS
 from crnn_jax.model.classes import Classes
+from crnn_jax.model.columns import Columns, check_columns
 from crnn_jax.model.decoder import Decoder
 from crnn_jax.model.dropout import lane_dropout
 from crnn_jax.model.encoder import Encoder
@@ -73,6 +74,10 @@ HEADS = {
 """The head of a config, by its `model.head`."""
 
 
+ENCODERS: dict[str, type[Encoder]] = {"frames": Encoder, "columns": Columns}
+"""The encoder of a config, by its `model.encoder`."""
+
+
 class CRNN(nn.Module):
     """Frame encoder, aggregator and head.
 
@@ -98,7 +103,12 @@ class CRNN(nn.Module):
         def apply(self, *args: Any, **kwargs: Any) -> Any:
             """The output alone: nothing of this network is mutable."""
 
-    def encode(self, frames_TxNxHxWxC: Array, dropout_keys: Array | None = None) -> Array:
+    def encode(
+        self,
+        frames_TxNxHxWxC: Array,
+        dropout_keys: Array | None = None,
+        lanes: Lanes | None = None,
+    ) -> Array:
         """All that needs no time: uint8 frames to what `aggregate` takes, TxNxD.
 
         That is the features, as the first layer projects them: for a GRU its gate inputs, TxNx3U.
@@ -108,8 +118,9 @@ class CRNN(nn.Module):
         Args:
           frames_TxNxHxWxC: frames in lanes.
           dropout_keys: random keys to train with dropout, see `lane_dropout`; None without.
+          lanes: where sequences start and end, for an encoder of lines.
         """
-        features_TxNxD = self.encoder(frames_TxNxHxWxC, dropout_keys)
+        features_TxNxD = self.encoder(frames_TxNxHxWxC, dropout_keys, lanes)
         if self.encoder.classes and self.layers:
             features_TxNxD = jnp.exp(features_TxNxD)
         return self._project(features_TxNxD)
@@ -156,7 +167,7 @@ class CRNN(nn.Module):
         targets: Array | None = None,
     ) -> Output:
         """`encode`, then `aggregate`."""
-        encoded_TxNxD = self.encode(frames_TxNxHxWxC, dropout_keys)
+        encoded_TxNxD = self.encode(frames_TxNxHxWxC, dropout_keys, lanes)
         return self.aggregate(encoded_TxNxD, lanes, dropout_keys, targets)
 
 
@@ -173,6 +184,8 @@ def build(model: ConfigDict, question: Question) -> CRNN:
             f"--config.model.convs={model.convs} leaves nothing of a frame of {height}x{width}: "
             "expected fewer or smaller kernels and pools"
         )
+    if model.encoder == "columns":
+        check_columns(model.convs, question)
     head = HEADS[model.head]
     if not head.fits(question):
         fitting = " or ".join(name for name, head in HEADS.items() if head.fits(question))
@@ -185,7 +198,7 @@ def build(model: ConfigDict, question: Question) -> CRNN:
             f"--config.model.decoder_units={model.decoder_units} with the head {model.head}: "
             "expected units, as in 128, to write symbols, and 0 with other heads"
         )
-    encoder = Encoder(
+    encoder = ENCODERS[model.encoder](
         tuple(tuple(layer) for layer in model.convs),
         tuple(model.dense),
         model.activation,

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from crnn_jax.model.conv import conv, conv_max_pool, pad_same
+from crnn_jax.data.lanes import Lanes
+from crnn_jax.model.conv import conv, conv_max_pool, pad_same, tall_max_pool
 from crnn_jax.model.dropout import fold_lanes, lane_dropout
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -26,11 +27,12 @@ does, the usual one."""
 
 
 class FrameCNN(nn.Module):
-    """Convolutions of one frame, each with bias, optional 2x2 max pool and activation; flattened.
+    """Convolutions of one frame, each with bias, optional max pool and activation; flattened.
 
     Attributes:
       convs: one (features, kernel size, pool) a layer, or (features, kernel size, pool, "same")
-        for one that is padded so that it keeps height and width; kernels are square.
+        for one that is padded so that it keeps height and width; kernels are square. The pool is
+        False, True for 2x2, or "tall" for 2x1, of the height alone.
       activation: a name in `ACTIVATIONS`. All are monotone, so pooling before them is the same
         as after them, and cheaper.
       dtype: what is computed in; parameters are float32.
@@ -41,8 +43,14 @@ class FrameCNN(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, frame_HxWxC: Array) -> Array:
-        """Map one uint8 frame HxWxC to features D, in `dtype`."""
+    def __call__(self, frame_HxWxC: Array, real_W: Array | None = None) -> Array:
+        """Map one uint8 frame HxWxC to features D, in `dtype`.
+
+        Args:
+          frame_HxWxC: the frame; or a lane of lines side by side.
+          real_W: of such a lane, which columns belong to lines. Around each line every layer sees
+            zeros, as if it were alone. The features are those of each column that is left.
+        """
         activation = ACTIVATIONS[self.activation]
         if not self.convs:
             return frame_HxWxC.reshape(-1).astype(self.dtype) / 255
@@ -53,10 +61,14 @@ class FrameCNN(nn.Module):
             bias = self.param(f"conv{i}_bias", nn.initializers.zeros, (features,))
             if i == 0:
                 kernel = kernel / 255  # and not the pixels: a CPU keeps bytes for the gradient
-            apply = conv_max_pool if pool else conv
+            apply = conv_max_pool if pool is True else conv
             x = apply(pad_same(x, size) if same else x, kernel.astype(self.dtype))
+            x = tall_max_pool(x) if pool == "tall" else x
             x = activation(x + bias.astype(self.dtype)[None, None])
-        return x.reshape(-1)
+            if real_W is not None:
+                real_W = real_W[::2] if pool is True else real_W
+                x = jnp.where(real_W[None, :, None], x, 0)
+        return x.reshape(-1) if real_W is None else x.swapaxes(0, 1).reshape(len(real_W), -1)
 
 
 BatchedCNN = nn.vmap(
@@ -75,11 +87,11 @@ PIXELS_AT_ONCE = 4 * 112 * 112
 """Their pixels, at most: of large frames fewer are fast."""
 
 ChunkedCNN = nn.scan(
-    lambda convs, _, frames_FxHxWxC: (None, convs(frames_FxHxWxC)),
+    lambda convs, _, chunk: (None, convs(*chunk)),
     variable_broadcast="params",
     split_rngs={"params": False},
 )
-"""`BatchedCNN` over chunks MxFxHxWxC, one after the other, to features MxFxD."""
+"""`BatchedCNN` over chunks of its arguments, MxFx…, one after the other, to features MxFx…."""
 
 
 class Encoder(nn.Module):
@@ -104,17 +116,21 @@ class Encoder(nn.Module):
     classes: int = 0
 
     @nn.compact
-    def __call__(self, frames_TxNxHxWxC: Array, dropout_keys: Array | None = None) -> Array:
+    def __call__(
+        self,
+        frames_TxNxHxWxC: Array,
+        dropout_keys: Array | None = None,
+        lanes: Lanes | None = None,
+    ) -> Array:
         """Encode uint8 frames to features TxNxD, in `dtype`.
 
         Args:
           frames_TxNxHxWxC: frames in N lanes of T steps.
           dropout_keys: random keys to train with dropout, see `lane_dropout`; None without.
+          lanes: where sequences start and end, for an encoder of lines.
         """
-        steps, lanes = frames_TxNxHxWxC.shape[:2]
-        frames = frames_TxNxHxWxC.reshape(steps * lanes, *frames_TxNxHxWxC.shape[2:])
         convs = BatchedCNN(self.convs, self.activation, self.dtype, name="convs")
-        x = _convolve(convs, frames).reshape(steps, lanes, -1)
+        x = self.convolve(convs, frames_TxNxHxWxC, lanes)
         for i, features in enumerate(self.dense):
             initializer = INITIALIZERS[self.activation]()
             dense = nn.Dense(features, dtype=self.dtype, kernel_init=initializer, name=f"dense{i}")
@@ -128,23 +144,37 @@ class Encoder(nn.Module):
             x = nn.log_softmax(dense(x.astype(jnp.float32)))
         return x
 
+    def convolve(self, convs: nn.Module, frames_TxNxHxWxC: Array, lanes: Lanes | None) -> Array:
+        """Features TxNxD of the convolutions: here of each frame by itself."""
+        del lanes
+        steps, count = frames_TxNxHxWxC.shape[:2]
+        frames = frames_TxNxHxWxC.reshape(steps * count, *frames_TxNxHxWxC.shape[2:])
+        return in_chunks(convs, frames).reshape(steps, count, -1)
+
     def _drop(self, features_TxNxD: Array, keys: Array | None, layer: int) -> Array:
         if keys is None:
             return features_TxNxD
         return lane_dropout(features_TxNxD, fold_lanes(keys, 1 + layer), self.dropout)
 
 
-def _convolve(convs: nn.Module, frames_FxHxWxC: Array) -> Array:
-    """Features FxD of all frames; on a CPU in equal chunks, the last one zero-padded."""
+def in_chunks(convs: nn.Module, frames_FxHxWxC: Array, *others: Array) -> Array:
+    """Features of all frames; on a CPU in equal chunks, the last one zero-padded.
+
+    Args:
+      convs: see `BatchedCNN`.
+      frames_FxHxWxC: the frames.
+      others: what else `convs` takes of each frame, Fx….
+    """
     frames, height, width, _ = frames_FxHxWxC.shape
     at_once = max(1, min(FRAMES_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
     if jax.default_backend() != "cpu" or frames <= at_once:
-        return convs(frames_FxHxWxC)
+        return convs(frames_FxHxWxC, *others)
     chunks = -(-frames // at_once)
     size = -(-frames // chunks)
-    padding = ((0, chunks * size - frames), (0, 0), (0, 0), (0, 0))
-    chunks_MxFxHxWxC = jnp.pad(frames_FxHxWxC, padding).reshape(
-        chunks, size, *frames_FxHxWxC.shape[1:]
-    )
-    _, features_MxFxD = ChunkedCNN(convs, None, chunks_MxFxHxWxC)
-    return features_MxFxD.reshape(chunks * size, -1)[:frames]
+
+    def cut(x: Array) -> Array:
+        padding = ((0, chunks * size - frames), *[(0, 0)] * (x.ndim - 1))
+        return jnp.pad(x, padding).reshape(chunks, size, *x.shape[1:])
+
+    _, features = ChunkedCNN(convs, None, jax.tree.map(cut, (frames_FxHxWxC, *others)))
+    return features.reshape(chunks * size, *features.shape[2:])[:frames]

@@ -5,16 +5,14 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 
-def conv_sizes(
-    convs: Sequence[tuple[int, int, bool]], height: int, width: int
-) -> list[tuple[int, int]]:
+def conv_sizes(convs: Sequence[tuple], height: int, width: int) -> list[tuple[int, int]]:
     """Height and width of a frame before the first and after each convolution with its pool."""
     sizes = [(height, width)]
     for _, size, pool, *same in convs:
         if not same:
             height, width = height - size + 1, width - size + 1
         if pool:
-            height, width = height // 2, width // 2
+            height, width = height // 2, width if pool == "tall" else width // 2
         sizes.append((height, width))
     return sizes
 

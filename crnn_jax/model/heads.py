@@ -20,15 +20,20 @@ class Answers:
 
     Attributes:
       answer: TxN int32, the most likely number or class after every frame; or NxS int32, the
-        symbols of one answer a lane.
+        symbols of one answer a lane; or of one a sequence, BxS, -1 behind the last.
       estimate: TxN float32, the number that minimises the expected squared error; None where an
         answer is no number.
       confidence: probability of each answer or symbol; None where the head gives none.
+      whole: B, probability of a whole line; None of other answers.
+      steps: BxSx2 int32, the first and the last frame that each symbol of a line was read from, -1
+        behind the last symbol; None of other answers.
     """
 
     answer: Any
     estimate: Any = None
     confidence: Any = None
+    whole: Any = None
+    steps: Any = None
 
 
 class Output(Protocol):

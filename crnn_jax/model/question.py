@@ -55,20 +55,20 @@ class Question:
 
     Attributes:
       kind: what an answer is: a whole number that frames lead to, any other number, a class, or a
-        row of symbols.
+        row of symbols, or a line: symbols in the order in which the frames show them.
       frame_shape: height, width and channels of the frames that the network sees.
       steps: frames of the longest sequence.
       classes: number of classes that a frame can be of.
       recurrence: how each frame's class changes the answer; None where no rule is known.
       vocabulary: number of symbols V that an answer is written in; 0 for other kinds.
-      symbols: symbols S of an answer; 0 for other kinds.
+      symbols: symbols S of an answer, of a line the most; 0 for other kinds.
       reads: which states the head reads an answer off: after every frame that frame's, which must
         not have seen later ones; that of the last frame alone, for the whole sequence; or each
         frame's, which may have seen the whole sequence.
       mean, deviation: of the right values, where answers are such.
     """
 
-    kind: Literal["number", "value", "class", "symbols"]
+    kind: Literal["number", "value", "class", "symbols", "line"]
     frame_shape: tuple[int, int, int]
     steps: int
     classes: int

@@ -50,6 +50,7 @@ class Answered:
       estimates, confidence: the same of `Answers`; None where there are none.
       wrong_B: whether the whole answer is wrong; None where answers are only nearer or further off.
       severity_B: how bad an error is: the probability of the answer, or the error of the estimate.
+      steps: the same of `Answers`; None where there are none.
     """
 
     lengths_B: np.ndarray
@@ -59,6 +60,7 @@ class Answered:
     confidence: Any
     wrong_B: Any
     severity_B: np.ndarray
+    steps: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
