@@ -10,6 +10,7 @@ from matplotlib.text import Text
 
 from crnn_jax import tasks
 from crnn_jax.data.draw import SCENE, Draw
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.data.split import Split
 from crnn_jax.figures import strips
 from tests.networks import answered, asking, digits, written
@@ -30,7 +31,7 @@ def gallery(tiny_config):
         images = rng.integers(0, 256, (IMAGES, *shape), dtype=np.uint8)
         split = Split(images, rng.integers(0, 10, IMAGES).astype(np.int32))
         built = tasks.build(asking(tiny_config, task, head, length), digits(frame_shape=shape))
-        draw = Draw(1, built.min_length, length, IMAGES)
+        draw = Draw(1, length, length, IMAGES)
         return drawn(built, found, split, draw)
 
     return make
@@ -77,7 +78,9 @@ def test_a_strip_shows_the_clip_that_was_filmed(gallery):
     index = np.asarray(draw.image_indices(0, np.array([2])))
     images, labels = (x[index] for x in split)
     keys = jax.numpy.stack([draw.key(0, 2, SCENE)])
-    frames, _ = jax.jit(shown.task.composition.render)(images, labels, keys)
+    lanes = padded_lanes(np.array([1]))
+    render = jax.jit(lambda *drawn: shown.task.composition.render(*drawn, lanes, keys)[0])
+    frames = render(images, labels)
     (strip,) = shown.strips([2])
     assert strip.frames_FxHxWxC.shape == (8, 40, 40, 1)
     # Compiled otherwise, a pixel may be rounded the other way.

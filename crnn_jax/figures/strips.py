@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.form import evenly
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.data.split import Split
 from crnn_jax.tasks.composed import Composed
 from crnn_jax.tasks.task import Account, Answered, Task
@@ -91,10 +92,13 @@ class Gallery:
 
 def drawn_frames(task: Composed, split: Split, draw: Draw, i: int) -> np.ndarray:
     """The frames of drawn sequence i, of images of a split."""
-    (indices_L,) = np.asarray(draw.image_indices(0, jnp.array([i])))
+    length = draw.lengths(i + 1)[i]
+    indices_L = np.asarray(draw.image_indices(0, jnp.array([i])))[0, :length]
     images, labels = (jnp.asarray(x[indices_L][:, None]) for x in split)
     keys_1 = jax.vmap(lambda i: draw.key(0, i, SCENE))(jnp.array([i]))
-    return np.asarray(task.composition.render(images, labels, keys_1)[0])[:, 0]
+    lanes = padded_lanes(np.array([length]))
+    frames, _, lanes = task.composition.render(images, labels, lanes, keys_1)
+    return np.asarray(frames)[: int(lanes.length_B[0]), 0]
 
 
 def most_severe(wrong_B: np.ndarray, severity_B: np.ndarray, count: int) -> np.ndarray:

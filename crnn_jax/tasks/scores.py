@@ -1,13 +1,39 @@
 """How good answers are: numbers after every frame, classes, other numbers, and written ones."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers
 from crnn_jax.tasks.task import Answered
+
+
+class Score(NamedTuple):
+    """How people are told a score.
+
+    Attributes:
+      title: in the table of results; "" where it stands there with others of its kind.
+      line: its format in the line about a validation; "" where it is not in there.
+      panel: title of its curve over the steps; "" where none is drawn.
+    """
+
+    title: str
+    line: str = ""
+    panel: str = ""
+
+
+SCORES = {
+    "rmse": Score("", ".3f", "validation rmse"),
+    "mae": Score(""),
+    "exact": Score("exact", ".4f", "validation, share exact"),
+    "balanced": Score("exact, classes weighing the same", ".4f"),
+    "per_symbol": Score("symbols right"),
+    "tau": Score("Kendall's τ", ".3f", "validation, Kendall's τ"),
+    "rho": Score("Spearman's ρ"),
+}
+"""The scores that a validation may have, in the order in which people are told them."""
 
 
 def number_scores(

@@ -68,9 +68,9 @@ class Stored(Task):
     def mean_frames(self, part: Sequences) -> float:
         return float(part.lengths_B.mean())
 
-    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_N: Array | None) -> Batch:
+    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_B: Array | None) -> Batch:
         """See `Task`; an answer about a whole sequence is that at each of its frames."""
-        del keys_N
+        del keys_B
         targets = labels if self.per_frame else labels[lanes.sequence_TxN]
         return Batch(images, lanes, targets)
 

@@ -96,14 +96,14 @@ class Task(abc.ABC):
         """Frames of a training sequence, on average."""
 
     @abc.abstractmethod
-    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_N: Array | None) -> Batch:
+    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_B: Array | None) -> Batch:
         """The batch of the images that a feed gives.
 
         Args:
           images: uint8 TxNxHxWxC in the lanes; or their encodings, TxNxD.
           labels: what is known of them.
           lanes: the layout.
-          keys_N: one random key a lane, where images are composed to scenes.
+          keys_B: one random key a sequence, where images are composed to scenes.
         """
 
     @abc.abstractmethod

@@ -153,7 +153,7 @@ class Trainer:
         images = drawn.images_TxNxHxWxC.reshape(-1, *shape[2:])
         keys = drawn.augmentation_keys_TxN.reshape(-1)
         images = augment(images, keys, self.config.data.augment).reshape(shape)
-        batch = self.task.batch(images, drawn.labels, drawn.lanes, drawn.scene_keys_N)
+        batch = self.task.batch(images, drawn.labels, drawn.lanes, drawn.scene_keys_B)
         known = (batch.lanes, drawn.dropout_keys, batch.targets)
         if self.config.train.on_labels:
             encoded = self.network.apply(params, drawn.labels, method="encode_labels")
