@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from crnn_jax import UserError
 from crnn_jax.data.dataset import DatasetInfo
 from crnn_jax.tasks.composed import Composed
+from crnn_jax.tasks.line import LineOfImages
 from crnn_jax.tasks.number import Class, Product, Sum
 from crnn_jax.tasks.stored import ClassOfSequence, NumberOfFrame, NumberOfSequence, Stored
 from crnn_jax.tasks.task import Task
@@ -19,6 +20,7 @@ COMPOSED: dict[str, Callable[..., Composed]] = {
     "class": Class,
     "addition": Addition,
     "caption": Caption,
+    "line": LineOfImages,
 }
 """Tasks about sequences of labelled images, by a config's `task.name`."""
 
