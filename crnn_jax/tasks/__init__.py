@@ -38,12 +38,14 @@ TASKS = tuple(dict.fromkeys((*COMPOSED, *STORED)))
 def is_stored(config: ConfigDict) -> bool:
     """Whether a config asks about stored sequences, and composes none of labelled images.
 
+    Lines can be either: pictures of them are stored in strips.
+
     Raises:
       UserError: the task is not for the data that the config names.
     """
     name, own = config.task.name, is_own(config.data)
     if own and name in STORED:
-        return True
+        return name != "line" or config.data.strip > 0
     if not own and name not in COMPOSED:
         raise UserError(
             f"--config.task.name={name} is about clips with answers, and {config.data.name} has "

@@ -121,8 +121,8 @@ def line_scores(right: Sequence[str], read: Sequence[str]) -> dict[str, Any]:
       read: those that were read.
 
     Returns:
-      n; exact (share of the texts that are right); cer and wer, character and word error rate: the
-      fewest symbols, or words, to add, take away or replace, as a share of those of all right texts.
+      n; exact (share of the texts that are right); cer and wer, character and word error rate: how
+      many symbols, or words, to add, take away or replace at least, as a share of the right ones.
     """
 
     def error_rate(right: Sequence[Sequence[str]], read: Sequence[Sequence[str]]) -> float:
