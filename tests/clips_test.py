@@ -117,4 +117,4 @@ def test_a_lane_holds_one_clip():
     assert lanes.sequence_TxN.shape == (clips.FRAMES, 3)
     assert lanes.count == 3
     assert lanes.real_TxN.all()
-    assert CLIPS.steps(1) == clips.FRAMES
+    assert CLIPS.steps(1, (28, 28, 1)) == clips.FRAMES

@@ -57,8 +57,9 @@ class Composition:
         """Height, width and channels of a frame."""
         return image_shape
 
-    def steps(self, images: int) -> int:
-        """Frames of a sequence of so many images."""
+    def steps(self, images: int, image_shape: tuple[int, int, int]) -> int:
+        """Frames of the longest sequence of so many images."""
+        del image_shape
         return images
 
     def render(

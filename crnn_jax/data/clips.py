@@ -80,8 +80,9 @@ class Clips(Composition):
         """`SIZE` by `SIZE`, with the image's channels."""
         return SIZE, SIZE, image_shape[-1]
 
-    def steps(self, images: int) -> int:
+    def steps(self, images: int, image_shape: tuple[int, int, int]) -> int:
         """`FRAMES` of each image."""
+        del image_shape
         return images * FRAMES
 
     def render(

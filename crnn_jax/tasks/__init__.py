@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from crnn_jax import UserError
 from crnn_jax.data.dataset import DatasetInfo
 from crnn_jax.tasks.composed import Composed
+from crnn_jax.tasks.line import LineOfImages
 from crnn_jax.tasks.number import Class, Product, Sum
 from crnn_jax.tasks.stored import ClassOfSequence, NumberOfFrame, NumberOfSequence, Stored
 from crnn_jax.tasks.task import Task
@@ -19,6 +20,7 @@ COMPOSED: dict[str, Callable[..., Composed]] = {
     "class": Class,
     "addition": Addition,
     "caption": Caption,
+    "line": LineOfImages,
 }
 """Tasks about sequences of labelled images, by a config's `task.name`."""
 
@@ -36,12 +38,14 @@ TASKS = tuple(dict.fromkeys((*COMPOSED, *STORED)))
 def is_stored(config: ConfigDict) -> bool:
     """Whether a config asks about stored sequences, and composes none of labelled images.
 
+    Lines can be either: pictures of them are stored in strips.
+
     Raises:
       UserError: the task is not for the data that the config names.
     """
     name, own = config.task.name, is_own(config.data)
     if own and name in STORED:
-        return True
+        return name != "line" or config.data.strip > 0
     if not own and name not in COMPOSED:
         raise UserError(
             f"--config.task.name={name} is about clips with answers, and {config.data.name} has "
