@@ -178,7 +178,7 @@ def _bend(lanes: Lanes, keys_B: Array, height: int, strip: int) -> Array:
 def _pen(pictures_NxHxWxC: Array, thicker: Array, real: Array) -> Array:
     """Lines after 3x3 grey dilation, or erosion, each as if it were alone."""
 
-    def extreme(pictures: Array, choose: np.ufunc, outside: float) -> Array:
+    def extreme(pictures: Array, choose: Callable[[Array, Array], Array], outside: float) -> Array:
         pictures = jnp.where(real, pictures, outside)
         for axis in (1, 2):
             padding = [(0, 0)] * 4
