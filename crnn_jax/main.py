@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,25 +15,27 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, did_you_mean, exit_status, user_path
-from crnn_jax.config import load_config
+from crnn_jax import UserError, __version__, did_you_mean, exit_status, user_path
+from crnn_jax.config import load_config, shipped
 
 USAGE = """\
 Train, evaluate and use networks that read a sequence of images and answer a question about it.
 
-python -m crnn_jax.main --config=FILE [--config.FIELD=VALUE ...] [FLAG ...] [FILE ...]
+python -m crnn_jax.main --config=CONFIG [--config.FIELD=VALUE ...] [FLAG ...] [FILE ...]
 """
 EXAMPLES = """\
 examples:
-  python -m crnn_jax.main --config=configs/sum8.py
-  python -m crnn_jax.main --config=configs/sum8.py:smoke --workdir=/tmp/try
-  python -m crnn_jax.main --config=configs/sum8.py --config.train.learning_rate=1e-3
-  python -m crnn_jax.main --mode=data --config=configs/clips.py --config.data.path=FOLDER
+  python -m crnn_jax.main --config=sum8
+  python -m crnn_jax.main --config=sum8:smoke --workdir=/tmp/try
+  python -m crnn_jax.main --config=sum8 --config.train.learning_rate=1e-3
+  python -m crnn_jax.main --mode=data --config=clips --config.data.path=FOLDER
   python -m crnn_jax.main --mode=evaluate --workdir=runs/sum8 --step=best --json
   python -m crnn_jax.main --mode=predict --workdir=runs/sum8 three.png four.jpg
   python -m crnn_jax.main --mode=predict --workdir=runs/clips --each --json a.mp4 b.mp4
   python -m crnn_jax.main --mode=figures --workdir=runs/sum8 --beside=runs/lenet
 
+CONFIG is a file, such as mine.py, or one of
+{configs}.
 Run the same train command again to resume. crnn_jax/config/fields.py explains every field.
 """
 MODES = ("train", "data", "evaluate", "predict", "figures")
@@ -52,7 +55,7 @@ string, switch, number = flags.DEFINE_string, flags.DEFINE_boolean, flags.DEFINE
 
 FLAGS = {
     "config": Flag(
-        string, "train data evaluate figures", "file of the experiment; FILE:smoke is short"
+        string, "train data evaluate figures", "the experiment; CONFIG:smoke is a short one"
     ),
     "workdir": Flag(string, "", "folder of the run (default: runs/<config name>)"),
     "mode": Flag(mode, "", f"{', '.join(MODES)} (default: train)", "train"),
@@ -68,6 +71,7 @@ FLAGS = {
     "coordinator": Flag(string, "train", "without a cluster: HOST:PORT of process 0"),
     "num_processes": Flag(number, "train", "how many processes meet there"),
     "process_id": Flag(number, "train", "which of them this one is, from 0"),
+    "version": Flag(switch, "", "print the version", False),
     "help": Flag(switch, "", "print this", False),
 }
 
@@ -95,6 +99,9 @@ def _run(argv: Sequence[str]) -> None:
     if given.help:
         print(_help())
         return
+    if given.version:
+        print(f"crnn_jax {__version__}")
+        return
     _check(given, rest, literal)
     config = load_config(given.config, [] if given.mode == "predict" else rest)
     workdir = _workdir(given)
@@ -119,7 +126,8 @@ def _help() -> str:
     for name, flag in FLAGS.items():
         modes = f"{', '.join(flag.modes.split())}: " if flag.modes else ""
         lines.append(f"  --{name:15}{modes}{flag.about}")
-    return "\n".join([*lines, "", EXAMPLES.rstrip()])
+    configs = textwrap.fill(", ".join(shipped()), 96, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join([*lines, "", EXAMPLES.rstrip().format(configs=configs)])
 
 
 def _check(given: flags.FlagValues, rest: Sequence[str], literal: Sequence[str]) -> None:
@@ -139,7 +147,7 @@ def _check(given: flags.FlagValues, rest: Sequence[str], literal: Sequence[str])
             expected = " or ".join(f"--mode={mode}" for mode in modes)
             raise UserError(f"--{name} is only for {expected}, not for {given.mode}")
     if given.mode in ("train", "data") and given.config is None:
-        raise UserError("--config is not given: expected, for example, --config=configs/sum8.py")
+        raise UserError("--config is not given: expected, for example, --config=sum8")
     if literal and given.mode != "predict":
         raise UserError(f"{literal[0]!r} is not expected: pictures are for --mode=predict")
     if given.mode == "predict" and not [*rest, *literal]:
@@ -212,7 +220,12 @@ def _do(
         run.train(workdir, config, profile=given.profile)
 
 
-if __name__ == "__main__":
+def command() -> int:
+    """Be the program: `main` on the arguments of this process, which it prepares for that.
+
+    Returns:
+      The exit status.
+    """
     # Ctrl-C ends the program at once, and not in a traceback. Training has its own way.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Tracing makes millions of objects, hardly one of them garbage: look for it less often.
@@ -220,4 +233,8 @@ if __name__ == "__main__":
     # XLA's C++ logs would otherwise speak of CPU features at every start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(levelname)s: %(message)s")
-    sys.exit(main(sys.argv[1:]))
+    return main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(command())

@@ -65,7 +65,7 @@ def assert_refused(arguments, words, capsys):
 
 
 OF_FLAGS = {
-    "nothing given": ([], ["--config is not given", "--config=configs/sum8.py"]),
+    "nothing given": ([], ["--config is not given", "--config=sum8"]),
     "no config": (["--workdir=new"], ["--config is not given"]),
     "mistyped flag": (["--confg=tiny.py"], ["unknown flag --confg", "did you mean --config?"]),
     "abbreviated flag": (["--work=new"], ["unknown flag --work"]),
@@ -254,8 +254,12 @@ def test_help_is_short_and_has_examples(capsys):
         assert foreign not in out
 
 
-def test_the_examples_of_the_help_are_understood(project, monkeypatch, calls):
-    monkeypatch.chdir(project)
+def test_the_version_is_that_of_the_package(capsys):
+    assert main.main(["--version"]) == 0
+    assert capsys.readouterr() == (f"crnn_jax {crnn_jax.__version__}\n", "")
+
+
+def test_the_examples_of_the_help_are_understood(here, monkeypatch, calls):
     monkeypatch.setattr(figures, "draw", lambda *args, **kwargs: calls.append(("figures",)))
     monkeypatch.setattr(inspection, "inspect", lambda *args, **kwargs: calls.append(("data",)))
     examples = [line.split() for line in main.EXAMPLES.splitlines() if "crnn_jax.main" in line]

@@ -14,7 +14,7 @@ tuned stands in the file of its experiment alone.
 """
 
 from crnn_jax.config.fields import FIELDS, check, default
-from crnn_jax.config.files import load_config, load_sweep, variant
+from crnn_jax.config.files import load_config, load_sweep, shipped, variant
 from crnn_jax.config.stored import differences, read_config, validation_draw
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "load_config",
     "load_sweep",
     "read_config",
+    "shipped",
     "validation_draw",
     "variant",
 ]
