@@ -61,7 +61,17 @@ def is_own(data: ConfigDict) -> bool:
 
 
 def wanted_answer(config: ConfigDict) -> str:
-    """The kind of answer that a config's own data must have; see `DatasetInfo`."""
+    """The kind of answer that a config's own data must have; see `DatasetInfo`.
+
+    Raises:
+      UserError: pictures are read as lines for a task about other things, or not for one about
+        lines; or see `is_stored`.
+    """
+    if (config.task.name == "line") != (config.data.strip > 0):
+        raise UserError(
+            f"--config.data.strip={config.data.strip} with task.name={config.task.name}: expected "
+            "data.strip=4 and data.height=32, or the like, for the task line, and 0 for others"
+        )
     return STORED[config.task.name].answer if is_stored(config) else "class"
 
 
