@@ -29,6 +29,7 @@ def predict(
     as_json: bool = False,
     table: str | None = None,
     figure: str | None = None,
+    min_confidence: float | None = None,
 ) -> None:
     """Answer about people's own pictures or clips, and print the answers.
 
@@ -41,17 +42,18 @@ def predict(
       as_json: whether to print a JSON object, of each one a line, instead of a table.
       table: file to write as CSV; None for none.
       figure: file to draw the frames and answers into, as PNG; None for none.
+      min_confidence: what is less sure than this share is not told; None tells everything.
 
     Raises:
       UserError: the folder holds no such run or checkpoint, a file cannot be written, or the
         pictures cannot be used; of each, after all others are answered.
     """
     which = parse_step(step)
-    shown.check_files(table, figure)
+    shown.check(table, figure, min_confidence)
     devices.keep_compiled_programs()
     predictor = Predictor(restore(workdir, which))
     answers = []
-    for answer in _answers(predictor, paths, split=split, each=each):
+    for answer in _answers(predictor, paths, split, each, min_confidence):
         if as_json:
             shown.print_json(answer, named=each)
         answers.append(answer if len(answers) < shown.STRIPS else answer._replace(strip=None))
@@ -64,7 +66,9 @@ def predict(
         raise UserError(f"{failed:,} of {len(answers):,} files have no answer: see their errors")
 
 
-def _answers(predictor: Predictor, paths: Paths, *, split: bool, each: bool) -> Iterator[Answer]:
+def _answers(
+    predictor: Predictor, paths: Paths, split: bool, each: bool, least: float | None
+) -> Iterator[Answer]:
     groups = [[path] for path in _expanded(paths, predictor)] if each else [[*paths]]
     for group in groups:
         name = str(group[0]) + (f" and {len(group) - 1:,} more" if len(group) > 1 else "")
@@ -75,11 +79,13 @@ def _answers(predictor: Predictor, paths: Paths, *, split: bool, each: bool) -> 
                 say(f"warning: {name}: the answer is about its first {len(frames[0]):,} frames")
             names = None if split or predictor.stored else [Path(x).name for x in pictures]
             found = predictor.answer(frames, names)
-            yield shown.answer(name, found, frames, per_frame=predictor.per_frame)
         except UserError as error:
             if not each:
                 raise
             yield Answer(name, {"error": str(error)}, (), None)
+            continue
+        found = shown.told(found, least)
+        yield shown.answer(name, found, frames, per_frame=predictor.per_frame)
 
 
 def _expanded(paths: Paths, predictor: Predictor) -> Iterator[str | os.PathLike[str]]:
