@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from benchmarks.row_pictures import in_blue, row_of
 from crnn_jax import UserError
+from crnn_jax.pictures import frames_of
 from crnn_jax.pictures import row as in_pictures
 from crnn_jax.pictures.glyphs import thickened
 from crnn_jax.pictures.grey import grey_of
@@ -96,6 +97,22 @@ def test_several_lines_are_counted(row):
         with pytest.raises(UserError, match=f"^photo: found {count} lines of ink") as error:
             found(ink)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("gap", [0, -4])
+def test_glyphs_that_touch_are_not_split(gap, row):
+    rng = np.random.default_rng(2)
+    _, ink = row(0, 5, 7, 8, gap=8)
+    assert len(frames_of(in_blue(np.pad(ink, 60), rng), split=True)) == 4
+    _, ink = row(0, 5, 7, gap=gap)
+    with pytest.raises(UserError, match=r"glyph 1 of \d is .* touch or cross: .*configs/rows\.py"):
+        frames_of(in_blue(np.pad(ink, 60), rng), split=True)
+
+
+def test_stacked_glyphs_are_not_split(row):
+    _, ink = row(0, 5, 7)
+    with pytest.raises(UserError, match=r"^picture 1: found 2 lines of ink"):
+        frames_of(in_blue(above(ink, ink), np.random.default_rng(3)), split=True)
 
 
 def test_what_is_far_apart_is_one_line(row):

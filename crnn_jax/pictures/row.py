@@ -1,4 +1,4 @@
-"""Finding a row of glyphs in a picture, and giving it the size and place of those trained on."""
+"""Rows of glyphs in pictures: as training has them, or cut into single glyphs."""
 
 import math
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
 
 from crnn_jax import UserError
-from crnn_jax.pictures.glyphs import BOX, crop, thickened
+from crnn_jax.pictures.glyphs import BOX, crop, split_row, thickened
 from crnn_jax.pictures.ink import find_ink, large_pieces
 
 _SMALL = 0.4  # of the usual height: such pieces are dots, bars and dust, and make no row
@@ -21,6 +21,7 @@ _UNDERLINE = 2.5, 0.25  # usual heights: its width at least, its height at most
 _LEVEL = 0.02, 0.6  # slopes up to this count as level, and what few glyphs have by chance
 _STEEPEST = 0.35  # slope of a row
 _TALLEST = 0.7  # share of a row's columns whose glyphs are lower: descenders and blots are not
+_WIDEST = 1.2  # heights; of MNIST none is wider than 1
 _MARGIN = 4  # pixels on the left and right
 
 
@@ -67,6 +68,25 @@ def row_of(grey_HxW: np.ndarray, name: str, height: int) -> Row:
     pixels_HxW[top : top + size[0], _MARGIN:-_MARGIN] = np.round(255 * row_HxW)
     pixel = (columns[-1] + 1 - columns[0]) / size[1]
     return Row(pixels_HxW, columns[0] - _MARGIN * pixel, pixel)
+
+
+def split(grey_HxW: np.ndarray, name: str) -> list[np.ndarray]:
+    """Cut the row of glyphs in a picture into single ones (`split_row`).
+
+    Raises:
+      UserError: see `row_of`; or glyphs touch or cross, as far as their width tells.
+    """
+    ink_HxW = _only_row(find_ink(grey_HxW, name), name)
+    glyphs, usual = split_row(ink_HxW), _glyph_height(crop(ink_HxW))
+    for i, glyph_HxW in enumerate(glyphs, 1):
+        share = glyph_HxW.shape[1] / usual
+        if share > _WIDEST:
+            raise UserError(
+                f"{name}: glyph {i} of {len(glyphs)} is {share:.1f} times as wide as glyphs are "
+                "high, as several are that touch or cross: expected gaps to split at; a network of "
+                "configs/rows.py reads such rows whole"
+            )
+    return glyphs
 
 
 def _only_row(ink_HxW: np.ndarray, name: str) -> np.ndarray:
