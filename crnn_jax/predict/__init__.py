@@ -73,7 +73,9 @@ def _answers(
     for group in groups:
         name = str(group[0]) + (f" and {len(group) - 1:,} more" if len(group) > 1 else "")
         try:
-            pictures = [*group] if predictor.stored else find_pictures(group)
+            pictures = (
+                [*group] if predictor.stored and not predictor.lines else find_pictures(group)
+            )
             frames = predictor.read(pictures, split=split)
             if frames.cut:
                 say(f"warning: {name}: the answer is about its first {len(frames[0]):,} frames")
@@ -89,10 +91,15 @@ def _answers(
 
 
 def _expanded(paths: Paths, predictor: Predictor) -> Iterator[str | os.PathLike[str]]:
-    """The paths of clips: a folder of frames is one, any other folder stands for what is in it."""
+    """The paths of clips: a folder of frames is one, any other folder stands for what is in it.
+
+    Those of lines: a folder stands for the pictures in it.
+    """
     for path in paths:
         folder = picture_path(path)
-        if predictor.stored and folder.is_dir() and not predictor.reads_folder(folder):
+        if predictor.lines and folder.is_dir():
+            yield from find_pictures([folder])
+        elif predictor.stored and folder.is_dir() and not predictor.reads_folder(folder):
             yield from entries(folder, None)
         else:
             yield path

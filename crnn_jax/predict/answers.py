@@ -13,6 +13,7 @@ from crnn_jax.distributed.files import write_whole
 from crnn_jax.figures.saving import pixels, write_png
 from crnn_jax.figures.strips import Strip, draw_strips
 from crnn_jax.pictures.clip import Frames
+from crnn_jax.pictures.line import Line
 from crnn_jax.runs.progress import print_table
 from crnn_jax.tasks.task import Account, Mark
 
@@ -42,6 +43,8 @@ class Answer(NamedTuple):
 
 def answer(name: str, found: dict[str, Any], frames: Frames, *, per_frame: bool) -> Answer:
     """An answer about these frames, or an answer about each of them."""
+    if frames.line is not None:
+        return _of_line(name, found, frames.line)
     per_frame = per_frame and bool(found["steps"])
     count = len(frames.frames_LxHxWxC)
     shown = evenly(count, FRAMES)
@@ -49,6 +52,16 @@ def answer(name: str, found: dict[str, Any], frames: Frames, *, per_frame: bool)
     account = Account(f"{Path(name).name}: {_line(found)}", wrong=False, notes=notes)
     strip = Strip(account, frames.frames_LxHxWxC[shown])
     return Answer(name, found, frames.numbers_L.tolist() if per_frame else (), strip)
+
+
+def _of_line(name: str, found: dict[str, Any], line: Line) -> Answer:
+    strips = line.strips_LxHxWxC
+    notes = [Mark("", wrong=False)] * len(strips)
+    for step in found["steps"]:
+        place = (sum(step["pixels"]) / 2 - line.left) / line.pixel / strips.shape[2]
+        notes[min(max(int(place), 0), len(strips) - 1)] = Mark(step["answer"], wrong=False)
+    account = Account(f"{Path(name).name}: {_line(found)}", wrong=False, notes=notes)
+    return Answer(name, found, (), Strip(account, strips, line=True))
 
 
 def told(found: dict[str, Any], least: float | None) -> dict[str, Any]:
