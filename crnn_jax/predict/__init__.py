@@ -73,9 +73,8 @@ def _answers(
     for group in groups:
         name = str(group[0]) + (f" and {len(group) - 1:,} more" if len(group) > 1 else "")
         try:
-            pictures = (
-                [*group] if predictor.stored and not predictor.lines else find_pictures(group)
-            )
+            clip = predictor.stored and not predictor.lines
+            pictures = [*group] if clip else find_pictures(group)
             frames = predictor.read(pictures, split=split)
             if frames.cut:
                 say(f"warning: {name}: the answer is about its first {len(frames[0]):,} frames")
