@@ -14,16 +14,14 @@ from crnn_jax.config import default
 from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.pictures.line import read_line
 from crnn_jax.predict import Predictor
+from tests.networks import asking, restored
 from tests.networks import digits as info
-from tests.networks import restored
 
 
 @pytest.fixture(scope="module")
 def predictor():
     """Of a network of random parameters that reads rows of digits."""
-    config = default()
-    config.task.name, config.model.encoder, config.model.head = "line", "columns", "ctc"
-    config.model.convs = ((2, 3, True, "same"), (3, 3, True, "same"))
+    config = asking(default(), "line", "ctc")
     config.model.aggregator, config.model.gru_units = "bigru", (6,)
     return Predictor(restored(config, info(), scale=1.5))
 
