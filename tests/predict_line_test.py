@@ -1,6 +1,7 @@
 """Answers about pictures of lines: those of the network about the strips alone, of any width."""
 
 import csv
+import dataclasses
 import json
 
 import jax
@@ -11,11 +12,14 @@ from PIL import Image
 from benchmarks.row_pictures import in_blue, row_of
 from crnn_jax import UserError, predict
 from crnn_jax.config import default
+from crnn_jax.data.form import Form
 from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.pictures.line import read_line
 from crnn_jax.predict import Predictor
 from tests.networks import asking, restored
 from tests.networks import digits as info
+from tests.sequences import asking_for
+from tests.sequences import dataset as lines
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,24 @@ def test_the_text_is_that_of_the_line_alone(count, predictor, photo):
         right_edge = min(line.left + 4 * (last + 1) * line.pixel, picture.shape[1])
         assert right == pytest.approx(right_edge, abs=0.51)
     assert places == sorted(places)
+
+
+def test_a_stored_line_may_be_longer_than_any_in_training(tmp_path):
+    config = asking_for(default(), "line")
+    config.model.aggregator = "bigru"
+    info = dataclasses.replace(lines("line").info, form=Form(8, 0, 1, max_frames=30, strip=2))
+    predictor = Predictor(restored(config, info, scale=0.8))
+    assert (predictor.stored, info.longest) == (True, 7)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 4000), np.uint8)
+    expected = alone(predictor, pixels.reshape(8, 2000, 2, 1).swapaxes(0, 1))
+    symbols = expected.answer[0][expected.answer[0] >= 0]
+    found = predictor(pixels)
+    assert len(symbols) > 50
+    assert found["answer"] == "".join("abc"[s] for s in symbols)
+    first = 2 * expected.steps[0, : len(symbols), 0]
+    assert [step["pixels"][0] for step in found["steps"]] == first.tolist()
+    Image.fromarray(pixels.repeat(2, 0).repeat(2, 1)).save(tmp_path / "a.png")
+    assert predictor(tmp_path / "a.png")["steps"][-1]["pixels"][1] <= 8000
 
 
 def test_lines_are_filled_up_to_few_widths(predictor, photo):
@@ -125,8 +147,7 @@ def test_each_picture_of_a_folder_is_a_line(predictor, photo, tmp_path, monkeypa
 
 
 def test_a_line_is_drawn_whole_with_its_symbols_below(predictor, photo):
-    picture = photo(5)
-    frames = predictor.read(picture)
+    frames = predictor.read(photo(2))
     found = predictor.answer(frames)
     strip = predict.shown.answer("a.png", found, frames, per_frame=predictor.per_frame).strip
     written = [note.text for note in strip.account.notes if note.text]
