@@ -52,6 +52,7 @@ class Flag(NamedTuple):
 
 mode = functools.partial(flags.DEFINE_enum, enum_values=MODES)
 string, switch, number = flags.DEFINE_string, flags.DEFINE_boolean, flags.DEFINE_integer
+share = flags.DEFINE_float
 
 FLAGS = {
     "config": Flag(
@@ -64,6 +65,7 @@ FLAGS = {
     "json": Flag(switch, "data evaluate predict", "print JSON; with --each a line a file", False),
     "split": Flag(switch, "predict", "cut one picture of a row of glyphs apart", False),
     "each": Flag(switch, "predict", "answer about each file, not about all as one sequence", False),
+    "min_confidence": Flag(share, "predict", "answer ? where less sure than this share, as 0.9"),
     "csv": Flag(string, "predict", "write the answers, of each frame if there are, into this file"),
     "figure": Flag(string, "predict", "draw the frames with the answers into this file (PNG)"),
     "beside": Flag(string, "figures", "folder of another run, whose kernels to compare"),
@@ -202,6 +204,7 @@ def _do(
             as_json=given.json,
             table=given.csv,
             figure=given.figure,
+            min_confidence=given.min_confidence,
         )
     elif given.mode == "figures":
         from crnn_jax import figures

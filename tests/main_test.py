@@ -313,6 +313,7 @@ def test_fields_are_set_wherever_they_stand(here, calls):
 
 def test_predict_is_called_with_the_pictures_in_order(calls):
     flags = ["--mode=predict", "--workdir=run", "--split", "--step=best", "--csv=a.csv"]
+    flags.append("--min_confidence=0.9")
     assert main.main(["b.png", *flags, "~/a.png"]) == 0
     ((mode, folder, pictures, options),) = calls
     assert (mode, folder) == ("predict", Path("run"))
@@ -324,6 +325,7 @@ def test_predict_is_called_with_the_pictures_in_order(calls):
         "as_json": False,
         "table": "a.csv",
         "figure": None,
+        "min_confidence": 0.9,
     }
 
 
