@@ -77,7 +77,7 @@ class Trainer:
           UserError: the run that `init.workdir` names cannot be read or does not fit.
         """
         state = devices.compile_quickly(jax.jit(self.fresh_state).lower())()
-        params = start_from(self.config.init, state.params)
+        params = start_from(self.config.init, state.params, self.task)
         return state.replace(params=params, trained=self._copy(params))
 
     def fresh_state(self) -> TrainState:
