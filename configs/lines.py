@@ -3,9 +3,9 @@
 python -m crnn_jax.main --mode=data --config=configs/lines.py --config.data.path=FOLDER
 python -m crnn_jax.main --config=configs/lines.py --config.data.path=FOLDER
 
-FOLDER holds labels.csv, with the columns path and answer, as in `1.png,a line of text`; docs/data.md
-has other ways. Lines are scaled to 32 pixels of height. What another run has learned helps, whatever
-its alphabet: --config.init.workdir=runs/rows --config.init.part=all.
+FOLDER holds labels.csv, with the columns path and answer, as in `1.png,a line of text`; other ways
+are in docs/data.md. Lines are scaled to 32 pixels of height. What another run has learned helps,
+whatever its alphabet is: --config.init.workdir=runs/rows --config.init.part=all.
 """
 
 from ml_collections import ConfigDict
@@ -21,8 +21,13 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.data.channels = 1
     c.data.height = 32
     c.data.strip = 4
-    c.data.augment.brightness = 0.1
+    c.data.augment.slant = 0.2
+    c.data.augment.shift = 1.5
+    c.data.augment.scale = 0.1
+    c.data.augment.elastic = 0.5
+    c.data.augment.thickness = 0.3
     c.data.augment.contrast = 0.3
+    c.data.augment.noise = 0.05
 
     c.model.encoder = "columns"
     c.model.convs = (
