@@ -142,7 +142,8 @@ def test_where_images_overlap_the_brighter_one_is_seen():
     found = np.asarray(rows.stamp(images, nothing, nothing, nothing, (1, 4)))
     picture = found[:, 0].transpose(1, 0, 2, 3).reshape(HEIGHT, -1)
     np.testing.assert_array_equal(picture[TOP : TOP + SIZE, :16], images.max(axis=0)[:, :16, 0])
-    assert not picture[:TOP].any() and not picture[TOP + SIZE :].any()
+    assert not picture[:TOP].any()
+    assert not picture[TOP + SIZE :].any()
 
 
 def test_symbols_keep_their_order_however_narrow_they_are():
@@ -150,7 +151,8 @@ def test_symbols_keep_their_order_however_narrow_they_are():
     width_BxL, gap_BxL = rng.integers(0, 29, (200, 9)), rng.integers(*GAPS, (200, 9))
     middle_BxL = np.asarray(rows.middles(jnp.asarray(width_BxL), jnp.asarray(gap_BxL)))
     apart_BxL = np.diff(middle_BxL)
-    assert (middle_BxL[:, 0] == 0).all() and apart_BxL.min() == 1
+    assert (middle_BxL[:, 0] == 0).all()
+    assert apart_BxL.min() == 1
     as_drawn = (width_BxL[:, 1:] + width_BxL[:, :-1]) / 2 + gap_BxL[:, 1:]
     np.testing.assert_array_equal(apart_BxL, np.maximum(as_drawn, 1))
 

@@ -1,6 +1,7 @@
 """Lines of one's own: texts as numbers, and lines in lanes as one by one."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,8 +10,9 @@ from crnn_jax.config import default
 from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.data.packing import fill, pack
 from crnn_jax.data.sequences import Sequences
+from crnn_jax.evaluate.calibration import calibrated
 from crnn_jax.evaluate.stored import StoredEvaluation
-from crnn_jax.model import crnn
+from crnn_jax.model import crnn, paths
 from tests.networks import random_params
 from tests.sequences import LINE, asking_for, dataset
 
@@ -87,3 +89,34 @@ def test_the_evaluation_reads_each_line_as_if_alone(network, lines):
         np.testing.assert_array_equal(found.steps[i][: LENGTHS[i]], alone.steps[0])
     assert [asked.text(row) for row in found.targets] == [*TEXTS]
     assert found.wrong_B.tolist() == [a != b for a, b in zip(read, TEXTS, strict=True)]
+
+
+def mean_log_likelihood(evaluation, params):
+    """Of the right texts that fit, at the network's own temperature."""
+
+    @jax.jit
+    def of_batch(batch):
+        output = evaluation.network.apply(params, batch.frames_TxNxHxWxC, batch.lanes)
+        log_probs = jax.nn.log_softmax(output.logits_BxLxV / jnp.exp(output.log_temperature))
+        return paths.log_likelihood(log_probs, batch.lanes.length_B, batch.targets)
+
+    found = np.concatenate([of_batch(batch) for batch in evaluation.batches()])
+    return float(np.mean(found[found > -1e6]))
+
+
+def test_calibration_makes_right_texts_more_probable_and_reads_the_same(network, lines):
+    asked, network, params = network
+    head = params["params"]["answer_head"]
+    too_sure = {
+        "symbol": jax.tree.map(lambda x: 6 * x, head["symbol"]),
+        "log_temperature": np.float32(0),
+    }
+    params = {"params": {**params["params"], "answer_head": too_sure}}
+    evaluation = StoredEvaluation(network, asked, lines, most=9, seed=0)
+    fitted = calibrated(evaluation, params)
+    assert fitted["params"]["answer_head"]["log_temperature"] > 0.5
+    likely = [mean_log_likelihood(evaluation, x) for x in (params, fitted)]
+    assert likely[1] > likely[0] + 1
+    before, after = evaluation.answered(params), evaluation.answered(fitted)
+    np.testing.assert_array_equal(before.answers, after.answers)
+    assert (after.severity_B < before.severity_B).all()
