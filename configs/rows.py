@@ -21,6 +21,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.data.augment.turn = 0.12
     c.data.augment.scale = 0.08
     c.data.augment.elastic = 0.6
+    c.data.augment.slant = 0.2
+    c.data.augment.thickness = 0.4
+    c.data.augment.noise = 0.05
 
     c.model.encoder = "columns"
     c.model.convs = ((24, 5, True, "same"), (48, 3, True, "same"), (96, 3, "tall", "same"))

@@ -19,7 +19,8 @@ def joined(strips_LxHxWxC):
 
 
 def written(path, width, height=12, *, channels=1, seed=0):
-    pixels = noise(1, height, width, channels=channels, seed=seed)[0]
+    """The pixels of a picture on a dark background."""
+    pixels = noise(1, height, width, channels=channels, seed=seed)[0] // 2
     Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels).save(path)
     return pixels
 
@@ -36,6 +37,17 @@ def test_strips_side_by_side_are_the_picture_on_its_background(tmp_path, width, 
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     rest = found[:, width:]
     np.testing.assert_array_equal(rest, np.broadcast_to(np.median(border, 0) // 1, rest.shape))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dark_ink_on_a_light_background_becomes_bright_on_dark(tmp_path, channels):
+    pixels = written(tmp_path / "a.png", 17, channels=channels)
+    light = 255 - pixels.squeeze(-1) if channels == 1 else 255 - pixels
+    Image.fromarray(light).save(tmp_path / "light.png")
+    form = Form(12, 0, channels, max_frames=20, strip=4)
+    dark, light = (read_clip((tmp_path / x,), form) for x in ("a.png", "light.png"))
+    np.testing.assert_array_equal(joined(light)[:, :17], joined(dark)[:, :17])
+    np.testing.assert_allclose(light.astype(int), dark, atol=1)  # of the median, a half is dropped
 
 
 @pytest.mark.parametrize(("size", "strips"), [((60, 24), 8), ((7, 3), 7), ((1, 900), 1)])
@@ -122,7 +134,10 @@ def test_lines_too_short_for_their_text_are_named_and_not_trained_on(tmp_path):
     assert "needs 6 strips, the line has 4: left out" in found.misfits[0].what
     assert "kept for validation" in found.misfits[2].what
     assert not any(problem.fatal for problem in found.problems)
-    assert found.parts["train"].names == ("0.png", "2.png", "4.png", "7.png")
+    train = found.parts["train"]
+    assert train.names == ("0.png", "2.png", "4.png", "7.png")
+    for name, strips in zip(train.names, train.read(range(4)), strict=True):
+        np.testing.assert_array_equal(strips, read_clip((tmp_path / name,), FORM))
     assert list(found.parts["validation"].answers) == ["cde fg"]
     with pytest.raises(UserError, match=r"no line for train has room for its text: 0\.png: the"):
         prepared(

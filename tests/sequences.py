@@ -15,7 +15,6 @@ WORDS = ("cat", "dog", "runs", "sleeps", "END")
 
 def sequences(count=24, seed=0, shortest=1, longest=7, kind="class", shape=SHAPE):
     """A part of so many clips of noise, with answers of a kind; some lines are too short."""
-    shape = LINE if kind == "line" else shape
     rng = np.random.default_rng(seed)
     lengths = rng.integers(shortest, longest + 1, count, dtype=np.int32)
     frames = [rng.integers(0, 256, (length, *shape), np.uint8) for length in lengths]
@@ -30,8 +29,9 @@ def sequences(count=24, seed=0, shortest=1, longest=7, kind="class", shape=SHAPE
     return Sequences(lengths, answers, shape, names, lambda chosen: [frames[i] for i in chosen])
 
 
-def dataset(kind="class", count=24, shape=SHAPE):
+def dataset(kind="class", count=24, shape=None):
     """A data set of such parts."""
+    shape = shape or (LINE if kind == "line" else SHAPE)
     train, validation, test = (
         sequences(count=n, seed=seed, kind=kind, shape=shape)
         for seed, n in enumerate((count, 9, 11))
@@ -40,7 +40,7 @@ def dataset(kind="class", count=24, shape=SHAPE):
     info = DatasetInfo(
         "made",
         "sequences:0123",
-        LINE if kind == "line" else shape,
+        shape,
         ("a", "b", "c") if kind == "class" else (),
         glyphs=False,
         answer="text" if kind == "line" else kind,

@@ -1,11 +1,15 @@
 """Lines of one's own: texts as numbers, and lines in lanes as one by one."""
 
+import copy
+import dataclasses
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax import tasks
+from crnn_jax import UserError, tasks
 from crnn_jax.config import default
 from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.data.packing import fill, pack
@@ -13,6 +17,8 @@ from crnn_jax.data.sequences import Sequences
 from crnn_jax.evaluate.calibration import calibrated
 from crnn_jax.evaluate.stored import StoredEvaluation
 from crnn_jax.model import crnn, paths
+from crnn_jax.runs.checkpoint import Checkpoints
+from crnn_jax.runs.load import start_from
 from tests.networks import random_params
 from tests.sequences import LINE, asking_for, dataset
 
@@ -120,3 +126,32 @@ def test_calibration_makes_right_texts_more_probable_and_reads_the_same(network,
     before, after = evaluation.answered(params), evaluation.answered(fitted)
     np.testing.assert_array_equal(before.answers, after.answers)
     assert (after.severity_B < before.severity_B).all()
+
+
+def test_a_run_starts_from_one_that_knows_other_symbols(network, tmp_path, capsys):
+    asked, _, fresh = network
+    config = asking_for(default(), "line")
+    config.model.aggregator = "bigru"
+    info = dataclasses.replace(asked.dataset, vocabulary=(*"xbayz",))
+    other = tasks.build(config, info)
+    shapes = crnn.parameter_shapes(crnn.build(config.model, other.question), other.question)
+    trained = random_params(shapes, seed=2)
+    metadata = {"config": json.loads(config.to_json()), "dataset": info.to_json()}
+    with Checkpoints(tmp_path / "checkpoints", keep_latest=1, keep_best=0) as checkpoints:
+        checkpoints.save(1, {"params": trained}, metadata, None)
+    config.init.update(workdir=str(tmp_path), part="all")
+    capsys.readouterr()
+    found = start_from(config.init, fresh, asked)["params"]
+    assert "new c; no longer xyz" in capsys.readouterr().err
+    known, begun = (x["params"].pop("answer_head") for x in (trained, copy.deepcopy(fresh)))
+    kernel = found.pop("answer_head")["symbol"]["kernel"]
+    np.testing.assert_array_equal(kernel[:, [0, 1, 3]], known["symbol"]["kernel"][:, [2, 1, 5]])
+    np.testing.assert_array_equal(kernel[:, 2], begun["symbol"]["kernel"][:, 2])
+    jax.tree.map(np.testing.assert_array_equal, found, trained["params"])
+    shapes = jax.eval_shape(lambda: fresh)
+    assert jax.tree.map(np.shape, start_from(config.init, shapes, asked)) == jax.tree.map(
+        np.shape, fresh
+    )
+    assert capsys.readouterr().err == ""
+    with pytest.raises(UserError, match="its all is of another form"):
+        start_from(config.init, fresh)

@@ -70,7 +70,7 @@ def _mover(height: int, width: int, settings: ConfigDict) -> Callable[[Array, Ar
     y, x = jnp.mgrid[:height, :width]
     center = jnp.array([(height - 1) / 2, (width - 1) / 2])
     offsets_2xHxW = jnp.stack([y, x]) - center[:, None, None]
-    spread_rows, spread_columns = _spread(height), _spread(width)
+    spread_rows, spread_columns = spread(height), spread(width)
 
     def move(frame_HxWxC: Array, key: Array) -> Array:
         affine_key, elastic_key = jax.random.split(key)
@@ -94,7 +94,7 @@ def _mover(height: int, width: int, settings: ConfigDict) -> Callable[[Array, Ar
     return move
 
 
-def _spread(pixels: int) -> np.ndarray:
+def spread(pixels: int) -> np.ndarray:
     """Matrix (pixels, ELASTIC_NODES) of a smooth interpolation that keeps unit variance."""
     nodes = np.linspace(0, pixels - 1, ELASTIC_NODES)
     distance = (np.arange(pixels)[:, None] - nodes[None]) / (nodes[1] - nodes[0])

@@ -101,12 +101,14 @@ class Clips(Composition):
           captions_N: rows of `CAPTIONS`.
           lanes: one clip a lane.
         """
+        assert keys_B is not None, "clips are random"
         time_T = jnp.linspace(-0.5, 0.5, FRAMES, dtype=np.float32)
         frames_NxTxHxWxC, scene_N = jax.vmap(film, (0, 0, None))(
             images_TxNxHxWxC[0], keys_B, time_T
         )
         captions_N = labels_TxN[0] * len(SCENES) + scene_N
-        return frames_NxTxHxWxC.swapaxes(0, 1), captions_N, padded_lanes(lanes.length_B * FRAMES)
+        lanes = padded_lanes(np.asarray(lanes.length_B) * FRAMES)
+        return frames_NxTxHxWxC.swapaxes(0, 1), captions_N, lanes
 
 
 def film(image_HxWxC: Array, key: Array, time_T: Array) -> tuple[Array, Array]:

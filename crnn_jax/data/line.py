@@ -15,7 +15,8 @@ def strips_of(image: Image.Image, name: str, form: Form) -> np.ndarray:
     """Cut an upright picture of a line into strips.
 
     It is scaled to the form's height in proportion; the very pixels of one that has it stay. The
-    last strip is filled up with the picture's background, the median of its border.
+    last strip is filled up with the picture's background, the median of its border. Dark ink on a
+    light background is inverted: as in rows of glyphs, ink is bright, and empty is black.
 
     Returns:
       uint8 LxHxWxC; W is `form.strip`.
@@ -37,6 +38,8 @@ def strips_of(image: Image.Image, name: str, form: Form) -> np.ndarray:
     pixels_HxXxC = np.asarray(image).reshape(form.height, width, form.channels)
     sides = (pixels_HxXxC[0], pixels_HxXxC[-1], pixels_HxXxC[:, 0], pixels_HxXxC[:, -1])
     background_C = np.median(np.concatenate(sides), axis=0).astype(np.uint8)
+    if background_C.mean() > 127:
+        pixels_HxXxC, background_C = 255 - pixels_HxXxC, 255 - background_C
     filled = np.broadcast_to(background_C, (form.height, count * form.strip - width, form.channels))
     line_HxXxC = np.concatenate([pixels_HxXxC, filled], axis=1)
     return line_HxXxC.reshape(form.height, count, *form.frame_shape[1:]).swapaxes(0, 1)

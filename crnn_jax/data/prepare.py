@@ -219,11 +219,12 @@ def _open(listing: Listing, splits: Sequence[str], unit: str, folder: Path) -> P
     parts, problems, misfits = {}, [*listing.problems, *index.problems], []
     identity = hashlib.sha256()
     for part in PARTS:
-        members = [i for i, n in enumerate(index.lengths_C) if n and splits[i] == part]
+        stored = [i for i, n in enumerate(index.lengths_C) if n and splits[i] == part]
+        members = stored
         if index.form.strip:
-            found = {i: misfit(listing.clips[i], index.lengths_C[i], part) for i in members}
+            found = {i: misfit(listing.clips[i], index.lengths_C[i], part) for i in stored}
             misfits += filter(None, found.values())
-            members = [i for i in members if part != "train" or found[i] is None]
+            members = [i for i in stored if part != "train" or found[i] is None]
         clips = [listing.clips[i] for i in members]
         answers: list[Any] = [clip.answer for clip in clips]
         if listing.answer == "numbers":
@@ -245,7 +246,9 @@ def _open(listing: Listing, splits: Sequence[str], unit: str, folder: Path) -> P
             _array_of(answers, listing),
             index.form.frame_shape,
             tuple(clip.name for clip in clips),
-            Records(folder, part, index.digests_Cx32[members]).read,
+            Records(
+                folder, part, index.digests_Cx32[members], np.searchsorted(stored, members)
+            ).read,
         )
         if not clips:
             what = f"no clip for {part}, expected some; see --config.data.validation and test"

@@ -104,13 +104,15 @@ class Rows(Composition):
           lanes: where the lines stand, `GAP` strips from each other.
         """
         assert keys_B is not None, "lines are random"
-        steps = self.lane_steps(lanes, images_TxNxHxWxC.shape[2:])
+        _, count, height, width, channels = images_TxNxHxWxC.shape
+        steps = self.lane_steps(lanes, (height, width, channels))
         # One line a row, of the images with these numbers; what is behind its end does not count.
-        number_L = np.arange(lanes.length_B.max())
-        real_BxL = number_L[None] < lanes.length_B[:, None]
+        length_B, lane_B = np.asarray(lanes.length_B), np.asarray(lanes.lane_B)
+        number_L = np.arange(length_B.max())
+        real_BxL = number_L[None] < length_B[:, None]
         image_BxL = (
             np.where(real_BxL, lanes.first_B[:, None] + number_L[None], 0),
-            np.broadcast_to(lanes.lane_B[:, None], real_BxL.shape),
+            np.broadcast_to(lane_B[:, None], real_BxL.shape),
         )
         labels_BxL = jnp.where(real_BxL, labels_TxN[image_BxL], -1)
         ink_TxN, width_TxN = find_ink(images_TxNxHxWxC)
@@ -122,14 +124,14 @@ class Rows(Composition):
             share_B = _closer(row, middle_BxL, strips_B, lanes, steps)
             first_BxL, strips_B = row.place(share_B[:, None] * middle_BxL)
         placed = _packing(lanes, steps).lanes(0, strips_B)
-        left_BxL = STRIP * placed.first_B[:, None] + first_BxL - ink_TxN[image_BxL]
+        left_BxL = STRIP * jnp.asarray(placed.first_B)[:, None] + first_BxL - ink_TxN[image_BxL]
         images, (line, number) = images_TxNxHxWxC[image_BxL], np.nonzero(real_BxL)
         stamped = stamp(
             images[line, number],
-            placed.lane_B[line],
+            lane_B[line],
             down_BxL[line, number],
             left_BxL[line, number],
-            (lanes.sequence_TxN.shape[1], steps),
+            (count, steps),
         )
         return stamped, labels_BxL, placed
 
@@ -202,7 +204,7 @@ def middles(width_BxL: Array, gap_BxL: Array) -> Array:
 
 def stamp(
     images_MxHxWxC: Array,
-    lane_M: Array,
+    lane_M: np.ndarray,
     down_M: Array,
     left_M: Array,
     shape: tuple[int, int],

@@ -166,10 +166,13 @@ def damaged(folder: Path, error: Exception) -> UserError:
 class Records:
     """The clips of one part of a prepared data set; nothing is read before it is asked for."""
 
-    def __init__(self, folder: Path, part: str, digests_Bx32: np.ndarray) -> None:
-        """Take what the index says of these clips."""
+    def __init__(
+        self, folder: Path, part: str, digests_Bx32: np.ndarray, records_B: np.ndarray
+    ) -> None:
+        """Take what the index says of these clips, and their numbers among the part's records."""
         assert part in PARTS
-        self.folder, self.part, self.digests_Bx32 = folder, part, digests_Bx32
+        self.folder, self.part = folder, part
+        self.digests_Bx32, self.records_B = digests_Bx32, records_B
 
     @functools.cached_property
     def _source(self) -> Any:
@@ -187,7 +190,7 @@ class Records:
 
     def _read(self, index: int) -> np.ndarray:
         try:
-            frames = self._source[index]["frames"]
+            frames = self._source[int(self.records_B[index])]["frames"]
             if digest_of(frames) != self.digests_Bx32[index].tobytes():
                 raise ValueError(f"the frames of record {index} of {self.part} are others")
         except Exception as error:  # TFDS, protobuf and ArrayRecord raise nearly all there are

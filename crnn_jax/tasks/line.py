@@ -12,9 +12,10 @@ from ml_collections import ConfigDict
 from rapidfuzz.distance import Levenshtein
 
 from crnn_jax import UserError
-from crnn_jax.data import rows
+from crnn_jax.data.augment_lines import augment_lines
 from crnn_jax.data.batch import Batch, Drawn
 from crnn_jax.data.lanes import Lanes
+from crnn_jax.data.rows import HEIGHT, Rows
 from crnn_jax.model.heads import Answers, Output
 from crnn_jax.model.question import Question
 from crnn_jax.tasks.composed import Composed
@@ -23,6 +24,17 @@ from crnn_jax.tasks.task import Account, Answered, Mark, Task, augmented
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """In place of a symbol that the network cannot write: a number that is none of the vocabulary."""
+
+OF_IMAGES = ("shift", "turn", "scale", "elastic")
+"""Changes that each image of a composed line has for itself (`data.augment`)."""
+
+OF_LINES = ("brightness", "contrast")
+"""Changes of its light, which its images have together."""
+
+
+def line_keys(drawn: Drawn) -> Array:
+    """A random key for each line: that of its first frame or image."""
+    return drawn.augmentation_keys_TxN[drawn.lanes.first_B, drawn.lanes.lane_B]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +52,12 @@ class Lines(Task):
         """A text as people write it."""
         known = self.vocabulary
         return "".join(known[s] if s < len(known) else UNKNOWN for s in symbols_S if s >= 0)
+
+    def training_batch(self, drawn: Drawn, settings: ConfigDict) -> Batch:
+        """See `Task`: each line is changed as a whole, for its frames are strips of it."""
+        images = drawn.images_TxNxHxWxC
+        lines = augment_lines(images, drawn.lanes, line_keys(drawn), settings)
+        return self.batch(lines, drawn.labels, drawn.lanes, drawn.scene_keys_B)
 
     def loss(self, output: Output, batch: Batch) -> Array:
         """See `Task`: the negative log-likelihood of the right texts."""
@@ -141,7 +159,7 @@ def _aligned(right: list[int], read: list[int]) -> Iterator[tuple[int, int]]:
 class LineOfImages(Lines, Composed):
     """The labels of images in a row, some of which touch or overlap."""
 
-    composition: ClassVar[rows.Rows] = rows.Rows()
+    composition: ClassVar[Rows] = Rows()
 
     @property
     def vocabulary(self) -> Sequence[str]:
@@ -164,10 +182,10 @@ class LineOfImages(Lines, Composed):
         """See `Composed`; other lengths may be tested, for lines may be of any length."""
         del tested
         height = self.dataset.frame_shape[0]
-        if height > rows.HEIGHT:
+        if height > HEIGHT:
             raise UserError(
                 f"{self.dataset.name} has images {height} pixels high: expected no more than "
-                f"--config.data.height={rows.HEIGHT} to write lines with"
+                f"--config.data.height={HEIGHT} to write lines with"
             )
         long = [name for name in self.dataset.classes if len(name) != 1]
         if long:
@@ -181,10 +199,16 @@ class LineOfImages(Lines, Composed):
             )
 
     def training_batch(self, drawn: Drawn, settings: ConfigDict) -> Batch:
-        """See `Task`: in lanes of which little is empty, where images are glyphs."""
-        tight = dataclasses.replace(self.composition, tight=self.dataset.glyphs)
-        lines = (augmented(drawn, settings), drawn.labels, drawn.lanes, drawn.scene_keys_B)
-        frames, labels, lanes = tight.render(*lines)
+        """See `Task`: images change their place and form, then their line the rest.
+
+        Of glyphs, whose usual width is known, lanes are tight.
+        """
+        of_images = ConfigDict({**settings, **dict.fromkeys(OF_LINES, 0.0)})
+        of_lines = ConfigDict({**settings, **dict.fromkeys(OF_IMAGES, 0.0)})
+        rows = dataclasses.replace(self.composition, tight=self.dataset.glyphs)
+        images = augmented(drawn, of_images)
+        frames, labels, lanes = rows.render(images, drawn.labels, drawn.lanes, drawn.scene_keys_B)
+        frames = augment_lines(frames, lanes, line_keys(drawn), of_lines)
         return Batch(frames, lanes, labels)
 
     def mean_frames(self, part: Any) -> float:
