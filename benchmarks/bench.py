@@ -166,12 +166,13 @@ def _growth(what: str, value: int, folder: Path) -> list[float]:
 
 
 def film(split: Split, folder: Path, count: int = clips.COUNT) -> None:
-    """Film clips of some digits, for `clips.read`."""
+    """Film clips of some digits, for `clips.Corpus.read`."""
     lengths = range(clips.SHORTEST, clips.LONGEST + 1)
     made = list(clips_of(*split, seed=1, count=count, lengths=lengths))
-    np.save(folder / "frames.npy", np.concatenate([frames[..., 0] for frames, _, _ in made]))
-    np.save(folder / "lengths.npy", np.array([len(frames) for frames, _, _ in made]))
-    np.save(folder / "classes.npy", np.array([SCENES.index(scene) for _, _, scene in made]))
+    classes = np.array([SCENES.index(scene) for _, _, scene in made])
+    frames = [frames[..., 0] for frames, _, _ in made]
+    filmed = clips.Corpus(np.concatenate(frames), np.array(list(map(len, frames))), classes)
+    filmed.write(folder)
 
 
 def clip_rates(split: Split, repeats: int, folder: Path, cache: Path) -> dict:

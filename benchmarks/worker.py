@@ -56,7 +56,7 @@ def main() -> None:
     module, _, form = {**SYSTEMS, **CLIPS}[name].partition(":")
     system_class = getattr(importlib.import_module(f"benchmarks.systems.{module}"), form)
     if name in CLIPS:
-        corpus, given, least = clips.read(folder), clips.weights(), clips.LEAST_STEPS
+        corpus, given, least = clips.Corpus.read(folder), clips.weights(), clips.LEAST_STEPS
     else:
         corpus, given, least = read(folder), weights(), least_steps(batch)
     system = system_class(corpus, given, batch)

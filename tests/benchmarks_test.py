@@ -63,9 +63,9 @@ def test_systems_that_answer_otherwise_are_not_timed(tmp_path, monkeypatch):
 
 def test_clips_are_padded_with_black(optdigits, tmp_path):
     bench.film(optdigits.train, tmp_path, count=6)
-    corpus = clips.read(tmp_path)
+    corpus = clips.Corpus.read(tmp_path)
     assert len(corpus.frames) == corpus.lengths.sum()
-    assert corpus.classes.max() < clips.CLASSES
+    assert corpus.answers.max() < clips.CLASSES
     frames, lengths = corpus.first(6)
     assert frames.shape == (6, clips.LONGEST, clips.SIZE, clips.SIZE)
     np.testing.assert_array_equal(lengths, corpus.lengths)

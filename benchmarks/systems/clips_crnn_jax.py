@@ -31,7 +31,7 @@ class System:
         shape, lengths = (SIZE, SIZE, 1), corpus.lengths.astype(np.int32)
         part = Sequences(
             lengths,
-            corpus.classes.astype(np.int32),
+            corpus.answers.astype(np.int32),
             shape,
             tuple(map(str, range(len(lengths)))),
             lambda chosen: [clip[..., None] for clip in corpus.clips(np.asarray(chosen))],
