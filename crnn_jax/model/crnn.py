@@ -15,6 +15,7 @@ from crnn_jax.data.lanes import Lanes, padded_lanes
 from crnn_jax.model.aggregators import AGGREGATORS
 from crnn_jax.model.classes import Classes
 from crnn_jax.model.columns import Columns, check_columns
+from crnn_jax.model.ctc import CTC
 from crnn_jax.model.decoder import Decoder
 from crnn_jax.model.dropout import lane_dropout
 from crnn_jax.model.encoder import Encoder
@@ -68,6 +69,12 @@ HEADS = {
             question.symbols,
             question.steps,
             unrolled(model.unroll),
+        ),
+    ),
+    "ctc": Head(
+        ("line",),
+        lambda model, question: CTC(
+            question.vocabulary, question.steps, model.beam, unrolled(model.unroll)
         ),
     ),
 }
