@@ -186,7 +186,7 @@ def clip_rates(split: Split, repeats: int, folder: Path, cache: Path) -> dict:
 
 def line_rates(split: Split, repeats: int, folder: Path, cache: Path) -> dict:
     """See `rates`: of the systems that read lines, for each of two networks."""
-    lines.write(split, folder)
+    lines.compose(split.images_IxHxWxC[..., 0], split.labels_I).write(folder)
     networks = {"rows": ROWS, "captcha": CAPTCHA}
     return {
         name: rates(list(systems), lines.BATCH, repeats, folder, cache)

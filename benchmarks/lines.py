@@ -6,12 +6,10 @@ the picture that the other systems read. Symbols are the digits; the blank comes
 """
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks import clips, protocol
-from crnn_jax.data.split import Split
 
 BATCH = 64
 COUNT = 5000
@@ -70,10 +68,6 @@ class Corpus(clips.Corpus):
     They end with -1 where a line has fewer. What a line lacks of a whole strip is black.
     """
 
-    def pictures(self, chosen: np.ndarray) -> list[np.ndarray]:
-        """These lines as pictures of 32 pixels height, whatever their width."""
-        return [strips.swapaxes(0, 1).reshape(HEIGHT, -1) for strips in self.clips(chosen)]
-
     def first(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Strips and lengths of as many lines as long as each other: nothing needs padding."""
         counts = np.bincount(self.lengths)
@@ -82,19 +76,25 @@ class Corpus(clips.Corpus):
         return np.stack(self.clips(chosen)), self.lengths[chosen]
 
 
-def write(digits: Split, folder: Path, count: int = COUNT) -> None:
-    """Set lines of digits, for `Corpus.read`, each count of digits equally often."""
+def on_side(strips_BxTxHxS: np.ndarray) -> np.ndarray:
+    """Padded lines as pictures BxWxH, width before height."""
+    count, _, height, _ = strips_BxTxHxS.shape
+    return strips_BxTxHxS.swapaxes(2, 3).reshape(count, -1, height)
+
+
+def compose(images_IxHxW: np.ndarray, labels_I: np.ndarray, count: int = COUNT) -> Corpus:
+    """Lines of these digits, each number of them equally often."""
     rng = np.random.default_rng(1)
     answers = np.full((count, MOST), -1, np.int32)
     lines = []
     for answer in answers:
-        chosen = rng.integers(0, len(digits.labels_I), rng.integers(1, MOST + 1))
-        answer[: len(chosen)] = digits.labels_I[chosen]
+        chosen = rng.integers(0, len(labels_I), rng.integers(1, MOST + 1))
+        answer[: len(chosen)] = labels_I[chosen]
         gaps = rng.integers(GAPS[0], GAPS[1] + 1, len(chosen) - 1)
-        lines.append(line(digits.images_IxHxWxC[chosen, ..., 0], gaps))
+        lines.append(line(images_IxHxW[chosen], gaps))
     strips = [x.reshape(HEIGHT, -1, STRIP).swapaxes(0, 1) for x in lines]
     lengths = np.array([len(x) for x in strips])
-    Corpus(np.concatenate(strips), lengths, answers).write(folder)
+    return Corpus(np.concatenate(strips), lengths, answers)
 
 
 def line(images_DxHxW: np.ndarray, gaps: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
     python -m benchmarks.worker SYSTEM BATCH FOLDER
 
 FOLDER holds images.npy and labels.npy, and test_images.npy and test_labels.npy; for a system of
-`CLIPS`, `ROWS` or `CAPTCHA`, what `bench.film` or `lines.write` wrote. For each word read, it
+`CLIPS`, `ROWS` or `CAPTCHA`, a corpus that wrote itself there. For each word read, it
 answers with a line `=> ` and JSON:
 
 * `step`: makes the first training steps;

@@ -85,7 +85,8 @@ def _rates(measured: dict[str, Any], peaks: dict[str, float]) -> list[str]:
         kernels = f"{entry['kernels']:.0f}" if entry.get("kernels") else "not measured"
         arithmetic = bandwidth = "not measured"
         if peaks:
-            arithmetic = f"{rate * training_flops(NETS[net]()) / peaks[dtype]:.1%}"
+            if net in NETS:
+                arithmetic = f"{rate * training_flops(NETS[net]()) / peaks[dtype]:.1%}"
             if entry.get("bytes"):
                 bandwidth = f"{rate / batch * entry['bytes'] / peaks['copy']:.0%}"
         lines.append(

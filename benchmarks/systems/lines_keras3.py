@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from benchmarks.lines import CAPTCHA, CLASSES, HEIGHT, LEARNING_RATE, MOST, Corpus
+from benchmarks.lines import CAPTCHA, CLASSES, HEIGHT, LEARNING_RATE, MOST, Corpus, on_side
 from benchmarks.systems.keras3 import gru
 
 
@@ -57,10 +57,10 @@ class System:
         strips = self.corpus.padded(chosen, lengths.max())
         return shown(strips, lengths), np.c_[self.corpus.answers[chosen], lengths]
 
-    def train(self, steps: int) -> float:
-        """Make so many updates; returns the mean loss."""
-        self.model.reset_metrics()
-        return float([self.model.train_on_batch(*self._draw()) for _ in range(steps)][-1])
+    def train(self, steps: int) -> None:
+        """Make so many updates."""
+        for _ in range(steps):
+            self.model.train_on_batch(*self._draw())
 
     def infer(self, batches: int) -> None:
         """Answer so many drawn batches: the likeliest symbol of each column."""
@@ -92,9 +92,7 @@ class Example(System):
 
 def shown(strips_BxTxHxS: np.ndarray, lengths_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Padded lines as pictures, width before height, and which columns are theirs."""
-    batch, steps, height, strip = strips_BxTxHxS.shape
-    pictures = strips_BxTxHxS.swapaxes(2, 3).reshape(batch, steps * strip, height)
-    return pictures, np.arange(steps) < lengths_B[:, None]
+    return on_side(strips_BxTxHxS), np.arange(strips_BxTxHxS.shape[1]) < lengths_B[:, None]
 
 
 def ctc(texts_and_lengths: tf.Tensor, logs_BxTxK: tf.Tensor) -> tf.Tensor:

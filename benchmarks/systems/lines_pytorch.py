@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from benchmarks.lines import CLASSES, LEARNING_RATE, ROWS, STRIP, Corpus
+from benchmarks.lines import CLASSES, LEARNING_RATE, ROWS, STRIP, Corpus, on_side
 from benchmarks.systems.pytorch import conv_state, gru_state, state
 
 SORTED = 16  # batches whose lines are sorted by width together
@@ -37,16 +37,19 @@ class Network(nn.Module):
 
 
 class System:
-    """Training and inference; the lines are in memory as uint8."""
+    """Training and inference; the lines are on the device as uint8, padded to the widest."""
 
-    def __init__(self, corpus: Corpus, weights: dict[str, np.ndarray], batch: int) -> None:
+    def __init__(
+        self, corpus: Corpus, weights: dict[str, np.ndarray], batch: int, device: str = "cpu"
+    ) -> None:
         self.corpus, self.batch, self.rng = corpus, batch, np.random.default_rng(0)
-        pictures = corpus.pictures(np.arange(len(corpus.lengths)))
-        self.pictures = [torch.from_numpy(picture.T.copy()) for picture in pictures]
-        self.lengths = torch.from_numpy(corpus.lengths)
-        self.texts = torch.from_numpy(corpus.answers).long()
+        strips = corpus.padded(np.arange(len(corpus.lengths)), corpus.lengths.max())
+        self.pictures = torch.from_numpy(on_side(strips)).to(device)
+        self.lengths = torch.from_numpy(corpus.lengths)  # on the CPU, where they are packed by
+        self.texts = torch.from_numpy(corpus.answers).long().to(device)
         self.run = self.network = Network()
         self.network.load_state_dict(state_dict(weights))
+        self.network.to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), LEARNING_RATE)
 
     def _chosen(self) -> np.ndarray:
@@ -55,16 +58,20 @@ class System:
 
     def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
         chosen = self._chosen()
-        pictures = pad_sequence([self.pictures[i] for i in chosen], batch_first=True)
-        return pictures, self.lengths[chosen], self.texts[chosen]
+        lengths = self.lengths[chosen]
+        return self._padded(chosen, STRIP * int(lengths.max())), lengths, self.texts[chosen]
 
-    def train(self, steps: int) -> float:
-        """Make so many updates; returns the last loss."""
+    def _padded(self, chosen: np.ndarray, widest: int) -> Tensor:
+        """Pictures BxWxH of these lines, whose widest has so many pixels."""
+        return self.pictures[chosen, :widest]
+
+    def train(self, steps: int) -> None:
+        """Make so many updates."""
         self.network.train()
         for _ in range(steps):
-            pictures, lengths, texts = self._draw()
+            lines, lengths, texts = self._draw()
             self.optimizer.zero_grad()
-            logs = self.run(pictures, lengths)
+            logs = self.run(lines, lengths)
             loss = nn.functional.ctc_loss(
                 *(logs, texts.clamp(min=0), lengths, (texts >= 0).sum(1)),
                 blank=CLASSES - 1,
@@ -72,7 +79,6 @@ class System:
             )
             (loss / self.batch).backward()
             self.optimizer.step()
-        return loss.item() / self.batch
 
     def infer(self, batches: int) -> None:
         """Answer so many drawn batches: the likeliest symbol of each column."""
@@ -84,9 +90,9 @@ class System:
     def answers(self, strips: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Log-probabilities BxTxK of lines that need no padding."""
         self.network.eval()
-        pictures = torch.from_numpy(strips.swapaxes(2, 3)).flatten(1, 2)
+        lines = torch.from_numpy(on_side(strips)).to(self.pictures.device)
         with torch.inference_mode():
-            return self.run(pictures, torch.from_numpy(lengths)).transpose(0, 1).numpy()
+            return self.run(lines, torch.from_numpy(lengths)).transpose(0, 1).cpu().numpy()
 
 
 class Compiled(System):
@@ -96,10 +102,9 @@ class Compiled(System):
         super().__init__(corpus, weights, batch)
         self.run = torch.compile(self.network, dynamic=False)
 
-    def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        pictures, *others = super()._draw()
-        missing = STRIP * int(self.lengths.max()) - pictures.shape[1]
-        return nn.functional.pad(pictures, (0, 0, 0, missing)), *others
+    def _padded(self, chosen: np.ndarray, widest: int) -> Tensor:
+        del widest
+        return self.pictures[chosen]
 
 
 class Sorted(System):
