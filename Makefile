@@ -3,6 +3,8 @@
 #             Python: make clean test PYTHON=python3.12.
 # make test-fast: checks style and the tests that compile little, in a minute.
 # make types: checks the types alone.
+# make release-check: builds the package into dist/, checks it, installs it in a fresh environment
+#             and trains there for some seconds, in an empty folder and without network.
 # make test-cluster: installs Open MPI, Slurm and shellcheck (Debian), then tests launch/ with them.
 # make torture: does to sum8 what happens to jobs, and prints how it was survived (half an hour).
 # make bench: sets up .venv-bench once, with the peers, and writes benchmarks/RESULTS.md.
@@ -13,7 +15,7 @@ PYTHON ?= python3
 CONFIG ?= configs/sum8.py
 ARGS ?=
 
-.PHONY: train test test-fast types test-cluster torture bench bench-gpu bench-smoke clean
+.PHONY: train test test-fast types release-check test-cluster torture bench bench-gpu bench-smoke clean
 
 train: .venv/installed
 	.venv/bin/python -m crnn_jax.main --config=$(CONFIG) $(ARGS)
@@ -24,7 +26,7 @@ test: types
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 FAST = batching checksums clock config_fields config_files config_stored confusion curves draw \
-	exit_status files fit folder heads idx kernels main metrics number output progress question \
+	exit_status files fit folder heads idx kernels main metrics number output package progress question \
 	record scores split step stop strips tasks
 
 test-fast: .venv/installed
@@ -34,6 +36,27 @@ test-fast: .venv/installed
 
 types: .venv/installed
 	.venv/bin/pyright --pythonpath .venv/bin/python
+
+# Two environments: what the tools bring must not hide what the package forgets to ask for.
+RELEASE = .venv-release
+OFFLINE = cd $(RELEASE)/empty && env -u PYTHONPATH JAX_PLATFORMS=cpu XDG_CACHE_HOME=$$PWD/cache \
+	http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9
+
+release-check:
+	rm -rf dist $(RELEASE)
+	$(PYTHON) -m venv $(RELEASE)/tools
+	$(RELEASE)/tools/bin/pip install --quiet --constraint constraints.txt build twine
+	$(RELEASE)/tools/bin/python -m build
+	$(RELEASE)/tools/bin/twine check --strict dist/*
+	$(PYTHON) -m venv $(RELEASE)/user
+	$(RELEASE)/user/bin/pip install --quiet --constraint constraints.txt dist/*.whl
+	$(RELEASE)/user/bin/pip check
+	du --summarize --human-readable $(RELEASE)/user
+	mkdir $(RELEASE)/empty
+	$(OFFLINE) ../user/bin/crnn-jax --version
+	$(OFFLINE) ../user/bin/python -m crnn_jax.main \
+		--config=sum8:quick,smoke --config.data.name=mnist-5k --workdir=run
+	$(OFFLINE) ../user/bin/crnn-jax --mode=evaluate --workdir=run --json
 
 # Root starts Slurm's services; nothing it makes stays behind.
 test-cluster: SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
@@ -71,4 +94,4 @@ bench-smoke: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench build *.egg-info
+	rm -rf .venv .venv-bench .venv-release build dist *.egg-info

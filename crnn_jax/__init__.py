@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from crnn_jax.predict import Predictor
 
+__version__ = "0.2.0"
+
 
 class UserError(Exception):
     """Bad input: one line with the value, what was expected and what to type instead.

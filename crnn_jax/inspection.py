@@ -121,11 +121,12 @@ def _lanes(config: ConfigDict, part: Sequences) -> dict[str, str]:
         return {}
     count = devices.device_count()
     micro = micro_batch_size(config, count, jax.default_backend())
-    packing = pack(Epochs(part.lengths_B, batch, config.seed).longest_B, batch // micro)
+    gap, frames = tasks.STORED[config.task.name].gap, "strips" if config.data.strip else "frames"
+    packing = pack(Epochs(part.lengths_B, batch, config.seed).longest_B, batch // micro, gap)
     groups, lanes, _ = packing.lanes_GxNxP.shape
     steps = groups * lanes * packing.steps
     share = part.lengths_B.mean() * batch / steps
-    words = f"{groups * lanes:,} lanes of {packing.steps:,} frames for the {batch:,} of a batch"
+    words = f"{groups * lanes:,} lanes of {packing.steps:,} {frames} for the {batch:,} of a batch"
     return {"lanes": f"{share:.1%} full: {words}"}
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,25 +15,27 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, did_you_mean, exit_status, user_path
-from crnn_jax.config import load_config
+from crnn_jax import UserError, __version__, did_you_mean, exit_status, user_path
+from crnn_jax.config import load_config, shipped
 
 USAGE = """\
 Train, evaluate and use networks that read a sequence of images and answer a question about it.
 
-python -m crnn_jax.main --config=FILE [--config.FIELD=VALUE ...] [FLAG ...] [FILE ...]
+python -m crnn_jax.main --config=CONFIG [--config.FIELD=VALUE ...] [FLAG ...] [FILE ...]
 """
 EXAMPLES = """\
 examples:
-  python -m crnn_jax.main --config=configs/sum8.py
-  python -m crnn_jax.main --config=configs/sum8.py:smoke --workdir=/tmp/try
-  python -m crnn_jax.main --config=configs/sum8.py --config.train.learning_rate=1e-3
-  python -m crnn_jax.main --mode=data --config=configs/clips.py --config.data.path=FOLDER
+  python -m crnn_jax.main --config=sum8
+  python -m crnn_jax.main --config=sum8:smoke --workdir=/tmp/try
+  python -m crnn_jax.main --config=sum8 --config.train.learning_rate=1e-3
+  python -m crnn_jax.main --mode=data --config=clips --config.data.path=FOLDER
   python -m crnn_jax.main --mode=evaluate --workdir=runs/sum8 --step=best --json
   python -m crnn_jax.main --mode=predict --workdir=runs/sum8 three.png four.jpg
   python -m crnn_jax.main --mode=predict --workdir=runs/clips --each --json a.mp4 b.mp4
   python -m crnn_jax.main --mode=figures --workdir=runs/sum8 --beside=runs/lenet
 
+CONFIG is a file, such as mine.py, or one of
+{configs}.
 Run the same train command again to resume. crnn_jax/config/fields.py explains every field.
 """
 MODES = ("train", "data", "evaluate", "predict", "figures")
@@ -49,10 +52,11 @@ class Flag(NamedTuple):
 
 mode = functools.partial(flags.DEFINE_enum, enum_values=MODES)
 string, switch, number = flags.DEFINE_string, flags.DEFINE_boolean, flags.DEFINE_integer
+share = flags.DEFINE_float
 
 FLAGS = {
     "config": Flag(
-        string, "train data evaluate figures", "file of the experiment; FILE:smoke is short"
+        string, "train data evaluate figures", "the experiment; CONFIG:smoke is a short one"
     ),
     "workdir": Flag(string, "", "folder of the run (default: runs/<config name>)"),
     "mode": Flag(mode, "", f"{', '.join(MODES)} (default: train)", "train"),
@@ -61,6 +65,7 @@ FLAGS = {
     "json": Flag(switch, "data evaluate predict", "print JSON; with --each a line a file", False),
     "split": Flag(switch, "predict", "cut one picture of a row of glyphs apart", False),
     "each": Flag(switch, "predict", "answer about each file, not about all as one sequence", False),
+    "min_confidence": Flag(share, "predict", "answer ? where less sure than this share, as 0.9"),
     "csv": Flag(string, "predict", "write the answers, of each frame if there are, into this file"),
     "figure": Flag(string, "predict", "draw the frames with the answers into this file (PNG)"),
     "beside": Flag(string, "figures", "folder of another run, whose kernels to compare"),
@@ -68,6 +73,7 @@ FLAGS = {
     "coordinator": Flag(string, "train", "without a cluster: HOST:PORT of process 0"),
     "num_processes": Flag(number, "train", "how many processes meet there"),
     "process_id": Flag(number, "train", "which of them this one is, from 0"),
+    "version": Flag(switch, "", "print the version", False),
     "help": Flag(switch, "", "print this", False),
 }
 
@@ -95,6 +101,9 @@ def _run(argv: Sequence[str]) -> None:
     if given.help:
         print(_help())
         return
+    if given.version:
+        print(f"crnn_jax {__version__}")
+        return
     _check(given, rest, literal)
     config = load_config(given.config, [] if given.mode == "predict" else rest)
     workdir = _workdir(given)
@@ -119,7 +128,8 @@ def _help() -> str:
     for name, flag in FLAGS.items():
         modes = f"{', '.join(flag.modes.split())}: " if flag.modes else ""
         lines.append(f"  --{name:15}{modes}{flag.about}")
-    return "\n".join([*lines, "", EXAMPLES.rstrip()])
+    configs = textwrap.fill(", ".join(shipped()), 96, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join([*lines, "", EXAMPLES.rstrip().format(configs=configs)])
 
 
 def _check(given: flags.FlagValues, rest: Sequence[str], literal: Sequence[str]) -> None:
@@ -139,7 +149,7 @@ def _check(given: flags.FlagValues, rest: Sequence[str], literal: Sequence[str])
             expected = " or ".join(f"--mode={mode}" for mode in modes)
             raise UserError(f"--{name} is only for {expected}, not for {given.mode}")
     if given.mode in ("train", "data") and given.config is None:
-        raise UserError("--config is not given: expected, for example, --config=configs/sum8.py")
+        raise UserError("--config is not given: expected, for example, --config=sum8")
     if literal and given.mode != "predict":
         raise UserError(f"{literal[0]!r} is not expected: pictures are for --mode=predict")
     if given.mode == "predict" and not [*rest, *literal]:
@@ -194,6 +204,7 @@ def _do(
             as_json=given.json,
             table=given.csv,
             figure=given.figure,
+            min_confidence=given.min_confidence,
         )
     elif given.mode == "figures":
         from crnn_jax import figures
@@ -212,7 +223,12 @@ def _do(
         run.train(workdir, config, profile=given.profile)
 
 
-if __name__ == "__main__":
+def command() -> int:
+    """Be the program: `main` on the arguments of this process, which it prepares for that.
+
+    Returns:
+      The exit status.
+    """
     # Ctrl-C ends the program at once, and not in a traceback. Training has its own way.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Tracing makes millions of objects, hardly one of them garbage: look for it less often.
@@ -220,4 +236,8 @@ if __name__ == "__main__":
     # XLA's C++ logs would otherwise speak of CPU features at every start.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(levelname)s: %(message)s")
-    sys.exit(main(sys.argv[1:]))
+    return main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(command())

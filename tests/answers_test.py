@@ -118,6 +118,35 @@ def test_frames_are_drawn_with_their_numbers(asked, tmp_path, monkeypatch):
         assert image.format == "PNG"
 
 
+def test_what_is_not_sure_enough_is_not_told(asked, tmp_path):
+    asked("a.gif")
+    sure = [asked.direct("class", name)["confidence"] for name in ("a.gif", "clips/b")]
+    assert sure[0] != sure[1]
+    least, which = max(sure), int(np.argmin(sure))
+    options = {"each": True, "min_confidence": least}
+    text = asked("a.gif", "clips/b", as_json=True, table="out.csv", figure="out.png", **options)
+    found = [json.loads(line) for line in text.splitlines()]
+    unsure, told = found[which], found[1 - which]
+    assert unsure.pop("file") == ("a.gif", "clips/b")[which]
+    assert unsure == {"answer": None, "confidence": sure[which], "abstained": True, "steps": []}
+    assert told.pop("abstained") is False
+    assert told == {"file": told["file"], **asked.direct("class", told["file"])}
+    rows = lines(tmp_path / "out.csv")
+    assert [x["answer"] == "?" for x in rows] == [i == which for i in range(2)]
+    assert float(rows[which]["confidence"]) == sure[which]
+    assert f"  ? · {sure[which]:.1%} " in asked("a.gif", "clips/b", **options)
+    assert "abstained" not in asked("a.gif", as_json=True)
+
+
+def test_who_does_not_say_how_sure_it_is_cannot_abstain(asked):
+    with pytest.raises(UserError, match=r"^--min_confidence=0.5: this network does not say"):
+        asked("a.gif", "clips/b", answer="numbers", each=True, min_confidence=0.5)
+    for least in (-0.1, 90.0, float("nan")):
+        with pytest.raises(UserError, match=f"^--min_confidence={least:g}: expected a share"):
+            asked("a.gif", min_confidence=least)
+    assert asked.printed == ""
+
+
 @pytest.mark.parametrize(
     "options", [{"table": "no/x.csv"}, {"table": "x.txt"}, {"figure": "x.jpg"}, {"figure": "x"}]
 )

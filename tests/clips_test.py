@@ -12,7 +12,10 @@ CLIPS = clips.Clips()
 @jax.jit
 def film(images_IxHxW, labels_N, keys_N):
     """The clips' frames TxNxHxW, and the symbols of their captions NxS."""
-    frames, captions_N = CLIPS.render(images_IxHxW[None, ..., None], labels_N[None], keys_N)
+    lanes = padded_lanes(np.ones(len(labels_N), int))
+    frames, captions_N, _ = CLIPS.render(
+        images_IxHxW[None, ..., None], labels_N[None], lanes, keys_N
+    )
     return frames[..., 0], jnp.asarray(clips.CAPTIONS)[captions_N]
 
 
@@ -94,17 +97,24 @@ def test_the_ink_stays_in_the_frame():
 def test_clips_have_the_channels_of_their_images():
     images = np.random.default_rng(0).integers(0, 256, (1, 2, 17, 23, 3), dtype=np.uint8)
     keys = jax.random.split(jax.random.key(0), 2)
-    render = jax.jit(CLIPS.render)
-    frames, _ = render(images, np.zeros((1, 2), int), keys)
+
+    @jax.jit
+    def render(images, keys):
+        lanes = padded_lanes(np.ones(2, int))
+        return CLIPS.render(images, np.zeros((1, 2), int), lanes, keys)[0]
+
+    frames = render(images, keys)
     assert frames.shape[2:] == CLIPS.frame_shape((17, 23, 3)) == (clips.SIZE, clips.SIZE, 3)
     for channel in range(3):
-        of_one, _ = render(images[..., [channel]], np.zeros((1, 2), int), keys)
+        of_one = render(images[..., [channel]], keys)
         np.testing.assert_array_equal(frames[..., channel], of_one[..., 0])
 
 
 def test_a_lane_holds_one_clip():
-    lanes = CLIPS.lanes(padded_lanes(np.ones(3, int)))
+    keys = jax.random.split(jax.random.key(0), 3)
+    images, lanes = np.zeros((1, 3, 28, 28, 1), np.uint8), padded_lanes(np.ones(3, int))
+    _, _, lanes = CLIPS.render(images, np.zeros((1, 3), int), lanes, keys)
     assert lanes.sequence_TxN.shape == (clips.FRAMES, 3)
     assert lanes.count == 3
     assert lanes.real_TxN.all()
-    assert CLIPS.steps(1) == clips.FRAMES
+    assert CLIPS.steps(1, (28, 28, 1)) == clips.FRAMES

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from crnn_jax import UserError
-from crnn_jax.config import check, load_config, load_sweep, variant
+from crnn_jax.config import check, load_config, load_sweep, shipped, variant
 
 BASE = """
 from crnn_jax.config import default
@@ -81,6 +81,41 @@ def test_nothing_is_left_of_a_config_file(tmp_path, elsewhere, fails):
         load_config("../one/mine.py", [])
     assert sys.path == path
     assert set(sys.modules) == modules
+
+
+def test_a_shipped_config_is_found_by_its_name_from_any_folder(project, elsewhere):
+    assert set(shipped()) == {path.stem for path in (project / "configs").glob("*.py")}
+    file = project / "configs" / "sum8.py"
+    for variants in ("", ":quick", ":quick,smoke"):
+        assert load_config(f"sum8{variants}", []) == load_config(f"{file}{variants}", [])
+    assert load_sweep("depth") == load_sweep(str(project / "configs" / "depth.py"))
+
+
+def test_a_file_goes_before_the_shipped_config_of_its_name(elsewhere):
+    (elsewhere / "sum8").mkdir()
+    assert load_config("sum8", []).seed == 0  # a folder is no config
+    (elsewhere / "sum8").rmdir()
+    (elsewhere / "sum8").write_text(BASE.format(seed=7))
+    assert load_config("sum8", []).seed == 7
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("sum9", " (did you mean sum8?)"),
+        ("configs/sum8.py", " (did you mean sum8?)"),  # as in a clone
+        ("Sum8:quick", " (did you mean sum8?)"),
+        ("mine", ""),
+    ],
+)
+def test_what_is_neither_file_nor_shipped_is_told_all_that_are(elsewhere, given, hint):
+    with pytest.raises(UserError) as refusal:
+        load_config(given, [])
+    path = given.partition(":")[0]
+    assert str(refusal.value) == (
+        f"--config={path} is not a file{hint}: expected a config file, or one of "
+        + ", ".join(sorted(shipped()))
+    )
 
 
 def test_a_mistake_in_a_neighbour_is_one_line_that_names_the_config(tmp_path, elsewhere):

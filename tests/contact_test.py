@@ -1,9 +1,12 @@
 """The contact sheet: clips of every class or over all answers, under their right answers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from crnn_jax.data.dataset import DatasetInfo
+from crnn_jax.data.form import Form
 from crnn_jax.data.sequences import Sequences
 from crnn_jax.figures.contact import draw_contact, examples
 from tests.own_clips import noise
@@ -75,3 +78,10 @@ def test_images_of_a_class_share_a_strip():
     strips = drawn(info("class", ("a", "b", "c"), longest=1), part([1] * 20, [0, 2] * 10))
     assert [(title, len(images)) for title, images, _ in strips] == [("a", 8), ("c", 8)]
     np.testing.assert_array_equal(strips[1][1][1], noise(1, seed=3)[0, ..., 0])
+
+
+def test_a_line_is_shown_whole_under_its_text():
+    about = dataclasses.replace(info("text"), form=Form(10, 0, 1, strip=12))
+    ((title, (image,), notes),) = drawn(about, part([20], ["x" * 9]))
+    assert (title, notes) == ("x" * 9, [])
+    np.testing.assert_array_equal(image, np.concatenate(list(noise(20, seed=0)[..., 0]), axis=1))

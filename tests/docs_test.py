@@ -23,9 +23,11 @@ DOCS = [  # recipes_test.py follows extend.md, whose files are not there yet
     path for path in (ROOT / "docs").glob("*.md") if path.name != "extend.md"
 ]
 
+BESIDE = [ROOT / name for name in ("README.md", "CHANGELOG.md", "benchmarks/NOTES.md")]
+
 document = pytest.mark.parametrize(
     "path",
-    [ROOT / "README.md", ROOT / "benchmarks" / "NOTES.md", *sorted(DOCS)],
+    [*BESIDE, *sorted(DOCS)],
     ids=lambda path: path.name,
 )
 

@@ -143,8 +143,9 @@ def test_written_answers_agree_with_writing_them_one_by_one(name, config, optdig
         right_BxS = (labels_TxB.T @ [10, 1, 10, 1])[:, None] // [1, 10, 100] % 10
     else:
         keys_B = jax.vmap(evaluation.draw.key, (None, 0, None))(0, jnp.arange(75), SCENE)
-        film = jax.jit(clips.Clips().render)
-        frames_TxBxHxWxC, captions_B = film(frames_TxBxHxWxC, labels_TxB, keys_B)
+        lanes = padded_lanes(np.ones(75, int))
+        film = jax.jit(lambda *drawn: clips.Clips().render(*drawn, lanes, keys_B)[:2])
+        frames_TxBxHxWxC, captions_B = film(frames_TxBxHxWxC, labels_TxB)
         right_BxS = clips.CAPTIONS[captions_B]
     write = jax.jit(evaluation.network.apply)
     lanes = padded_lanes(np.array([len(frames_TxBxHxWxC)]))

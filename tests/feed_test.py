@@ -23,7 +23,7 @@ def feeds(optdigits, draw):
 
 
 def given_by(drawn):
-    keys = (drawn.dropout_keys, drawn.augmentation_keys_TxN, drawn.scene_keys_N)
+    keys = (drawn.dropout_keys, drawn.augmentation_keys_TxN, drawn.scene_keys_B)
     return drawn.images_TxNxHxWxC, drawn.labels, *map(jax.random.key_data, keys)
 
 

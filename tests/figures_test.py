@@ -39,6 +39,7 @@ NAMES = ["curves", "kernels", "sheet", "hardest", "confusion"]
         ("class", "class", 1),
         ("addition", "decoder", 6),
         ("caption", "decoder", 1),
+        ("line", "ctc", 3),
     ],
 )
 def test_draws_every_figure_of_every_task(task, head, length, tiny_config, optdigits, tmp_path):

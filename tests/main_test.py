@@ -65,7 +65,7 @@ def assert_refused(arguments, words, capsys):
 
 
 OF_FLAGS = {
-    "nothing given": ([], ["--config is not given", "--config=configs/sum8.py"]),
+    "nothing given": ([], ["--config is not given", "--config=sum8"]),
     "no config": (["--workdir=new"], ["--config is not given"]),
     "mistyped flag": (["--confg=tiny.py"], ["unknown flag --confg", "did you mean --config?"]),
     "abbreviated flag": (["--work=new"], ["unknown flag --work"]),
@@ -254,8 +254,12 @@ def test_help_is_short_and_has_examples(capsys):
         assert foreign not in out
 
 
-def test_the_examples_of_the_help_are_understood(project, monkeypatch, calls):
-    monkeypatch.chdir(project)
+def test_the_version_is_that_of_the_package(capsys):
+    assert main.main(["--version"]) == 0
+    assert capsys.readouterr() == (f"crnn_jax {crnn_jax.__version__}\n", "")
+
+
+def test_the_examples_of_the_help_are_understood(here, monkeypatch, calls):
     monkeypatch.setattr(figures, "draw", lambda *args, **kwargs: calls.append(("figures",)))
     monkeypatch.setattr(inspection, "inspect", lambda *args, **kwargs: calls.append(("data",)))
     examples = [line.split() for line in main.EXAMPLES.splitlines() if "crnn_jax.main" in line]
@@ -309,6 +313,7 @@ def test_fields_are_set_wherever_they_stand(here, calls):
 
 def test_predict_is_called_with_the_pictures_in_order(calls):
     flags = ["--mode=predict", "--workdir=run", "--split", "--step=best", "--csv=a.csv"]
+    flags.append("--min_confidence=0.9")
     assert main.main(["b.png", *flags, "~/a.png"]) == 0
     ((mode, folder, pictures, options),) = calls
     assert (mode, folder) == ("predict", Path("run"))
@@ -320,6 +325,7 @@ def test_predict_is_called_with_the_pictures_in_order(calls):
         "as_json": False,
         "table": "a.csv",
         "figure": None,
+        "min_confidence": 0.9,
     }
 
 

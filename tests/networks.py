@@ -61,6 +61,9 @@ def asking(
     if head == "decoder":
         config.model.decoder_units = 8
         config.task.min_length = length
+    if task == "line":
+        config.model.encoder = "columns"
+        config.model.convs = ((2, 3, True, "same"), (3, 3, True, "same"))
     return config
 
 

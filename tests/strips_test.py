@@ -10,6 +10,7 @@ from matplotlib.text import Text
 
 from crnn_jax import tasks
 from crnn_jax.data.draw import SCENE, Draw
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.data.split import Split
 from crnn_jax.figures import strips
 from tests.networks import answered, asking, digits, written
@@ -30,7 +31,7 @@ def gallery(tiny_config):
         images = rng.integers(0, 256, (IMAGES, *shape), dtype=np.uint8)
         split = Split(images, rng.integers(0, 10, IMAGES).astype(np.int32))
         built = tasks.build(asking(tiny_config, task, head, length), digits(frame_shape=shape))
-        draw = Draw(1, built.min_length, length, IMAGES)
+        draw = Draw(1, length, length, IMAGES)
         return drawn(built, found, split, draw)
 
     return make
@@ -77,7 +78,9 @@ def test_a_strip_shows_the_clip_that_was_filmed(gallery):
     index = np.asarray(draw.image_indices(0, np.array([2])))
     images, labels = (x[index] for x in split)
     keys = jax.numpy.stack([draw.key(0, 2, SCENE)])
-    frames, _ = jax.jit(shown.task.composition.render)(images, labels, keys)
+    lanes = padded_lanes(np.array([1]))
+    render = jax.jit(lambda *drawn: shown.task.composition.render(*drawn, lanes, keys)[0])
+    frames = render(images, labels)
     (strip,) = shown.strips([2])
     assert strip.frames_FxHxWxC.shape == (8, 40, 40, 1)
     # Compiled otherwise, a pixel may be rounded the other way.
@@ -155,3 +158,27 @@ def test_of_a_long_sequence_the_first_frames_are_shown(gallery):
     (axes,) = strips.draw_sheet(shown).axes
     assert (len(axes.images), len(axes.texts)) == (12, 12)
     assert axes.get_title("left").endswith(", first 12 of 20 frames")
+
+
+def test_a_line_is_one_picture_with_each_symbol_where_it_was_read(tiny_config):
+    task = tasks.build(asking(tiny_config, "line", "ctc", 3), digits())
+    right, read = np.array([[7, 1, 1], [3, -1, -1]]), np.array([[7, 2, 1, -1], [3, -1, -1, -1]])
+    found = dataclasses.replace(
+        written(right, read[:, :3], np.ones((2, 3)), 9),
+        answers=read,
+        wrong_B=np.array([True, False]),
+        severity_B=np.array([0.7, 0.9]),
+        steps=np.array([[[0, 1], [3, 3], [5, 8], [-1, -1]], [[2, 2], *3 * [[-1, -1]]]]),
+    )
+    lines = [np.arange(n * 32 * 4, dtype=np.uint8).reshape(n, 32, 4, 1) for n in (9, 5)]
+    figure = strips.draw_sheet(strips.Gallery(task, found, lambda i: lines[i]))
+    assert titles(figure) == ["true 711, read 721 (70%)", "true 3, read 3 (90%)"]
+    for axes, line in zip(figure.axes, lines, strict=True):
+        (image,) = axes.images
+        shown = np.concatenate(list(line[..., 0]), axis=1)
+        np.testing.assert_array_equal(np.asarray(image.get_array()), shown)
+        left, right, bottom, top = image.get_extent()
+        assert (right - left) / (bottom - top) == shown.shape[1] / shown.shape[0]
+    wrong, _ = figure.axes
+    assert written_below(wrong) == [("7", "black"), ("2", strips.WRONG), ("1", "black")]
+    assert [text.get_position()[0] * 8 for text in wrong.texts] == [0.5, 3.5, 6.5]

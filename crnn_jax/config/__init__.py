@@ -13,8 +13,9 @@ The defaults are neutral: plain Adam at a constant rate, nothing dropped, bent o
 tuned stands in the file of its experiment alone.
 """
 
-from crnn_jax.config.fields import FIELDS, check, default
-from crnn_jax.config.files import load_config, load_sweep, variant
+from crnn_jax.config.checks import check
+from crnn_jax.config.fields import FIELDS, default
+from crnn_jax.config.files import load_config, load_sweep, shipped, variant
 from crnn_jax.config.stored import differences, read_config, validation_draw
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "load_config",
     "load_sweep",
     "read_config",
+    "shipped",
     "validation_draw",
     "variant",
 ]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, shown
+from crnn_jax import UserError
 
 
 class Kind(NamedTuple):
@@ -264,39 +264,6 @@ def make(values: Mapping[str, Any]) -> ConfigDict:
             holder = holder.setdefault(section, {})
         holder[last] = value
     return ConfigDict(tree).lock()
-
-
-def check(config: ConfigDict) -> None:
-    """Check each field by itself, then that they fit each other.
-
-    Args:
-      config: holds every field, as those built on `default()` do.
-
-    Raises:
-      UserError: a value that cannot be used; says what would do.
-    """
-    for name, field in FIELDS.items():
-        value = config
-        for part in name.split("."):
-            value = value[part]
-        if not field.kind.accepts(value):
-            raise refusal(name, shown(value))
-    shortest, longest, init = config.task.min_length, config.task.max_length, config.init
-    if longest < shortest:
-        raise UserError(
-            f"--config.task.max_length={longest}: expected task.min_length={shortest} or more"
-        )
-    if init.frozen and (not init.workdir or init.part == "all"):
-        raise UserError(
-            f"--config.init.frozen=True with init.workdir={init.workdir!r} and init.part="
-            f"{init.part}: expected a run's folder, and the part encoder"
-        )
-    on_classes = config.model.class_bottleneck and config.model.aggregator != "none"
-    if config.train.on_labels and not (on_classes and init.frozen):
-        raise UserError(
-            "--config.train.on_labels=True trains no encoder: expected model.class_bottleneck=True "
-            "with an aggregator, and init.frozen=True with the folder of a run that classifies"
-        )
 
 
 def refusal(name: str, value: str) -> UserError:

@@ -23,7 +23,7 @@ def load_config(given: str | None, arguments: Sequence[str]) -> ConfigDict | Non
     """The config of `FILE` or `FILE:name`, with fields set as on the command line.
 
     Args:
-      given: value of --config; None gives None.
+      given: value of --config, where a name of `shipped` may stand for a file; None gives None.
       arguments: what sets fields, in absl's dialect: --config.FIELD=VALUE, --config.FIELD VALUE,
         --config.SWITCH or --noconfig.SWITCH.
 
@@ -127,15 +127,31 @@ def _smoke(config: ConfigDict) -> None:
     config.checkpoint.every = 2
 
 
+def shipped() -> dict[str, Path]:
+    """The configs that come with this package: their files by name."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"  # where it is installed; beside the package in a clone
+    folder = inside if inside.is_dir() else package.parent / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.py"))}
+
+
+def _find(path: str) -> str:
+    """The absolute path of a config file; one of that path goes before a shipped one so named."""
+    if os.path.isfile(path):  # not `Path.is_file`, which raises for names too long
+        return str(Path(path).absolute())
+    ours = shipped()
+    if path in ours:
+        return str(ours[path])
+    files = glob(os.path.join(escape(os.path.dirname(path)), "*.py"))
+    hint = did_you_mean(path, files) or did_you_mean(Path(path).stem, ours)
+    raise UserError(
+        f"--config={path} is not a file{hint}: expected a config file, or one of {', '.join(ours)}"
+    )
+
+
 def _run(path: str, use: Callable[[dict[str, Any]], Any]) -> Any:
     """What `use` makes of the names that a config file defines."""
-    if not os.path.isfile(path):  # not `Path.is_file`, which raises for names too long
-        files = glob(os.path.join(escape(os.path.dirname(path)), "*.py"))
-        raise UserError(
-            f"--config={path} is not a file{did_you_mean(path, files)}: expected a config file, "
-            "such as configs/sum8.py"
-        )
-    file = str(Path(path).absolute())
+    file = _find(path)
     try:
         with _importable(Path(file).parent):
             return use(runpy.run_path(file))

@@ -7,7 +7,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError, shown
-from crnn_jax.config.fields import FIELDS, RENAMED, check, make
+from crnn_jax.config.checks import check
+from crnn_jax.config.fields import FIELDS, RENAMED, make
 
 NOT_OF_TRAINING = (
     "data.data_dir",

@@ -33,7 +33,7 @@ class Drawn:
       lanes: where the images stand.
       dropout_keys: a random key for each lane, N, or for each image, TxN.
       augmentation_keys_TxN: a random key for each image; all those of a clip have the same.
-      scene_keys_N: a random key for each lane, for compositions; None where there are none.
+      scene_keys_B: a random key for each sequence, for compositions; None where there are none.
     """
 
     images_TxNxHxWxC: Array
@@ -41,7 +41,7 @@ class Drawn:
     lanes: Lanes
     dropout_keys: Array
     augmentation_keys_TxN: Array
-    scene_keys_N: Array | None = None
+    scene_keys_B: Array | None = None
 
 
 class Composition:
@@ -57,26 +57,25 @@ class Composition:
         """Height, width and channels of a frame."""
         return image_shape
 
-    def steps(self, images: int) -> int:
-        """Frames of a sequence of so many images."""
+    def steps(self, images: int, image_shape: tuple[int, int, int]) -> int:
+        """Frames of the longest sequence of so many images."""
+        del image_shape
         return images
 
-    def lanes(self, lanes: Lanes) -> Lanes:
-        """The layout of the frames, from that of the images."""
-        return lanes
-
     def render(
-        self, images_TxNxHxWxC: Array, labels_TxN: Array, keys_N: Array | None
-    ) -> tuple[Array, Array]:
+        self, images_TxNxHxWxC: Array, labels_TxN: Array, lanes: Lanes, keys_B: Array | None
+    ) -> tuple[Array, Array, Lanes]:
         """The frames of images in lanes, and what they show.
 
         Args:
           images_TxNxHxWxC: uint8; or their encodings TxNxD, where images are kept.
           labels_TxN: the images' labels.
-          keys_N: one random key a lane.
+          lanes: where the images stand; of NumPy arrays.
+          keys_B: one random key a sequence.
 
         Returns:
-          frames in lanes; and labels, in the form that the task's targets are made of.
+          frames in lanes; labels, in the form that the task's targets are made of; and the
+          frames' lanes.
         """
-        del keys_N
-        return images_TxNxHxWxC, labels_TxN
+        del keys_B
+        return images_TxNxHxWxC, labels_TxN, lanes

@@ -80,34 +80,33 @@ class Clips(Composition):
         """`SIZE` by `SIZE`, with the image's channels."""
         return SIZE, SIZE, image_shape[-1]
 
-    def steps(self, images: int) -> int:
+    def steps(self, images: int, image_shape: tuple[int, int, int]) -> int:
         """`FRAMES` of each image."""
+        del image_shape
         return images * FRAMES
 
-    def lanes(self, lanes: Lanes) -> Lanes:
-        """One clip a lane."""
-        count = lanes.sequence_TxN.shape[1]
-        return padded_lanes(np.full(count, FRAMES))
-
     def render(
-        self, images_TxNxHxWxC: Array, labels_TxN: Array, keys_N: Array
-    ) -> tuple[Array, Array]:
+        self, images_TxNxHxWxC: Array, labels_TxN: Array, lanes: Lanes, keys_B: Array | None
+    ) -> tuple[Array, Array, Lanes]:
         """Film each image.
 
         Args:
           images_TxNxHxWxC: uint8, one a lane, T = 1; ink bright on black.
           labels_TxN: their labels, 0 … 9.
-          keys_N: one random key a clip.
+          lanes: of the images.
+          keys_B: one random key a clip.
 
         Returns:
           frames_TxNxHxWxC: uint8, `FRAMES` of `SIZE` by `SIZE`.
           captions_N: rows of `CAPTIONS`.
+          lanes: one clip a lane.
         """
         time_T = jnp.linspace(-0.5, 0.5, FRAMES, dtype=np.float32)
         frames_NxTxHxWxC, scene_N = jax.vmap(film, (0, 0, None))(
-            images_TxNxHxWxC[0], keys_N, time_T
+            images_TxNxHxWxC[0], keys_B, time_T
         )
-        return frames_NxTxHxWxC.swapaxes(0, 1), labels_TxN[0] * len(SCENES) + scene_N
+        captions_N = labels_TxN[0] * len(SCENES) + scene_N
+        return frames_NxTxHxWxC.swapaxes(0, 1), captions_N, padded_lanes(lanes.length_B * FRAMES)
 
 
 def film(image_HxWxC: Array, key: Array, time_T: Array) -> tuple[Array, Array]:

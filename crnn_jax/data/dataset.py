@@ -1,7 +1,6 @@
 """Data sets: what is known of one, finding one or its stand-in, and reading it at every start."""
 
 import dataclasses
-import math
 from typing import Any, Literal
 
 from crnn_jax import UserError, say, user_path
@@ -81,7 +80,7 @@ def as_images(dataset: Dataset) -> Dataset:
     """Single images with classes as labelled images, to compose sequences of.
 
     Raises:
-      UserError: there are clips among them, or classes are named by numbers other than 0, 1, ….
+      UserError: there are clips among them.
     """
     info = dataset.info
     if info.longest > 1:
@@ -89,25 +88,12 @@ def as_images(dataset: Dataset) -> Dataset:
             f"{info.name} holds clips of up to {info.longest} frames: expected single images to "
             "compose sequences of; or ask for the class of each clip by --config.task.name=class"
         )
-    numbers = [str(number) for number in range(len(info.classes))]
-    if list(info.classes) != numbers and any(map(_is_number, info.classes)):
-        raise UserError(
-            f"{info.name} has the classes {', '.join(info.classes)}: expected "
-            f"{', '.join(numbers)}, or names that are no numbers, which count so in their order"
-        )
     parts = {
         name: Split(part.frames(), part.answers)
         for name in PARTS
         for part in [getattr(dataset, name)]
     }
     return Dataset(dataclasses.replace(info, answer="label"), **parts)
-
-
-def _is_number(name: str) -> bool:
-    try:
-        return math.isfinite(float(name))
-    except ValueError:
-        return False
 
 
 def load_dataset(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -> Dataset:

@@ -181,11 +181,11 @@ def _drawn(
     step: Array,
     first_sequence: Array,
 ) -> Drawn:
-    """The images with their keys: of a lane's first sequence, for lanes are never divided."""
+    """The images with their keys: a lane's is its first sequence's, for lanes are not divided."""
     sequences_TxN = first_sequence + lanes.sequence_TxN
 
-    def lane_keys(purpose: int) -> Array:
-        return jax.vmap(draw.key, (None, 0, None))(step, sequences_TxN[0], purpose)
+    def keys(sequences: Array, purpose: int) -> Array:
+        return jax.vmap(draw.key, (None, 0, None))(step, sequences, purpose)
 
     def image_key(sequence: Array, frame: Array | np.ndarray) -> Array:
         return jax.random.fold_in(draw.key(step, sequence, AUGMENTATION), frame)
@@ -194,9 +194,9 @@ def _drawn(
         images_TxNxHxWxC,
         labels_TxN,
         lanes,
-        lane_keys(DROPOUT),
+        keys(sequences_TxN[0], DROPOUT),
         jax.vmap(jax.vmap(image_key))(sequences_TxN, lanes.frame_TxN),
-        lane_keys(SCENE),
+        keys(first_sequence + jnp.arange(lanes.count), SCENE),
     )
 
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from crnn_jax import UserError
 from crnn_jax.data.form import Form, evenly
+from crnn_jax.data.line import strips_of
 from crnn_jax.data.pages import opaque, read_pages
 from crnn_jax.data.sources.listing import VIDEOS, Record
 from crnn_jax.data.video import video_frames
@@ -47,9 +48,20 @@ def form_of(data: ConfigDict, peek: Peek) -> Form:
     """The form that a config's data section asks for, with a clip's own size where it asks none.
 
     Raises:
-      UserError: one of height and width is given alone, or sizes may differ but none is given.
+      UserError: one of height and width is given alone, or sizes may differ but none is given; or
+        of lines, anything but a height is.
     """
     height, width = data.height, data.width
+    if data.strip:
+        others = {name: data[name] for name in ("width", "fit", "stride", "frames")}
+        if not height or list(others.values()) != [0, "", 1, 0]:
+            given = ", ".join(f"{name}={value!r}" for name, value in others.items())
+            raise UserError(
+                f"--config.data.strip={data.strip} with data.height={height}, {given}: expected a "
+                "height alone, such as 32, and 0, '', 1, 0: a line is scaled to it, and stays whole"
+            )
+        channels = data.channels or peek.channels
+        return Form(height, 0, channels, max_frames=data.max_frames, strip=data.strip)
     if bool(height) != bool(width) or (data.fit and not height):
         raise UserError(
             f"--config.data.height={height} with data.width={width} and data.fit={data.fit!r}: "
@@ -78,7 +90,7 @@ def read_clip(source: Source, form: Form) -> np.ndarray:
 
     Raises:
       UserError: a file cannot be read, is damaged or too large, there is no frame, or one has
-        another size and the form does not say how to fit it.
+        another size and the form does not say how to fit it; or a line has several pictures.
     """
     return read_whole(source, form).frames_LxHxWxC
 
@@ -91,6 +103,8 @@ def read_whole(source: Source, form: Form, *, to_the_end: bool = False) -> Clip:
       form: of the frames.
       to_the_end: whether to count the frames that `max_frames` leaves out too.
     """
+    if form.strip:
+        return _read_line(source, form)
     limit = form.stride * form.max_frames
     stop = None if to_the_end else limit + 1
     taken = range(0, limit, form.stride)
@@ -110,6 +124,15 @@ def read_whole(source: Source, form: Form, *, to_the_end: bool = False) -> Clip:
     if not frames:
         raise UserError(f"{name_of(source)}: has no frames, expected at least one; delete it")
     return Clip(np.stack(frames), total, cut=not form.frames and total > limit)
+
+
+def _read_line(source: Source, form: Form) -> Clip:
+    images = itertools.islice(_images(source), 2)
+    lines = [strips_of(image(), name, form) for name, image in images]
+    if len(lines) != 1:
+        found = "several pages or frames" if lines else "nothing"
+        raise UserError(f"{name_of(source)}: found {found}, expected one picture of a line")
+    return Clip(lines[0], len(lines[0]), cut=False)
 
 
 def peek(source: Source) -> Peek:

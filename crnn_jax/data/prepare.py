@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, user_path
+from crnn_jax import UserError, say, user_path
 from crnn_jax.data.dataset import Dataset, DatasetInfo
 from crnn_jax.data.decoding import SMALL, ColourFound, Outcome, decode_all, shards_of
 from crnn_jax.data.form import Form
 from crnn_jax.data.frames import Peek, chosen, form_of, peek
+from crnn_jax.data.line import misfit
 from crnn_jax.data.sequence_store import Index, Records, read_index, unusable, write_index
 from crnn_jax.data.sequences import Sequences
 from crnn_jax.data.sources.listing import PARTS, Clip, Listing, Problem, Record, assign_splits
@@ -36,6 +37,7 @@ class Prepared:
     info: DatasetInfo
     parts: dict[str, Sequences]  # train, validation and test
     problems: tuple[Problem, ...]  # of the listing, then those found in the clips
+    misfits: tuple[Problem, ...]  # among them, those of lines too short for their text
 
 
 def load_own(config: ConfigDict, answer: str) -> Dataset:
@@ -51,6 +53,10 @@ def load_own(config: ConfigDict, answer: str) -> Dataset:
     from crnn_jax.data.sources.layouts import list_clips
 
     prepared = prepare(list_clips(config.data, answer), config.data, config.task.unit)
+    if prepared.misfits:
+        first, *others = prepared.misfits
+        more = f" (and {len(others):,} more such lines; see all by --mode=data)" if others else ""
+        say(f"warning: {first.name}: {first.what}{more}")
     return Dataset(prepared.info, **prepared.parts)
 
 
@@ -63,7 +69,7 @@ def prepare(listing: Listing, data: ConfigDict, unit: str, *, refuse: bool = Tru
     Args:
       listing: of the clips.
       data: a config's section.
-      unit: "words" or "characters", what texts are made of.
+      unit: "words" or "characters", what texts are made of; those of lines of characters alone.
       refuse: raise an error for the first fatal problem; else leave out the clips that have one.
 
     Raises:
@@ -72,6 +78,7 @@ def prepare(listing: Listing, data: ConfigDict, unit: str, *, refuse: bool = Tru
     """
     if refuse:
         _refuse(listing.problems)
+    unit = "characters" if data.strip else unit
     splits = assign_splits(listing.clips, data.validation, data.test)
     data_dir = user_path(data.data_dir)
     slug = re.sub(r"\W+", "_", listing.name)[:60]
@@ -101,6 +108,7 @@ def _key(listing: Listing, splits: Sequence[str], data: ConfigDict) -> str:
     """What a folder of prepared clips is called: 16 hex digits of all that they depend on."""
     fields = ("channels", "height", "width", "fit", "stride", "max_frames", "frames")
     about = [_VERSION, listing.answer, *(data[name] for name in fields)]
+    about += [data.strip] if data.strip else []
     digest = hashlib.sha256(json.dumps(about).encode())
     for clip, split in zip(listing.clips, splits, strict=True):
         stamps = [_stamp(file) for file in _files(clip)]
@@ -208,10 +216,14 @@ def _problems(
 
 def _open(listing: Listing, splits: Sequence[str], unit: str, folder: Path) -> Prepared:
     index = read_index(folder)
-    parts, problems = {}, [*listing.problems, *index.problems]
+    parts, problems, misfits = {}, [*listing.problems, *index.problems], []
     identity = hashlib.sha256()
     for part in PARTS:
         members = [i for i, n in enumerate(index.lengths_C) if n and splits[i] == part]
+        if index.form.strip:
+            found = {i: misfit(listing.clips[i], index.lengths_C[i], part) for i in members}
+            misfits += filter(None, found.values())
+            members = [i for i in members if part != "train" or found[i] is None]
         clips = [listing.clips[i] for i in members]
         answers: list[Any] = [clip.answer for clip in clips]
         if listing.answer == "numbers":
@@ -237,9 +249,11 @@ def _open(listing: Listing, splits: Sequence[str], unit: str, folder: Path) -> P
         )
         if not clips:
             what = f"no clip for {part}, expected some; see --config.data.validation and test"
+            if misfits:
+                what = f"no line for {part} has room for its text: {': '.join(misfits[0][:2])}"
             problems.append(Problem(listing.name, what, True))
     info = _info(listing, f"sequences:{identity.hexdigest()[:16]}", index.form, parts, unit)
-    return Prepared(info, parts, tuple(problems))
+    return Prepared(info, parts, (*problems, *misfits), tuple(misfits))
 
 
 def _array_of(answers: Sequence[Any], listing: Listing) -> np.ndarray:
@@ -261,8 +275,9 @@ def _info(
         about["counts"] = tuple(np.bincount(answers, minlength=len(listing.classes)).tolist())
     elif listing.answer == "text":
         texts = [text.split() if unit == "words" else list(text) for text in answers]
-        about["vocabulary"] = (*sorted({symbol for text in texts for symbol in text} - {END}), END)
-        about["symbols"] = max(map(len, texts), default=0) + 1
+        end = () if form.strip else (END,)
+        about["vocabulary"] = (*sorted({x for text in texts for x in text} - {*end}), *end)
+        about["symbols"] = max(map(len, texts), default=0) + len(end)
     elif len(answers):
         about["mean"] = float(answers.mean(dtype=np.float64))
         about["deviation"] = float(answers.std(dtype=np.float64)) or 1.0

@@ -16,6 +16,9 @@ Rows = list[tuple[str, str]]
 _CLASSES, _WORDS = 50, 10
 """So many are named in tables; JSON has all."""
 
+RARE = 5
+"""Characters of lines that occur less often in training are hardly learned, and named."""
+
 _BINS, _BAR = 10, 30
 """Rows of a histogram, and letters of its longest bar."""
 
@@ -45,12 +48,12 @@ def facts_of(info: DatasetInfo, parts: Mapping[str, Sequences], unit: str) -> di
     Args:
       info: what is known of it.
       parts: train, validation and test; may be empty.
-      unit: "words" or "characters", what texts are made of.
+      unit: "words" or "characters", what texts are made of; those of lines of characters alone.
 
     Returns:
       What JSON can hold: name, answer, identity, frames (their form), splits (clips and frames of
       each part), classes (clips of each in each part), numbers (of each part) or texts, lengths
-      (with a histogram), and bytes of all frames.
+      (with a histogram), and bytes of all frames. The frames of lines are strips.
     """
     height, width, channels = info.frame_shape
     form = info.form or Form(height, width, channels)
@@ -80,11 +83,15 @@ def facts_of(info: DatasetInfo, parts: Mapping[str, Sequences], unit: str) -> di
             for i, name in enumerate(info.classes)
         }
     elif info.answer == "text":
-        facts["texts"] = {"unit": unit, "known": len(info.vocabulary) - 1}
-        facts["texts"]["longest"] = info.symbols - 1
+        unit, end = ("characters", 0) if form.strip else (unit, 1)
+        facts["texts"] = {"unit": unit, "known": len(info.vocabulary) - end}
+        facts["texts"]["longest"] = info.symbols - end
         facts["texts"]["unknown"] = {
             part: _unknown(answers[part], info.vocabulary, unit) for part in PARTS[1:]
         }
+        if form.strip:
+            counts = _counts(answers["train"], unit)
+            facts["texts"]["rare"] = {x: n for x, n in counts.items() if n < RARE}
     else:
         facts["numbers"] = {
             part: {"min": float(x.min()), "mean": float(x.mean()), "max": float(x.max())}
@@ -108,14 +115,19 @@ def _histogram(lengths_B: np.ndarray) -> list[dict[str, int]]:
 
 def _unknown(texts: np.ndarray, vocabulary: Sequence[str], unit: str) -> dict[str, int]:
     """How often each word or character occurs that no training answer has."""
-    symbols = Counter(x for text in texts for x in (text.split() if unit == "words" else text))
     known = set(vocabulary)
-    return {x: n for x, n in symbols.most_common() if x not in known}
+    return {x: n for x, n in _counts(texts, unit).items() if x not in known}
+
+
+def _counts(texts: np.ndarray, unit: str) -> dict[str, int]:
+    """How often each word or character occurs, the most frequent first."""
+    symbols = (x for text in texts for x in (text.split() if unit == "words" else text))
+    return dict(Counter(symbols).most_common())
 
 
 def summary(facts: Mapping[str, Any]) -> Rows:
     """The short form, which training prints."""
-    things, lengths = _things(facts), facts["lengths"]
+    (things, frames), lengths = _things(facts), facts["lengths"]
     parts = (f"{part['clips']:,} {name}" for name, part in facts["splits"].items())
     rows = [
         ("data", facts["name"]),
@@ -124,8 +136,12 @@ def summary(facts: Mapping[str, Any]) -> Rows:
         ("frames", _frames(facts["frames"], facts["lengths"]["max"])),
     ]
     if lengths["max"] > 1:
-        spread = f"{lengths['min']:,} to {lengths['max']:,} frames, median {lengths['median']:g}"
+        spread = f"{lengths['min']:,} to {lengths['max']:,} {frames}, median {lengths['median']:g}"
+        if strip := facts["frames"]["strip"]:
+            spread += f"; {lengths['min'] * strip:,} to {lengths['max'] * strip:,} pixels"
         rows.append(("lengths", spread))
+    if rare := facts.get("texts", {}).get("rare"):
+        rows.append(("rare", f"{len(rare):,} characters less than {RARE} times: {_named(rare)}"))
     return rows
 
 
@@ -141,7 +157,7 @@ def tables(facts: Mapping[str, Any]) -> Iterator[tuple[str, Rows]]:
       facts: of `facts_of`, and besides origin and training, names and values in words, and
         problems.
     """
-    things = _things(facts)
+    things, frames = _things(facts)
     name, *rows = summary(facts)
     identity = ("identity", facts["identity"])
     yield "data", [name, *facts["origin"].items(), *rows, *facts["training"].items(), identity]
@@ -157,10 +173,11 @@ def tables(facts: Mapping[str, Any]) -> Iterator[tuple[str, Rows]]:
         words = "{min:.4g} to {max:.4g}, mean {mean:.4g}"
         yield "answers", [(part, words.format_map(x)) for part, x in numbers]
     if unknown := {x: y for x, y in facts.get("texts", {}).get("unknown", {}).items() if y}:
-        rows = [(part, _named(words, facts["texts"]["unit"])) for part, words in unknown.items()]
-        yield f"{facts['texts']['unit']} that no training answer has", rows
+        unit = facts["texts"]["unit"]
+        rows = [(x, f"{sum(y.values()):,} {unit}: {_named(y)}") for x, y in unknown.items()]
+        yield f"{unit} that no training answer has", rows
     if facts["lengths"]["max"] > facts["lengths"]["min"]:
-        yield f"{things} by length", _bars(facts["lengths"]["histogram"])
+        yield f"{things} by length", _bars(facts["lengths"]["histogram"], frames)
     if facts["problems"]:
         yield (
             "problems; those with ! must be mended",
@@ -168,8 +185,11 @@ def tables(facts: Mapping[str, Any]) -> Iterator[tuple[str, Rows]]:
         )
 
 
-def _things(facts: Mapping[str, Any]) -> str:
-    return "images" if facts["lengths"]["max"] == 1 else "clips"
+def _things(facts: Mapping[str, Any]) -> tuple[str, str]:
+    """What people call the sequences, and their frames."""
+    if facts["frames"]["strip"]:
+        return "lines", "strips"
+    return "images" if facts["lengths"]["max"] == 1 else "clips", "frames"
 
 
 def _answers(facts: Mapping[str, Any]) -> str:
@@ -186,6 +206,11 @@ def _answers(facts: Mapping[str, Any]) -> str:
 
 def _frames(form: Mapping[str, Any], longest: int) -> str:
     colour = "RGB" if form["channels"] == 3 else "grey"
+    if form["strip"]:
+        return (
+            f"lines scaled to {form['height']} pixels of height, {colour}, in strips of "
+            f"{form['strip']}; at most {form['max_frames']:,}"
+        )
     words = f"{form['width']} × {form['height']} pixels (width × height), {colour}"
     words += _FITS[form["fit"]]
     if longest == 1 and not form["frames"]:
@@ -196,15 +221,14 @@ def _frames(form: Mapping[str, Any], longest: int) -> str:
     return f"{words}; {every}, at most {form['max_frames']:,}"
 
 
-def _bars(histogram: Sequence[Mapping[str, int]]) -> Rows:
+def _bars(histogram: Sequence[Mapping[str, int]], frames: str) -> Rows:
     most = max(one["clips"] for one in histogram)
     rows = []
     for first, last, count in (one.values() for one in histogram):
         span = f"{first:,}" if first == last else f"{first:,} to {last:,}"
-        rows.append((f"{span} frames", f"{'█' * -(-count * _BAR // most)} {count:,}".strip()))
+        rows.append((f"{span} {frames}", f"{'█' * -(-count * _BAR // most)} {count:,}".strip()))
     return rows
 
 
-def _named(words: Mapping[str, int], unit: str) -> str:
-    named = ", ".join(list(words)[:_WORDS]) + (", …" if len(words) > _WORDS else "")
-    return f"{sum(words.values()):,} {unit}: {named}"
+def _named(words: Mapping[str, int]) -> str:
+    return ", ".join(list(words)[:_WORDS]) + (", …" if len(words) > _WORDS else "")

@@ -67,11 +67,19 @@ class SequenceFeed(abc.ABC):
     """
 
     def __init__(
-        self, part: Sequences, answers: np.ndarray, plan: Plan, seed: int, *, per_frame: bool
+        self,
+        part: Sequences,
+        answers: np.ndarray,
+        plan: Plan,
+        seed: int,
+        *,
+        per_frame: bool,
+        gap: int = 0,
     ) -> None:
         self.part, self.plan, self.seed = part, plan, seed
         self.epochs = Epochs(part.lengths_B, plan.batch_size, seed)
-        self.packing: Packing = pack(self.epochs.longest_B, plan.devices * plan.micro_batches)
+        groups = plan.devices * plan.micro_batches
+        self.packing: Packing = pack(self.epochs.longest_B, groups, gap)
         known = Known.of(part, answers, per_frame=per_frame)
         self.known: Known = devices.replicate(known)
 

@@ -18,6 +18,7 @@ from crnn_jax.evaluate import composed, stored
 from crnn_jax.model.crnn import CRNN
 from crnn_jax.runs.load import config_of, dataset_of, parse_step, restore
 from crnn_jax.runs.progress import print_table
+from crnn_jax.tasks.scores import SCORES
 from crnn_jax.tasks.task import Task
 
 
@@ -78,16 +79,6 @@ def evaluate(workdir: Path, config: ConfigDict | None, *, step: str, as_json: bo
         print_results(results, config)
 
 
-SHARES = {
-    "exact": "exact",
-    "balanced": "exact, classes weighing the same",
-    "per_symbol": "symbols right",
-    "tau": "Kendall's τ",
-    "rho": "Spearman's ρ",
-}
-"""Scores in a table of results, and what they are called there."""
-
-
 def print_results(results: dict[str, Any], config: ConfigDict) -> None:
     """Print the results of a run as a table."""
     if not processes.is_main():
@@ -97,7 +88,11 @@ def print_results(results: dict[str, Any], config: ConfigDict) -> None:
         ("step", _step_line(results)),
         ("test sequences", f"{results['n']:,}, drawn with seed {results.get('seed', '?')}"),
     ]
-    rows += [(title, f"{results[key]:.4f}") for key, title in SHARES.items() if key in results]
+    rows += [
+        (score.title, f"{results[name]:.4f}")
+        for name, score in SCORES.items()
+        if score.title and name in results
+    ]
     if "rmse" in results:
         rows += [
             ("rmse", f"{results['rmse']:.3f}"),
@@ -130,5 +125,8 @@ def _step_line(results: Mapping[str, Any]) -> str:
 
 def score_line(report: Mapping[str, Any]) -> str:
     """An evaluation's main scores, as people read them."""
-    scores = {"rmse": ".3f", "exact": ".4f", "balanced": ".4f", "tau": ".3f"}
-    return " · ".join(f"{n} {report[n]:{digits}}" for n, digits in scores.items() if n in report)
+    return " · ".join(
+        f"{name} {report[name]:{score.line}}"
+        for name, score in SCORES.items()
+        if score.line and name in report
+    )

@@ -126,9 +126,9 @@ class Evaluation:
 
         def answer_chunk(first: Array) -> tuple[Array, Answers]:
             indices_TxN = lane_images(self.draw, self.lanes, 0, first)
-            sequences_N = first + self.lanes.sequence_TxN[0]
-            keys_N = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_N, SCENE)
-            batch = task.batch(table[indices_TxN], labels_I[indices_TxN], self.lanes, keys_N)
+            sequences_B = first + jnp.arange(self.chunk)
+            keys_B = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_B, SCENE)
+            batch = task.batch(table[indices_TxN], labels_I[indices_TxN], self.lanes, keys_B)
             encoded = batch.frames_TxNxHxWxC if keeps_images else None
             return batch.targets, answer(self.network, params, batch, encoded)
 

@@ -65,7 +65,7 @@ class StoredEvaluation:
             lengths_M = np.pad(lengths_M, (0, size - len(lengths_M)))
         batches_MxB, longest_B = once(lengths_M, size)
         batches_MxB[batches_MxB >= len(self.chosen)] = -1
-        self.packing = pack(longest_B, self.devices)
+        self.packing = pack(longest_B, self.devices, task.gap)
         # Of each batch the sequences of each device, among the chosen ones; -1 for none.
         self.numbers_MxPxB = batches_MxB[:, self.packing.places_GxB]
         self.compiled: jax.stages.Compiled | None = None

@@ -40,6 +40,8 @@ def draw_contact(info: DatasetInfo, parts: Mapping[str, Sequences]) -> Figure:
         clips = zip(chosen, part.read(chosen), strict=True)
         strips = [_strip(info, part, i, frames_LxHxWxC) for i, frames_LxHxWxC in clips]
         shown, things = len(strips), "images" if info.longest == 1 else "clips"
+        if info.form is not None and info.form.strip:
+            things = "lines"
     which = "training" if name == "train" else name
     return draw_strips(strips, f"{info.name}: {shown:,} of {len(part):,} {which} {things}")
 
@@ -57,6 +59,8 @@ def examples(info: DatasetInfo, part: Sequences, count: int) -> list[int]:
 
 
 def _strip(info: DatasetInfo, part: Sequences, i: int, frames: np.ndarray) -> Strip:
+    if info.form is not None and info.form.strip:
+        return Strip(_account(part.answers[i]), frames, line=True)
     length = len(frames)
     shown = evenly(length, FRAMES)
     title, notes = part.names[i], []

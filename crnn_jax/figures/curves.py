@@ -8,12 +8,11 @@ from matplotlib.figure import Figure
 
 from crnn_jax import UserError
 from crnn_jax.runs.metrics import read_lines
+from crnn_jax.tasks.scores import SCORES
 
 PANELS = {
     "loss": "training loss",
-    "validation_rmse": "validation rmse",
-    "validation_exact": "validation, share exact",
-    "validation_tau": "validation, Kendall's τ",
+    **{f"validation_{name}": score.panel for name, score in SCORES.items() if score.panel},
 }
 """What is drawn, where a run measured it, and what it is called."""
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.form import evenly
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.data.split import Split
 from crnn_jax.tasks.composed import Composed
 from crnn_jax.tasks.task import Account, Answered, Task
@@ -36,14 +37,18 @@ class Strip:
     Attributes:
       account: of the answer.
       frames_FxHxWxC: the images shown.
+      line: whether they are strips of one picture, to be shown as such.
     """
 
     account: Account
     frames_FxHxWxC: np.ndarray
+    line: bool = False
 
     @property
     def width(self) -> float:
-        """In widths of a frame."""
+        """In widths of a frame; of a line in its heights."""
+        if self.line:
+            return len(self.frames_FxHxWxC) * self._step
         symbols = self.account.symbols
         signs = (2 + len(symbols)) * SIGN if symbols else 0
         return len(self.frames_FxHxWxC) * (1 + GAP) + signs
@@ -51,8 +56,16 @@ class Strip:
     @property
     def places(self) -> list[float]:
         """Where the frames begin; a + stands between the halves, where symbols follow."""
+        if self.line:
+            return [i * self._step for i in range(len(self.frames_FxHxWxC))]
         count, symbols = len(self.frames_FxHxWxC), self.account.symbols
         return [i * (1 + GAP) + (SIGN if symbols and i >= count / 2 else 0) for i in range(count)]
+
+    @property
+    def _step(self) -> float:
+        """Width of a strip of a line."""
+        _, height, width, _ = self.frames_FxHxWxC.shape
+        return width / height
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +91,8 @@ class Gallery:
 
     def _strip(self, i: int) -> Strip:
         length, account = int(self.answered.lengths_B[i]), self.task.account(self.answered, i)
+        if self.task.question.kind == "line":
+            return Strip(account, self.frames_of(i), line=True)
         frames, shown = self.frames_of(i)[:length], np.arange(min(length, FRAMES))
         if length > FRAMES:
             which = "" if self.evenly else "first "
@@ -91,10 +106,13 @@ class Gallery:
 
 def drawn_frames(task: Composed, split: Split, draw: Draw, i: int) -> np.ndarray:
     """The frames of drawn sequence i, of images of a split."""
-    (indices_L,) = np.asarray(draw.image_indices(0, jnp.array([i])))
+    length = draw.lengths(i + 1)[i]
+    indices_L = np.asarray(draw.image_indices(0, jnp.array([i])))[0, :length]
     images, labels = (jnp.asarray(x[indices_L][:, None]) for x in split)
     keys_1 = jax.vmap(lambda i: draw.key(0, i, SCENE))(jnp.array([i]))
-    return np.asarray(task.composition.render(images, labels, keys_1)[0])[:, 0]
+    lanes = padded_lanes(np.array([length]))
+    frames, _, lanes = task.composition.render(images, labels, lanes, keys_1)
+    return np.asarray(frames)[: int(lanes.length_B[0]), 0]
 
 
 def most_severe(wrong_B: np.ndarray, severity_B: np.ndarray, count: int) -> np.ndarray:
@@ -166,15 +184,19 @@ def _draw_strip(axes: Axes, strip: Strip) -> None:
     account = strip.account
     colour = WRONG if account.wrong else RIGHT
     axes.set_title(account.title, fontsize=8.5, loc="left", pad=3, color=colour, parse_math=False)
-    for x, frame_HxWxC in zip(strip.places, strip.frames_FxHxWxC, strict=True):
-        image = frame_HxWxC[..., 0] if frame_HxWxC.shape[-1] == 1 else frame_HxWxC
-        down, right = (0.5 - np.divide(image.shape[:2], max(image.shape[:2])) / 2).tolist()
-        extent = (x + right, x + 1 - right, 1 - down, down)
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
+    if strip.line:
+        _show(axes, np.concatenate(list(strip.frames_FxHxWxC), axis=1), (0, strip.width, 1, 0))
+    else:
+        for x, frame_HxWxC in zip(strip.places, strip.frames_FxHxWxC, strict=True):
+            shape = frame_HxWxC.shape[:2]
+            down, right = (0.5 - np.divide(shape, max(shape)) / 2).tolist()
+            _show(axes, frame_HxWxC, (x + right, x + 1 - right, 1 - down, down))
+    middle = (strip.width / len(strip.places) if strip.line else 1) / 2
     for x, note in zip(strip.places, account.notes, strict=False):
         colour = WRONG if note.wrong else RIGHT
         place = {"ha": "center", "va": "top", "parse_math": False}
-        axes.text(x + 0.5, 1.06, note.text, fontsize=8, color=colour, **place)
+        if note.text:
+            axes.text(x + middle, 1.06, note.text, fontsize=8, color=colour, **place)
     if not account.symbols:
         return
     half = strip.places[len(strip.places) // 2] - GAP / 2
@@ -185,3 +207,8 @@ def _draw_strip(axes: Axes, strip: Strip) -> None:
         x, colour = end + SIGN * (i + 1.5), WRONG if mark.wrong else RIGHT
         axes.text(x, 0.5, mark.text, fontsize=20, ha="center", va="center", color=colour)
         axes.text(x, 0.88, probability, fontsize=6.5, ha="center", va="top", color=colour)
+
+
+def _show(axes: Axes, image_HxWxC: np.ndarray, extent: tuple[float, float, float, float]) -> None:
+    image = image_HxWxC[..., 0] if image_HxWxC.shape[-1] == 1 else image_HxWxC
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)

@@ -2,7 +2,8 @@
 
 A picture is read (`data/pages.py`) as grey (`grey.py`), the sheet found in it (`sheet.py`), the ink
 separated from the paper (`ink.py`) and from a form's lines (`lines.py`), and its glyph or glyphs
-cut out, scaled and placed (`glyphs.py`). For networks that read no glyphs it is only stretched.
+cut out, scaled and placed (`glyphs.py`), or its row as a whole (`row.py`). For networks that read
+no glyphs it is only stretched.
 """
 
 import itertools
@@ -18,7 +19,8 @@ from scipy import ndimage
 from crnn_jax import UserError
 from crnn_jax.data.pages import Picture, picture_path, pixels_of, read_pages
 from crnn_jax.data.sources.listing import natural
-from crnn_jax.pictures.glyphs import BOX, FRAME, center_glyph, find_marks, split_row
+from crnn_jax.pictures import row
+from crnn_jax.pictures.glyphs import BOX, FRAME, center_glyph, find_marks
 from crnn_jax.pictures.grey import grey_of, ring
 from crnn_jax.pictures.ink import find_ink
 
@@ -129,8 +131,7 @@ def _frames_of_row(pages: Sequence[tuple[str, np.ndarray]]) -> list[np.ndarray]:
             "found 2 pictures or more to split, expected one with all glyphs in a row; name one "
             "picture, or do not split"
         )
-    inks = [find_ink(grey_HxW, name) for name, grey_HxW in pages]
-    return [center_glyph(glyph_HxW) for ink_HxW in inks for glyph_HxW in split_row(ink_HxW)]
+    return [center_glyph(glyph) for name, grey_HxW in pages for glyph in row.split(grey_HxW, name)]
 
 
 def _frame_of_grey(grey_HxW: np.ndarray, name: str) -> np.ndarray:

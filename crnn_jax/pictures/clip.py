@@ -14,14 +14,16 @@ from crnn_jax.data.frames import chosen, fitted, read_whole
 from crnn_jax.data.pages import Picture, picture_path, read_pages
 from crnn_jax.data.sources.listing import ANIMATIONS, PICTURES, VIDEOS, entries, frames_in
 from crnn_jax.pictures import is_one_picture
+from crnn_jax.pictures.line import Line
 
 
 class Frames(NamedTuple):
-    """The frames of a clip that a network sees, and which of the clip's they are."""
+    """The frames of a clip or the strips of a line that a network sees, and which they are."""
 
     frames_LxHxWxC: np.ndarray
     numbers_L: np.ndarray  # from 1
     cut: bool  # whether more followed, which `max_frames` leaves out
+    line: Line | None = None  # where they are strips
 
 
 def read_frames(clip: Picture | Iterable[Picture], form: Form) -> Frames:

@@ -36,7 +36,8 @@ def center_glyph(ink_HxW: np.ndarray) -> np.ndarray:
     Returns:
       uint8 (28, 28).
     """
-    glyph_HxW = _thicken(_crop(ink_HxW))
+    glyph_HxW = crop(ink_HxW)
+    glyph_HxW = thickened(glyph_HxW, max(glyph_HxW.shape) / BOX)
     scale = BOX / max(glyph_HxW.shape)
     height, width = (max(1, round(scale * side)) for side in glyph_HxW.shape)
     image = Image.fromarray(glyph_HxW).resize((width, height), Image.Resampling.BICUBIC)
@@ -49,12 +50,13 @@ def center_glyph(ink_HxW: np.ndarray) -> np.ndarray:
     return frame_HxW
 
 
-def _crop(ink_HxW: np.ndarray) -> np.ndarray:
+def crop(ink_HxW: np.ndarray) -> np.ndarray:
+    """The rectangle that holds the ink."""
     return ink_HxW[ndimage.find_objects((ink_HxW > 0).astype(np.uint8))[0]]
 
 
-def _thicken(ink_HxW: np.ndarray) -> np.ndarray:
-    scale = max(ink_HxW.shape) / BOX
+def thickened(ink_HxW: np.ndarray, scale: float) -> np.ndarray:
+    """The ink with strokes of 1.7 pixels of a frame at least; `scale` of its pixels make one."""
     solid = ink_HxW > ink_HxW.max() / 2
     # In a stroke of width w the mean distance to its edge is (w + 2) / 4 pixels, near enough.
     width = 4 * np.mean(ndimage.distance_transform_edt(solid)[solid]) - 2
@@ -63,7 +65,7 @@ def _thicken(ink_HxW: np.ndarray) -> np.ndarray:
         return ink_HxW
     ink_HxW, solid = (np.pad(array, math.ceil(reach) + 1) for array in (ink_HxW, solid))
     grown = np.clip(reach + 1 - ndimage.distance_transform_edt(~solid), 0, 1)
-    return _crop(np.maximum(ink_HxW, grown.astype(np.float32)))
+    return crop(np.maximum(ink_HxW, grown.astype(np.float32)))
 
 
 def find_marks(ink_HxW: np.ndarray) -> list[np.ndarray]:
@@ -135,6 +137,6 @@ def split_row(ink_HxW: np.ndarray) -> list[np.ndarray]:
                 continue
         glyphs.append((columns.start, columns.stop, [piece]))
     return [
-        _crop(np.where(np.isin(labels_HxW[:, left:right], labels), ink_HxW[:, left:right], 0))
+        crop(np.where(np.isin(labels_HxW[:, left:right], labels), ink_HxW[:, left:right], 0))
         for left, right, labels in glyphs
     ]

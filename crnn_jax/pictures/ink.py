@@ -119,10 +119,13 @@ def _enclosures(pieces: list, labels_HxW: np.ndarray) -> list[int]:
     found = []
     for piece in pieces:
         inside = labels_HxW[piece.slice][piece.image_filled & ~piece.image]
-        extents = [
-            max(other.image.shape) for other in pieces if other.label in set(inside[inside > 0])
-        ]
-        if max(extents, default=0) >= max(piece.image.shape) / 3:
+        labels, least = set(inside[inside > 0]), min(piece.image.shape) / 5
+        boxes = [p.bbox for p in pieces if p.label in labels and max(p.image.shape) >= least]
+        # A row of glyphs counts as one.
+        if (
+            boxes
+            and np.max(np.max(boxes, 0)[2:] - np.min(boxes, 0)[:2]) >= max(piece.image.shape) / 3
+        ):
             found.append(piece.label)
     return found
 
@@ -162,9 +165,13 @@ def _paper(grey_HxW: np.ndarray, beside_HxW: np.ndarray) -> tuple[np.ndarray, bo
 
 
 def large_pieces(labels_HxW: np.ndarray) -> dict[int, tuple[slice, slice]]:
-    """The rows and columns of each piece that is no speck, by its label."""
+    """The rows and columns of each piece that is no speck, by its label.
+
+    What is wider than high may be several glyphs that touch: its height counts.
+    """
     boxes = enumerate(ndimage.find_objects(labels_HxW), 1)
     pieces = {piece: box for piece, box in boxes if box is not None}
     extents = {piece: max(side.stop - side.start for side in box) for piece, box in pieces.items()}
-    smallest = LARGE * max(extents.values(), default=0)
+    largest = [min(extents[i], 2 * (box[0].stop - box[0].start)) for i, box in pieces.items()]
+    smallest = LARGE * max(largest, default=0)
     return {piece: box for piece, box in pieces.items() if extents[piece] >= smallest}

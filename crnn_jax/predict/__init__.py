@@ -29,6 +29,7 @@ def predict(
     as_json: bool = False,
     table: str | None = None,
     figure: str | None = None,
+    min_confidence: float | None = None,
 ) -> None:
     """Answer about people's own pictures or clips, and print the answers.
 
@@ -41,17 +42,18 @@ def predict(
       as_json: whether to print a JSON object, of each one a line, instead of a table.
       table: file to write as CSV; None for none.
       figure: file to draw the frames and answers into, as PNG; None for none.
+      min_confidence: what is less sure than this share is not told; None tells everything.
 
     Raises:
       UserError: the folder holds no such run or checkpoint, a file cannot be written, or the
         pictures cannot be used; of each, after all others are answered.
     """
     which = parse_step(step)
-    shown.check_files(table, figure)
+    shown.check(table, figure, min_confidence)
     devices.keep_compiled_programs()
     predictor = Predictor(restore(workdir, which))
     answers = []
-    for answer in _answers(predictor, paths, split=split, each=each):
+    for answer in _answers(predictor, paths, split, each, min_confidence):
         if as_json:
             shown.print_json(answer, named=each)
         answers.append(answer if len(answers) < shown.STRIPS else answer._replace(strip=None))
@@ -64,29 +66,39 @@ def predict(
         raise UserError(f"{failed:,} of {len(answers):,} files have no answer: see their errors")
 
 
-def _answers(predictor: Predictor, paths: Paths, *, split: bool, each: bool) -> Iterator[Answer]:
+def _answers(
+    predictor: Predictor, paths: Paths, split: bool, each: bool, least: float | None
+) -> Iterator[Answer]:
     groups = [[path] for path in _expanded(paths, predictor)] if each else [[*paths]]
     for group in groups:
         name = str(group[0]) + (f" and {len(group) - 1:,} more" if len(group) > 1 else "")
         try:
-            pictures = [*group] if predictor.stored else find_pictures(group)
+            clip = predictor.stored and not predictor.lines
+            pictures = [*group] if clip else find_pictures(group)
             frames = predictor.read(pictures, split=split)
             if frames.cut:
                 say(f"warning: {name}: the answer is about its first {len(frames[0]):,} frames")
             names = None if split or predictor.stored else [Path(x).name for x in pictures]
             found = predictor.answer(frames, names)
-            yield shown.answer(name, found, frames, per_frame=predictor.per_frame)
         except UserError as error:
             if not each:
                 raise
             yield Answer(name, {"error": str(error)}, (), None)
+            continue
+        found = shown.told(found, least)
+        yield shown.answer(name, found, frames, per_frame=predictor.per_frame)
 
 
 def _expanded(paths: Paths, predictor: Predictor) -> Iterator[str | os.PathLike[str]]:
-    """The paths of clips: a folder of frames is one, any other folder stands for what is in it."""
+    """The paths of clips: a folder of frames is one, any other folder stands for what is in it.
+
+    Those of lines: a folder stands for the pictures in it.
+    """
     for path in paths:
         folder = picture_path(path)
-        if predictor.stored and folder.is_dir() and not predictor.reads_folder(folder):
+        if predictor.lines and folder.is_dir():
+            yield from find_pictures([folder])
+        elif predictor.stored and folder.is_dir() and not predictor.reads_folder(folder):
             yield from entries(folder, None)
         else:
             yield path

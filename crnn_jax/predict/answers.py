@@ -13,11 +13,16 @@ from crnn_jax.distributed.files import write_whole
 from crnn_jax.figures.saving import pixels, write_png
 from crnn_jax.figures.strips import Strip, draw_strips
 from crnn_jax.pictures.clip import Frames
+from crnn_jax.pictures.line import Line
 from crnn_jax.runs.progress import print_table
 from crnn_jax.tasks.task import Account, Mark
 
 STRIPS, FRAMES = 24, 12
 """Clips in a figure, and frames of each: of more, the first clips and frames evenly spread."""
+
+
+UNSURE = "?"
+"""In place of an answer that is not sure enough to be told."""
 
 
 class Answer(NamedTuple):
@@ -38,6 +43,8 @@ class Answer(NamedTuple):
 
 def answer(name: str, found: dict[str, Any], frames: Frames, *, per_frame: bool) -> Answer:
     """An answer about these frames, or an answer about each of them."""
+    if frames.line is not None:
+        return _of_line(name, found, frames.line)
     per_frame = per_frame and bool(found["steps"])
     count = len(frames.frames_LxHxWxC)
     shown = evenly(count, FRAMES)
@@ -47,16 +54,46 @@ def answer(name: str, found: dict[str, Any], frames: Frames, *, per_frame: bool)
     return Answer(name, found, frames.numbers_L.tolist() if per_frame else (), strip)
 
 
+def _of_line(name: str, found: dict[str, Any], line: Line) -> Answer:
+    strips = line.strips_LxHxWxC
+    notes = [Mark("", wrong=False)] * len(strips)
+    for step in found["steps"]:
+        place = (sum(step["pixels"]) / 2 - line.left) / line.pixel / strips.shape[2]
+        notes[min(max(int(place), 0), len(strips) - 1)] = Mark(step["answer"], wrong=False)
+    account = Account(f"{Path(name).name}: {_line(found)}", wrong=False, notes=notes)
+    return Answer(name, found, (), Strip(account, strips, line=True))
+
+
+def told(found: dict[str, Any], least: float | None) -> dict[str, Any]:
+    """What is told of an answer: of one that is less sure than `least`, only how sure it is.
+
+    Raises:
+      UserError: the network does not say how sure it is.
+    """
+    if least is None or "error" in found:
+        return found
+    if "confidence" not in found:
+        raise UserError(
+            f"--min_confidence={least:g}: this network does not say how sure it is, expected one "
+            "that gives classes, symbols or exact numbers; leave it out"
+        )
+    if found["confidence"] >= least:
+        return {**found, "abstained": False}
+    return {"answer": None, "confidence": found["confidence"], "abstained": True, "steps": []}
+
+
 def _short(step: dict[str, Any]) -> str:
     return f"{step['estimate']:.3g}" if "estimate" in step else step["answer"]
 
 
-def check_files(table: str | None, figure: str | None) -> None:
-    """Refuse what cannot be written, before anything is computed.
+def check(table: str | None, figure: str | None, least: float | None) -> None:
+    """Refuse files that cannot be written, and what is no confidence, before anything is computed.
 
     Raises:
       UserError: says which flag, and what is expected.
     """
+    if least is not None and not 0 <= least <= 1:
+        raise UserError(f"--min_confidence={least:g}: expected a share from 0 to 1, as in 0.9")
     for flag, given, ending in (("csv", table, ".csv"), ("figure", figure, ".png")):
         path = user_path(given or ending)
         if given is not None and (path.suffix.lower() != ending or not path.parent.is_dir()):
@@ -83,7 +120,11 @@ def _line(found: dict[str, Any]) -> str:
     if "error" in found:
         return f"error: {found['error']}"
     sure = f" · {found['confidence']:.1%}" if "confidence" in found else ""
-    return f"{found['answer']}{_estimate(found, ' · ')}{sure}"
+    return f"{_text(found)}{_estimate(found, ' · ')}{sure}"
+
+
+def _text(found: dict[str, Any]) -> str:
+    return UNSURE if found["answer"] is None else found["answer"]
 
 
 def _estimate(found: dict[str, Any], before: str = "") -> str:
@@ -94,7 +135,7 @@ def _estimate(found: dict[str, Any], before: str = "") -> str:
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = [("answer", found["answer"])]
+    rows = [("answer", _text(found))]
     if estimate := _estimate(found):
         rows.append(("estimate", estimate.removeprefix("estimate ")))
     if "confidence" in found:
@@ -135,5 +176,5 @@ def _csv(answers: Sequence[Answer]) -> str:
         for number, step in zip(numbers, found.get("steps", ()), strict=False):
             rows.writerow({**step, "file": name, "frame": number})
         if not numbers and "error" not in found:
-            rows.writerow({**found, "file": name})
+            rows.writerow({**found, "file": name, "answer": _text(found)})
     return text.getvalue()

@@ -15,11 +15,15 @@ from crnn_jax.evaluate.answer import ask
 from crnn_jax.model.heads import Answers
 from crnn_jax.pictures import Picture, frames_of, is_one_picture
 from crnn_jax.pictures.clip import Frames, is_folder_of_frames, read_frames
+from crnn_jax.pictures.line import read_line
 from crnn_jax.runs.load import Restored
 from crnn_jax.tasks.task import Answered
 
 BEST = 5
 """Classes whose probabilities are told, the most likely ones."""
+
+SHORT = 64
+"""Lines are filled up to so many strips, or twice, four times, … as many."""
 
 
 class Predictor:
@@ -31,6 +35,7 @@ class Predictor:
       restored: the network with its parameters and its config.
       stored: whether it was trained on clips with answers, and not on composed sequences.
       per_frame: whether it answers about each frame.
+      lines: whether it reads the line in a picture.
     """
 
     def __init__(self, restored: Restored) -> None:
@@ -38,7 +43,9 @@ class Predictor:
         self.restored = restored
         self.stored = tasks.is_stored(restored.config)
         task: Any = restored.task
-        self.per_frame = task.per_frame if self.stored else task.question.kind != "symbols"
+        kind = task.question.kind
+        self.lines = kind == "line"
+        self.per_frame = task.per_frame if self.stored else kind not in ("symbols", "line")
 
         def answers(params: Any, batch: Batch) -> tuple[Answers, Any]:
             output = ask(restored.network, params, batch)
@@ -53,12 +60,13 @@ class Predictor:
 
         Args:
           pictures: one or several, in order, as `frames_of` takes them; or one picture of a row of
-            glyphs. Where clips were trained on: a video, an animation, a folder of frames, an
-            array LxHxWxC, or frames in order.
+            glyphs, or of a line. Where clips were trained on: a video, an animation, a folder of
+            frames, an array LxHxWxC, or frames in order.
           split: whether it is a row of glyphs.
 
         Returns:
-          See `Task.explain`; and classes, the most likely first, where the answer is one.
+          See `Task.explain`; and classes, the most likely first, where the answer is one. Of a
+          line's symbols, pixels are the columns of the picture that each was read from.
 
         Raises:
           UserError: a picture cannot be used, or there are not as many as the network takes.
@@ -77,7 +85,13 @@ class Predictor:
 
     def read(self, pictures: Picture | Iterable[Picture], *, split: bool = False) -> Frames:
         """The frames that the network sees of this; see `__call__`."""
-        info = self.restored.dataset
+        info, task = self.restored.dataset, self.restored.task
+        if self.lines and split:
+            raise UserError("split is for networks of single glyphs: this one reads a row whole")
+        if self.lines:
+            line = read_line(pictures, task.question.frame_shape, glyphs=info.glyphs)
+            numbers = 1 + np.arange(len(line.strips_LxHxWxC))
+            return Frames(line.strips_LxHxWxC, numbers, cut=False, line=line)
         if info.form is None:
             shape, glyphs = info.frame_shape, info.glyphs
             frames = frames_of(pictures, shape=shape, glyphs=glyphs, split=split)
@@ -97,17 +111,13 @@ class Predictor:
         Raises:
           UserError: the folder cannot be listed.
         """
-        return self.restored.dataset.longest > 1 and is_folder_of_frames(folder)
+        return not self.lines and self.restored.dataset.longest > 1 and is_folder_of_frames(folder)
 
     def answer(self, frames: Frames, names: Sequence[str] | None = None) -> dict[str, Any]:
         """Answer about frames; see `explain`."""
         task: Any = self.restored.task
         count = len(frames.frames_LxHxWxC)
-        (self._check_frames if self.stored else task.check_pictures)(count)
-        # Filled up to the longest sequence, or to a multiple of it: hardly anything is compiled
-        # twice, and what follows changes no answer.
-        longest = self.restored.dataset.longest if self.stored else task.max_length
-        steps = -(-count // longest) * longest
+        steps = self._steps(count)
         frames_TxHxWxC = np.zeros((steps, *frames.frames_LxHxWxC.shape[1:]), np.uint8)
         frames_TxHxWxC[:count] = frames.frames_LxHxWxC
         lanes = self._lanes(steps, count)
@@ -119,7 +129,25 @@ class Predictor:
         found = task.explain(self._answered(answers, lanes, count), names)
         if task.question.kind == "class":
             found["classes"] = _best(probs_TxNxK[count - 1, 0], self.restored.dataset.classes)
+        if frames.line is not None:
+            for step in found["steps"]:
+                step["pixels"] = frames.line.columns(step["pixels"])
         return found
+
+    def _steps(self, count: int) -> int:
+        """How many so many frames are filled up to, so that hardly anything is compiled twice.
+
+        What follows a sequence changes no answer.
+
+        Raises:
+          UserError: the network does not take so many.
+        """
+        if self.lines:
+            return max(SHORT, 1 << (count - 1).bit_length())
+        task: Any = self.restored.task
+        (self._check_frames if self.stored else task.check_pictures)(count)
+        longest = self.restored.dataset.longest if self.stored else task.max_length
+        return -(-count // longest) * longest
 
     def _check_frames(self, count: int) -> None:
         if count > 1 and self.restored.dataset.longest == 1:
@@ -131,8 +159,8 @@ class Predictor:
         task.check_frames(count)
 
     def _lanes(self, steps: int, count: int) -> Lanes:
-        """One lane; of a composed sequence it does not matter where it ends."""
-        if not self.stored:
+        """One lane; of a composed sequence of images it does not matter where it ends."""
+        if not self.stored and not self.lines:
             return padded_lanes(np.array([steps]))
         return pack(np.array([steps]), 1).lanes(0, np.array([count], np.int32))
 
@@ -143,7 +171,7 @@ class Predictor:
             answers = jax.tree.map(lambda x: x[None], answers)  # a chunk of its own
             return task.answered(answers.answer, answers, lanes, 1)
         rows = task.rows(answers, lanes, count)
-        right = rows.answer if task.question.kind == "symbols" else rows.answer[0]
+        right = rows.answer if task.question.kind in ("symbols", "line") else rows.answer[0]
         return task.answered(right, rows, np.array([count]))
 
 

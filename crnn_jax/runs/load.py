@@ -2,18 +2,21 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 from ml_collections import ConfigDict
 
-from crnn_jax import UserError, tasks, user_path
+from crnn_jax import UserError, say, tasks, user_path
 from crnn_jax.config import check, differences, read_config
 from crnn_jax.data.dataset import Dataset, DatasetInfo, as_images, known_info, load_dataset
 from crnn_jax.distributed import devices
 from crnn_jax.model import crnn
 from crnn_jax.model.crnn import CRNN
 from crnn_jax.runs import trees
+from crnn_jax.runs.alphabet import carried, changes
 from crnn_jax.runs.folder import RunFolder
 from crnn_jax.runs.steps import StoredSteps, Which
 from crnn_jax.tasks.task import Task
@@ -95,12 +98,15 @@ def read_metadata(metadata: dict[str, Any], where: str) -> tuple[ConfigDict, Dat
     return read_config(fields, f"the config of {where}"), dataset
 
 
-def start_from(init: ConfigDict, params: Any) -> Any:
+def start_from(init: ConfigDict, params: Any, task: Task | None = None) -> Any:
     """Parameters of which a part is another run's.
+
+    Of a head for lines, what is known of each symbol is taken, and it is said which are new.
 
     Args:
       init: a config's `init` section: workdir, where "" leaves all as it is, and part.
-      params: freshly initialized.
+      params: freshly initialized; or their shapes, of which nothing is said.
+      task: what is asked; None if not about lines.
 
     Raises:
       UserError: the folder holds no checkpoint, or its part has other shapes.
@@ -116,12 +122,28 @@ def start_from(init: ConfigDict, params: Any) -> Any:
     names = {*fresh, *trained} if init.part == "all" else {init.part}
     taken = {name: trained[name] for name in names if name in trained}
     replaced = {name: fresh[name] for name in names if name in fresh}
+    if "answer_head" in taken and (alphabets := _alphabets(metadata, task)):
+        taken["answer_head"] = carried(taken["answer_head"], fresh["answer_head"], *alphabets)
+        different = changes(*alphabets)
+        if different and not isinstance(jax.tree.leaves(fresh)[0], jax.ShapeDtypeStruct):
+            say(f"of the alphabet of {init.workdir}: {different}")
     if different := trees.difference(taken, replaced):
         raise UserError(
             f"{flag}: its {init.part} is of another form ({different}{_form(metadata)}): expected "
             "a run with the same model section, and frames of the same size and channels"
         )
     return {"params": {**fresh, **taken}}
+
+
+def _alphabets(metadata: dict[str, Any], task: Any) -> tuple[Sequence[str], Sequence[str]] | None:
+    """The symbols of a run on lines and of this task; None where either is about other things."""
+    try:
+        other: Any = tasks.build(*read_metadata(metadata, ""))
+    except UserError:
+        return None
+    if not task or not other.question.kind == task.question.kind == "line":
+        return None
+    return other.vocabulary, task.vocabulary
 
 
 def _form(metadata: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from crnn_jax.runs.folder import RunFolder
 from crnn_jax.runs.metrics import Writer
 from crnn_jax.runs.progress import Progress
 from crnn_jax.runs.stop import Stop
+from crnn_jax.tasks.scores import SCORES
 
 
 class Diverged(Exception):
@@ -81,9 +82,7 @@ class Recorder:
 
     def report(self, step: int, report: Mapping[str, Any], line: str) -> None:
         """Write an evaluation, and have `show` print it as `line`."""
-        names = [
-            name for name in ("rmse", "mae", "exact", "balanced", "tau", "rho") if name in report
-        ]
+        names = [name for name in SCORES if name in report]
         self._writer.write(step, {f"validation_{name}": report[name] for name in names})
         self._lines.append(f"step {step} · validation: {line}")
 

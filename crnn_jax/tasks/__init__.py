@@ -7,8 +7,10 @@ from ml_collections import ConfigDict
 from crnn_jax import UserError
 from crnn_jax.data.dataset import DatasetInfo
 from crnn_jax.tasks.composed import Composed
+from crnn_jax.tasks.line import LineOfImages
 from crnn_jax.tasks.number import Class, Product, Sum
 from crnn_jax.tasks.stored import ClassOfSequence, NumberOfFrame, NumberOfSequence, Stored
+from crnn_jax.tasks.stored_line import LineOfPicture
 from crnn_jax.tasks.task import Task
 from crnn_jax.tasks.text import TextOfSequence
 from crnn_jax.tasks.written import Addition, Caption
@@ -19,6 +21,7 @@ COMPOSED: dict[str, Callable[..., Composed]] = {
     "class": Class,
     "addition": Addition,
     "caption": Caption,
+    "line": LineOfImages,
 }
 """Tasks about sequences of labelled images, by a config's `task.name`."""
 
@@ -27,6 +30,7 @@ STORED: dict[str, type[Stored]] = {
     "number": NumberOfSequence,
     "number_per_frame": NumberOfFrame,
     "text": TextOfSequence,
+    "line": LineOfPicture,
 }
 """Tasks about data of one's own, by a config's `task.name`."""
 
@@ -36,12 +40,14 @@ TASKS = tuple(dict.fromkeys((*COMPOSED, *STORED)))
 def is_stored(config: ConfigDict) -> bool:
     """Whether a config asks about stored sequences, and composes none of labelled images.
 
+    Lines can be either: pictures of them are stored in strips.
+
     Raises:
       UserError: the task is not for the data that the config names.
     """
     name, own = config.task.name, is_own(config.data)
     if own and name in STORED:
-        return True
+        return name != "line" or config.data.strip > 0
     if not own and name not in COMPOSED:
         raise UserError(
             f"--config.task.name={name} is about clips with answers, and {config.data.name} has "
@@ -57,7 +63,16 @@ def is_own(data: ConfigDict) -> bool:
 
 
 def wanted_answer(config: ConfigDict) -> str:
-    """The kind of answer that a config's own data must have; see `DatasetInfo`."""
+    """The kind of answer that a config's own data must have; see `DatasetInfo`.
+
+    Raises:
+      UserError: pictures are read as lines for a task about other things; or see `is_stored`.
+    """
+    if config.data.strip and config.task.name != "line":
+        raise UserError(
+            f"--config.data.strip={config.data.strip} has pictures read as lines, and task.name="
+            f"{config.task.name} is about other things: expected data.strip=0, or the task line"
+        )
     return STORED[config.task.name].answer if is_stored(config) else "class"
 
 

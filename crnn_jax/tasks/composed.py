@@ -85,10 +85,9 @@ class Composed(Task):
     def feed(self, name: str, part: Any, plan: Plan, seed: int) -> Feed:
         return FEEDS[name](part, self.draw(seed, len(part.labels_I)), plan)
 
-    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_N: Array | None) -> Batch:
+    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_B: Array | None) -> Batch:
         """See `Task`."""
-        frames, shown = self.composition.render(images, labels, keys_N)
-        lanes = self.composition.lanes(lanes)
+        frames, shown, lanes = self.composition.render(images, labels, lanes, keys_B)
         targets = self.targets(shown, lanes.starts_TxN)
         return Batch(frames, lanes, targets)
 

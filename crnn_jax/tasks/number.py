@@ -1,6 +1,7 @@
 """Numbers that every frame changes: the sum so far, the product so far, the class of this frame."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -32,6 +33,13 @@ def _replace(number: Array, label: Array) -> Array:
     return label + 0 * number
 
 
+def _is_number(name: str) -> bool:
+    try:
+        return math.isfinite(float(name))
+    except ValueError:
+        return False
+
+
 SUM = Recurrence(0, _add)
 PRODUCT = Recurrence(1, _multiply)
 LAST = Recurrence(0, _replace)
@@ -60,7 +68,14 @@ class Number(Composed):
         )
 
     def check(self, tested: tuple[int, ...]) -> None:
-        """See `Task`: numbers must fit into 32 bits."""
+        """See `Composed`: classes that are numbers are those; a number must fit into 32 bits."""
+        names = self.dataset.classes
+        numbers = tuple(str(number) for number in range(len(names)))
+        if names != numbers and any(map(_is_number, names)):
+            raise UserError(
+                f"{self.dataset.name} has the classes {', '.join(names)}: expected "
+                f"{', '.join(numbers)}, or names that are no numbers, which count so in their order"
+            )
         longest = max(self.max_length, *tested, 1)
         most = self.recurrence.longest(len(self.dataset.classes), longest)
         if most < longest:

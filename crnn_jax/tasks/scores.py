@@ -1,13 +1,42 @@
 """How good answers are: numbers after every frame, classes, other numbers, and written ones."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers
 from crnn_jax.tasks.task import Answered
+
+
+class Score(NamedTuple):
+    """How people are told a score.
+
+    Attributes:
+      title: in the table of results; "" where it stands there with others of its kind.
+      line: its format in the line about a validation; "" where it is not in there.
+      panel: title of its curve over the steps; "" where none is drawn.
+    """
+
+    title: str
+    line: str = ""
+    panel: str = ""
+
+
+SCORES = {
+    "rmse": Score("", ".3f", "validation rmse"),
+    "mae": Score(""),
+    "exact": Score("exact", ".4f", "validation, share exact"),
+    "balanced": Score("exact, classes weighing the same", ".4f"),
+    "per_symbol": Score("symbols right"),
+    "cer": Score("character error rate", ".4f", "validation, character error rate"),
+    "wer": Score("word error rate"),
+    "tau": Score("Kendall's τ", ".3f", "validation, Kendall's τ"),
+    "rho": Score("Spearman's ρ"),
+}
+"""The scores that a validation may have, in the order in which people are told them."""
 
 
 def number_scores(
@@ -81,6 +110,32 @@ def text_scores(target_BxS: np.ndarray, answer_BxS: np.ndarray) -> dict[str, Any
         "n": len(right_BxS),
         "exact": float(right_BxS.all(axis=1).mean()),
         "per_symbol": float(right_BxS.mean()),
+    }
+
+
+def line_scores(right: Sequence[str], read: Sequence[str]) -> dict[str, Any]:
+    """Scores of texts of any lengths.
+
+    Args:
+      right: the right texts.
+      read: those that were read.
+
+    Returns:
+      n; exact (share of the texts that are right); cer and wer, character and word error rate: how
+      many symbols, or words, to add, take away or replace at least, as a share of the right ones.
+    """
+
+    def error_rate(right: Sequence[Sequence[str]], read: Sequence[Sequence[str]]) -> float:
+        edits = sum(map(Levenshtein.distance, right, read))
+        return edits / max(1, sum(map(len, right)))
+
+    same = [a == b for a, b in zip(right, read, strict=True)]
+    words, words_read = ([text.split() for text in texts] for texts in (right, read))
+    return {
+        "n": len(same),
+        "exact": float(np.mean(same)),
+        "cer": error_rate(right, read),
+        "wer": error_rate(words, words_read),
     }
 
 

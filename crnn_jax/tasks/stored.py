@@ -36,6 +36,9 @@ class Stored(Task):
     per_frame: ClassVar[bool] = False
     """Whether there is an answer for each frame."""
 
+    gap: ClassVar[int] = 0
+    """Steps that are left empty between two sequences of a lane."""
+
     @abc.abstractmethod
     def score(self, answered: Answered) -> dict[str, Any]:
         """How good answers are (`scores.py`)."""
@@ -59,15 +62,15 @@ class Stored(Task):
         return answers
 
     def feed(self, name: str, part: Sequences, plan: Plan, seed: int) -> Feed:
-        answers = self.encode(part.answers)
-        return SEQUENCE_FEEDS[name](part, answers, plan, seed, per_frame=self.per_frame)
+        about = {"per_frame": self.per_frame, "gap": self.gap}
+        return SEQUENCE_FEEDS[name](part, self.encode(part.answers), plan, seed, **about)
 
     def mean_frames(self, part: Sequences) -> float:
         return float(part.lengths_B.mean())
 
-    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_N: Array | None) -> Batch:
+    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_B: Array | None) -> Batch:
         """See `Task`; an answer about a whole sequence is that at each of its frames."""
-        del keys_N
+        del keys_B
         targets = labels if self.per_frame else labels[lanes.sequence_TxN]
         return Batch(images, lanes, targets)
 

@@ -7,8 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jax import Array
+from ml_collections import ConfigDict
 
-from crnn_jax.data.batch import Batch
+from crnn_jax.data.augment import augment
+from crnn_jax.data.batch import Batch, Drawn
 from crnn_jax.data.dataset import DatasetInfo
 from crnn_jax.data.feed import Feed, Plan
 from crnn_jax.data.lanes import Lanes
@@ -63,6 +65,13 @@ class Answered:
     steps: Any = None
 
 
+def augmented(drawn: Drawn, settings: ConfigDict) -> Array:
+    """The images in lanes that a feed gives, each changed at random (`augment`)."""
+    shape = drawn.images_TxNxHxWxC.shape
+    images = drawn.images_TxNxHxWxC.reshape(-1, *shape[2:])
+    return augment(images, drawn.augmentation_keys_TxN.reshape(-1), settings).reshape(shape)
+
+
 @dataclasses.dataclass(frozen=True)
 class Task(abc.ABC):
     """What is asked of a sequence, and how an answer is judged and shown.
@@ -96,15 +105,25 @@ class Task(abc.ABC):
         """Frames of a training sequence, on average."""
 
     @abc.abstractmethod
-    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_N: Array | None) -> Batch:
+    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_B: Array | None) -> Batch:
         """The batch of the images that a feed gives.
 
         Args:
           images: uint8 TxNxHxWxC in the lanes; or their encodings, TxNxD.
           labels: what is known of them.
           lanes: the layout.
-          keys_N: one random key a lane, where images are composed to scenes.
+          keys_B: one random key a sequence, where images are composed to scenes.
         """
+
+    def training_batch(self, drawn: Drawn, settings: ConfigDict) -> Batch:
+        """The batch to train on: the same, with each image changed at random.
+
+        Args:
+          drawn: what a feed gives.
+          settings: the config's `data.augment`.
+        """
+        images = augmented(drawn, settings)
+        return self.batch(images, drawn.labels, drawn.lanes, drawn.scene_keys_B)
 
     @abc.abstractmethod
     def loss(self, output: Output, batch: Batch) -> Array:

@@ -77,9 +77,9 @@ class TextOfSequence(Stored):
         written = [self.dataset.vocabulary[s] if s != UNKNOWN else "?" for s in symbols]
         return (" " if self.unit == "words" else "").join(written)
 
-    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_N: Array | None) -> Batch:
+    def batch(self, images: Array, labels: Array, lanes: Lanes, keys_B: Array | None) -> Batch:
         """See `Task`: the symbols of each sequence, BxS."""
-        del keys_N
+        del keys_B
         return Batch(images, lanes, labels)
 
     def loss(self, output: Output, batch: Batch) -> Array:

@@ -40,7 +40,7 @@ class Written(Composed):
         return Question(
             "symbols",
             self.composition.frame_shape(self.dataset.frame_shape),
-            self.composition.steps(self.max_length),
+            self.composition.steps(self.max_length, self.dataset.frame_shape),
             len(self.dataset.classes),
             vocabulary=len(self.vocabulary),
             symbols=self.symbols,

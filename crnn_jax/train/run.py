@@ -59,7 +59,8 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
         if _is_complete(folder, config, dataset, profile=profile):
             return True
         if not folder.checkpoints.is_dir():
-            start_from(config.init, shapes)  # what a new run starts from must be there and fit
+            # What a new run starts from must be there and fit.
+            start_from(config.init, shapes, tasks.build(config, dataset.info))
         return False
 
     if processes.run_on_main(is_complete):

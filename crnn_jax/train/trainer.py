@@ -11,7 +11,6 @@ from jax import Array, lax
 from ml_collections import ConfigDict
 
 from crnn_jax import tasks
-from crnn_jax.data.augment import augment
 from crnn_jax.data.batch import Drawn
 from crnn_jax.data.dataset import Dataset
 from crnn_jax.data.feed import Feed, Plan
@@ -78,7 +77,7 @@ class Trainer:
           UserError: the run that `init.workdir` names cannot be read or does not fit.
         """
         state = devices.compile_quickly(jax.jit(self.fresh_state).lower())()
-        params = start_from(self.config.init, state.params)
+        params = start_from(self.config.init, state.params, self.task)
         return state.replace(params=params, trained=self._copy(params))
 
     def fresh_state(self) -> TrainState:
@@ -149,11 +148,7 @@ class Trainer:
 
     def _loss(self, params: Any, drawn: Drawn) -> Array:
         """The loss (`Task.loss`) of a micro-batch."""
-        shape = drawn.images_TxNxHxWxC.shape
-        images = drawn.images_TxNxHxWxC.reshape(-1, *shape[2:])
-        keys = drawn.augmentation_keys_TxN.reshape(-1)
-        images = augment(images, keys, self.config.data.augment).reshape(shape)
-        batch = self.task.batch(images, drawn.labels, drawn.lanes, drawn.scene_keys_N)
+        batch = self.task.training_batch(drawn, self.config.data.augment)
         known = (batch.lanes, drawn.dropout_keys, batch.targets)
         if self.config.train.on_labels:
             encoded = self.network.apply(params, drawn.labels, method="encode_labels")
