@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from benchmarks.lines import (
     CAPTCHA,
@@ -17,6 +18,7 @@ from benchmarks.lines import (
 )
 from benchmarks.systems.clips_crnn_jax import Stored, settings, stored
 from benchmarks.systems.crnn_jax import convs, dense, gru_step
+from crnn_jax.data.dataset import Dataset
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.data.packing import fill, pack
 from crnn_jax.model.columns import GAP
@@ -32,20 +34,9 @@ class Rows(Stored):
     steps = LEAST_STEPS  # of a dispatch
 
     def __init__(self, corpus: Corpus, weights: dict[str, np.ndarray], batch: int) -> None:
-        self.corpus, network = corpus, self.network
-        config = settings("line", batch, LEARNING_RATE, self.steps)
-        config.data.strip, config.data.height = STRIP, HEIGHT
-        config.model.encoder, config.model.head = "columns", "ctc"
-        config.model.convs = tuple(
-            (features, size, POOLS[pool], "same") for size, _, features, pool in network.convs
-        )
-        config.model.dense, config.model.encoder_dropout = (network.dense,), network.dropout
-        config.model.aggregator, config.model.gru_units = "bigru", network.grus
-        digits = tuple(map(str, range(CLASSES - 1)))
-        texts = np.array(["".join(map(str, text[text >= 0])) for text in corpus.answers])
-        about = {"answer": "text", "vocabulary": digits, "symbols": MOST}
-        dataset = stored(corpus, (HEIGHT, STRIP, 1), texts, **about)
-        super().__init__(config, dataset, parameters(weights, network))
+        self.corpus = corpus
+        settings = config(self.network, batch, self.steps)
+        super().__init__(settings, dataset(corpus), parameters(weights, self.network))
 
     def read(self, output: Output, lanes: Lanes) -> jax.Array:
         """See `Stored`."""
@@ -67,6 +58,27 @@ class Captcha(Rows):
     """The network of `lines.CAPTCHA`."""
 
     network = CAPTCHA
+
+
+def config(network: Network, batch: int, steps: int) -> ConfigDict:
+    """The config of this network, with so many steps of a dispatch."""
+    found = settings("line", batch, LEARNING_RATE, steps)
+    found.data.strip, found.data.height = STRIP, HEIGHT
+    found.model.encoder, found.model.head = "columns", "ctc"
+    found.model.convs = tuple(
+        (features, size, POOLS[pool], "same") for size, _, features, pool in network.convs
+    )
+    found.model.dense, found.model.encoder_dropout = (network.dense,), network.dropout
+    found.model.aggregator, found.model.gru_units = "bigru", network.grus
+    return found
+
+
+def dataset(corpus: Corpus) -> Dataset:
+    """The lines as a data set of this project."""
+    digits = tuple(map(str, range(CLASSES - 1)))
+    texts = np.array(["".join(map(str, text[text >= 0])) for text in corpus.answers])
+    about = {"answer": "text", "vocabulary": digits, "symbols": MOST}
+    return stored(corpus, (HEIGHT, STRIP, 1), texts, **about)
 
 
 def parameters(weights: dict[str, np.ndarray], network: Network) -> dict:
