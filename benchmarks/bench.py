@@ -4,7 +4,8 @@
     make bench ARGS="--parts rates quick"   # these parts anew; the others stay
     make bench-smoke    # only the ratio to plain Flax at a batch of 64, in under a minute
 
-All systems are given the same weights, and their answers must agree before anything is timed.
+All systems are given the same weights, and their answers must agree before anything is timed; one
+of those that read lines has layers that the others have not, and is not compared.
 They stay open side by side, and each is timed for a second in turn, round after round, so that a
 machine that grows slower does so for all.
 """
