@@ -1,9 +1,11 @@
 """What is exported: functions of plain arrays, one sequence a row, that name their answers."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 from jax import Array
 
@@ -28,12 +30,58 @@ Step = Callable[[Named, Array], tuple[Named, Named]]
 """From a state and uint8 frames BxHxWxC to the state after them and the answers so far."""
 
 
-def portable_network(restored: Restored) -> CRNN:
-    """The network, in the form that is traced under `portable`."""
-    model = restored.config.model.copy_and_resolve_references()
-    model.unroll = 0
+@dataclasses.dataclass(frozen=True)
+class Functions:
+    """A network as functions, to be traced under `portable`; and shapes, with B and L for any size.
+
+    Attributes:
+      network: in the form that is traced so.
+      params, question: see `Restored`.
+      whole: answers about whole sequences.
+      frames, lengths: what that takes. For a decoder, which has learned frames' places, L is fixed.
+      answers: what it returns.
+      step: answers a frame at a time; None where `no_steps` says why not.
+      state, frame: what that takes. A state of zeros begins.
+    """
+
+    network: CRNN
+    params: Any
+    question: Question
+    whole: Whole
+    frames: jax.ShapeDtypeStruct
+    lengths: jax.ShapeDtypeStruct
+    answers: dict[str, jax.ShapeDtypeStruct]
+    step: Step | None
+    state: dict[str, jax.ShapeDtypeStruct]
+    frame: jax.ShapeDtypeStruct
+
+
+def functions(restored: Restored) -> Functions:
+    """A trained network as functions."""
+    question, model = restored.task.question, restored.config.model.copy_and_resolve_references()
+    model.unroll = 0  # as `portable` has it
+    count, steps = jax.export.symbolic_shape("B, L")
+    steps = question.steps if question.kind == "symbols" else steps
+    frames = jax.ShapeDtypeStruct((count, steps, *question.frame_shape), jnp.uint8)
+    lengths = jax.ShapeDtypeStruct((count,), jnp.int32)
     with portable():
-        return crnn.build(model, restored.task.question)
+        network = crnn.build(model, question)
+        answers = whole(network, restored.params, question)
+        advance, state = None, {}
+        if no_steps(restored) is None:
+            advance, state = step(network, restored.params, question, count)
+        return Functions(
+            network,
+            restored.params,
+            question,
+            answers,
+            frames,
+            lengths,
+            jax.eval_shape(answers, frames, lengths),
+            advance,
+            state,
+            jax.ShapeDtypeStruct((count, *question.frame_shape), jnp.uint8),
+        )
 
 
 def whole(network: CRNN, params: Any, question: Question) -> Whole:
@@ -108,11 +156,13 @@ def no_steps(restored: Restored) -> str | None:
     return None
 
 
-def step(network: CRNN, params: Any, question: Question) -> tuple[Step, dict[str, Any]]:
-    """A function of one frame of each sequence, for a network of which `no_steps` says nothing.
+def step(
+    network: CRNN, params: Any, question: Question, count: Any
+) -> tuple[Step, dict[str, jax.ShapeDtypeStruct]]:
+    """A function of one frame of each of `count` sequences, where `no_steps` has no reason.
 
     Returns:
-      The function; and the shapes of its state, of one sequence. A state of zeros begins.
+      The function; and the shapes of its state.
     """
 
     def advance(carry: Any, frames_B: Array, frames_BxHxWxC: Array) -> tuple[Any, Output, Lanes]:
@@ -121,13 +171,11 @@ def step(network: CRNN, params: Any, question: Question) -> tuple[Step, dict[str
         lanes = lanes.replace(starts_TxN=(frames_B == 0)[None])
         encoded = network.apply(params, frames_BxHxWxC[None], lanes=lanes, method="encode")
         variables = {**params, **carry}
-        output, kept = network.apply(
-            variables, encoded, lanes, method="aggregate", mutable=[STATE]
-        )
+        output, kept = network.apply(variables, encoded, lanes, method="aggregate", mutable=[STATE])
         return kept, output, lanes
 
-    number = jax.ShapeDtypeStruct((1,), jnp.int32)
-    frame = jax.ShapeDtypeStruct((1, *question.frame_shape), jnp.uint8)
+    number = jax.ShapeDtypeStruct((count,), jnp.int32)
+    frame = jax.ShapeDtypeStruct((count, *question.frame_shape), jnp.uint8)
     shapes = jax.eval_shape(lambda *x: advance({}, *x)[0], number, frame)
     paths, structure = jax.tree.flatten_with_path(shapes)
     names = [jax.tree_util.keystr(path[1:], simple=True, separator=".") for path, _ in paths]
