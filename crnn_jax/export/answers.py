@@ -20,13 +20,13 @@ from crnn_jax.model.memory import STATE
 from crnn_jax.model.question import Question
 from crnn_jax.runs.load import Restored
 
-Named = dict[str, Array]
+Named = dict[str, Any]
 """Arrays by name: answers about B sequences, or a state."""
 
-Whole = Callable[[Array, Array], Named]
+Whole = Callable[[Any, Any], Named]
 """From uint8 frames BxLxHxWxC and int32 lengths B to answers."""
 
-Step = Callable[[Named, Array], tuple[Named, Named]]
+Step = Callable[[Named, Any], tuple[Named, Named]]
 """From a state and uint8 frames BxHxWxC to the state after them and the answers so far."""
 
 
@@ -168,7 +168,7 @@ def step(
     def advance(carry: Any, frames_B: Array, frames_BxHxWxC: Array) -> tuple[Any, Output, Lanes]:
         frames_BxLxHxWxC = frames_BxHxWxC[:, None]
         lanes = rows_as_lanes(frames_BxLxHxWxC, jnp.ones_like(frames_B))
-        lanes = lanes.replace(starts_TxN=(frames_B == 0)[None])
+        lanes = dataclasses.replace(lanes, starts_TxN=(frames_B == 0)[None])
         encoded = network.apply(params, frames_BxHxWxC[None], lanes=lanes, method="encode")
         variables = {**params, **carry}
         output, kept = network.apply(variables, encoded, lanes, method="aggregate", mutable=[STATE])

@@ -132,7 +132,7 @@ def _difference(found: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> D
     wrong = found["answer"] != right["answer"]
     if right["answer"].dtype.kind == "f":
         wrong = np.zeros(len(wrong), bool)
-    return Difference(largest, int(wrong.reshape(len(wrong), -1).any(axis=1).sum()))
+    return Difference(largest, int(wrong.any(axis=tuple(range(1, wrong.ndim))).sum()))
 
 
 def _worst(differences: list[Difference]) -> Difference:

@@ -18,8 +18,8 @@ frames = [np.asarray(x.resize((width, height))).reshape(height, width, -1) for x
 black = [np.zeros_like(frames[0])] * (0 if steps == "L" else steps - len(frames))
 inputs = {{"frames": np.stack([frames + black]), "lengths": np.array([len(frames)], np.int32)}}
 {call}
-for name, value in answers.items():
-    print(name, *value)
+for name in sorted({{*answers}} - {{"probabilities"}}):
+    print(name, *answers[name])
 print(*[about["names"][i] for i in np.ravel(answers["answer"])] if about["names"] else "")
 '''
 

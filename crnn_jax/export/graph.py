@@ -1,6 +1,6 @@
 """An ONNX graph that is put together operation by operation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,14 @@ DTYPES = {"uint8": 2, "int32": 6, "int64": 7, "float32": 1}
 
 
 class Graph:
-    """Nodes and constants so far; what stands for an array is its name."""
+    """Nodes so far, and constants by what they hold; what stands for an array is its name."""
 
     def __init__(self, outer: "Graph | None" = None) -> None:
         """Begin a graph, or the body of a loop in one, whose constants stand outside."""
         self.nodes: list[Any] = []
-        self.constants: dict[str, np.ndarray] = {} if outer is None else outer.constants
+        self.constants: dict[tuple, tuple[str, np.ndarray]] = (
+            {} if outer is None else outer.constants
+        )
         self.prefix = "" if outer is None else f"body{len(outer.nodes)}."
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
@@ -31,8 +33,10 @@ class Graph:
 
     def constant(self, value: Any, dtype: str = "float32") -> str:
         """A constant array."""
-        name = f"constant{len(self.constants)}"
-        self.constants[name] = np.asarray(value, dtype)
+        array = np.asarray(value, dtype)
+        name, _ = self.constants.setdefault(
+            (dtype, array.shape, array.tobytes()), (f"constant{len(self.constants)}", array)
+        )
         return name
 
     def ints(self, *values: int) -> str:
@@ -50,11 +54,8 @@ class Graph:
     def dense(self, array: str, weights: Any) -> str:
         """The product with a Flax layer's kernel, over the last axis, and its bias."""
         product = self.op("MatMul", array, self.constant(weights["kernel"]))
-        return (
-            self.op("Add", product, self.constant(weights["bias"]))
-            if "bias" in weights
-            else product
-        )
+        bias = weights.get("bias")
+        return product if bias is None else self.op("Add", product, self.constant(bias))
 
     def named(self, array: str, name: str) -> None:
         """Give an output its name."""
@@ -66,12 +67,12 @@ class Graph:
             [helper.make_tensor_value_info(x, 1, None) for x in names]
             for names in (inputs, outputs)
         ]
-        return helper.make_graph(self.nodes, "body", *declared)
+        return helper.make_graph(self.nodes, "body", declared[0], declared[1])
 
     def model(
         self,
-        inputs: dict[str, tuple[str, Sequence[int | str]]],
-        outputs: dict[str, tuple[str, Sequence[int | str]]],
+        inputs: Mapping[str, tuple[str, Sequence[int | str]]],
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
     ) -> bytes:
         """The whole as a file, checked.
 
@@ -86,8 +87,8 @@ class Graph:
             ]
             for arrays in (inputs, outputs)
         ]
-        constants = [numpy_helper.from_array(x, name) for name, x in self.constants.items()]
-        graph = helper.make_graph(self.nodes, "crnn_jax", *declared, constants)
+        constants = [numpy_helper.from_array(x, name) for name, x in self.constants.values()]
+        graph = helper.make_graph(self.nodes, "crnn_jax", declared[0], declared[1], constants)
         model = helper.make_model(
             graph,
             producer_name="crnn_jax",

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from crnn_jax.export.graph import Graph
+from crnn_jax.export.onnx_decoder import write_symbols
 from crnn_jax.model.bidirectional import BidirectionalGRU
 from crnn_jax.model.classes import Classes
 from crnn_jax.model.crnn import CRNN
+from crnn_jax.model.decoder import Decoder
 from crnn_jax.model.encoder import Encoder
 from crnn_jax.model.heads import Cumulative, Last
 from crnn_jax.model.marginal import IMPOSSIBLE, Marginal, before
@@ -23,7 +25,7 @@ ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 def missing(network: CRNN) -> str | None:
     """Which part of a network cannot be written as ONNX; None where all can."""
-    known = (GRU, BidirectionalGRU, RunningMean, Last, Cumulative, Classes, Marginal)
+    known = (GRU, BidirectionalGRU, RunningMean, Last, Cumulative, Classes, Marginal, Decoder)
     parts = (*network.layers, network.answer_head)
     if type(network.encoder) is not Encoder:
         return type(network.encoder).__name__
@@ -93,7 +95,7 @@ class Network:
             x = g.op("Exp", x) if layers else x
         return g.op("Reshape", x, g.op("Concat", self.shape_BL, g.ints(-1), axis=0))
 
-    def _gru(self, layer: GRU | BidirectionalGRU, x: str) -> str:
+    def _gru(self, layer: Any, x: str) -> str:
         """States BxLxU of a GRU, or BxLx2U of both directions."""
         g, weights, hidden = self.graph, self.params[layer.name], layer.hidden
         both = isinstance(layer, BidirectionalGRU)
@@ -169,6 +171,10 @@ class Network:
     def _read(self, head: Any, x: str) -> dict[str, str]:
         """The answers of a head, one sequence a row; see `answers.named`."""
         g, weights = self.graph, self.params.get("answer_head", {})
+        if isinstance(head, Decoder):
+            frame_1xL = g.constant([range(head.steps)], "int32")
+            real_BxL = g.op("Less", frame_1xL, g.op("Unsqueeze", "lengths", g.ints(1)))
+            return write_symbols(g, head, weights, self._rows(x), real_BxL)
         if isinstance(head, Last | Cumulative):
             value = g.op("Squeeze", g.dense(x, weights["value"]), g.ints(2))
             if isinstance(head, Cumulative):
