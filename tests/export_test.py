@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import jax
+import jax.export
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,9 +15,11 @@ from safetensors.numpy import load_file
 
 from crnn_jax import UserError, export, main
 from crnn_jax.export import compare, stablehlo
-from crnn_jax.export.answers import functions, no_steps, whole
+from crnn_jax.export.answers import functions, no_steps, rows_as_lanes, whole
 from crnn_jax.export.compare import Rows
-from tests.networks import asking, clip_predictor, digits, restored
+from crnn_jax.model.backend import portable
+from crnn_jax.model.columns import Columns
+from tests.networks import asking, clip_predictor, digits, random_params, restored
 
 ALL = "stablehlo,onnx,safetensors"
 
@@ -54,6 +57,7 @@ NETWORKS = {
     "numbers": clips("numbers", "gru"),
     "numbers_both_ways": clips("numbers", "bigru"),
     "text": clips("text", "bigru"),
+    "text_so_far": clips("text", "gru"),
 }
 
 
@@ -65,7 +69,7 @@ def rows(restored, seed=0):
     return [Rows(rng.integers(0, 256, shape, np.uint8), lengths_B)]
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=[name for name in NETWORKS if name != "text_so_far"])
 def network(request, tiny_config):
     """A network, its functions, sequences and the right answers about them."""
     given = NETWORKS[request.param](tiny_config)
@@ -120,6 +124,57 @@ def test_steps_of_a_whole_answer_are_those_of_the_sequence_so_far(tiny_config):
         state, found = step(state, batch.frames_BxLxHxWxC[:, t])
         expected = answers(batch.frames_BxLxHxWxC, np.full(5, t + 1, np.int32))
         np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("sums", None),
+        ("numbers_both_ways", "model.aggregator=bigru also reads from the last frame"),
+        ("text", "model.aggregator=bigru also reads from the last frame"),
+        ("text_so_far", "model.head=decoder writes after it has seen the whole sequence"),
+    ],
+)
+def test_steps_are_refused_with_the_reason(name, reason, tiny_config):
+    found = no_steps(NETWORKS[name](tiny_config))
+    assert found is None if reason is None else found.startswith(reason)
+
+
+def test_lines_are_encoded_as_by_the_network():
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    import onnxruntime
+
+    from crnn_jax.export.graph import Graph
+    from crnn_jax.export.onnx_encoder import encode
+
+    convs = ((3, 5, True, "same"), (4, 3, True, "same"), (5, 3, "tall", "same"))
+    encoder = Columns(convs, (6,), "relu", 0.0, jax.numpy.dtype("float32"))
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (3, 5, 16, 4, 1), np.uint8)
+    lengths = np.array([5, 3, 1], np.int32)
+    frames[np.arange(5)[None] >= lengths[:, None]] = 0
+    lanes = rows_as_lanes(frames, lengths)
+    shapes = jax.eval_shape(encoder.init, jax.random.key(0), frames.swapaxes(0, 1), None, lanes)
+    params = random_params(shapes)
+
+    def features(frames, lengths):
+        x = jax.numpy.swapaxes(frames, 0, 1)
+        return encoder.apply(params, x, None, rows_as_lanes(frames, lengths))
+
+    right = np.swapaxes(jax.jit(features)(frames, lengths), 0, 1)
+    graph = Graph()
+    graph.named(encode(graph, encoder, params["params"], "frames", "lengths"), "features")
+    content = graph.model(
+        {"frames": ("uint8", ["B", "L", 16, 4, 1]), "lengths": ("int32", ["B"])},
+        {"features": ("float32", ["B", "L", 6])},
+    )
+    session = onnxruntime.InferenceSession(content)
+    (found,) = session.run(None, {"frames": frames, "lengths": lengths})
+    np.testing.assert_allclose(found, right, atol=1e-5)
+    shapes = jax.export.symbolic_args_specs((frames, lengths), ("B, L, ...", "B"))
+    with portable():
+        exported = jax.export.export(jax.jit(features))(*shapes)
+    np.testing.assert_allclose(exported.call(frames, lengths).swapaxes(0, 1), right, atol=1e-5)
 
 
 def test_a_difference_is_seen(tiny_config):

@@ -64,6 +64,7 @@ def about(
         "state": declared(functions.state) or None,
         "no_state_because": no_steps(restored),
         "compared": compared,
+        "behind_the_end": "frames of zeros, up to L",
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
 

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from ml_collections import ConfigDict
 
 from crnn_jax import tasks
@@ -59,14 +61,18 @@ def _at_once(sequence_bytes: int) -> int:
 def _drawn(restored: Restored, config: ConfigDict, dataset: Dataset) -> Rows:
     """The first sequences of the test."""
     task: Any = restored.task
-    images_IxHxWxC, labels_I = dataset.test
-    draw = task.draw(config.eval.seed, len(labels_I))
+    draw = task.draw(config.eval.seed, len(dataset.test.labels_I))
     lanes = draw.lanes(-(-SEQUENCES // draw.period) * draw.period)
-    indices_TxN = np.asarray(lane_images(draw, lanes, 0, 0))
-    keys_N = jax.vmap(draw.key, (None, 0, None))(0, lanes.sequence_TxN[0], SCENE)
-    batch = task.batch(images_IxHxWxC[indices_TxN], labels_I[indices_TxN], lanes, keys_N)
-    frames = batch.lanes.rows(np.asarray(batch.frames_TxNxHxWxC), task.question.steps)
-    return Rows(np.asarray(frames)[:SEQUENCES], np.asarray(batch.lanes.length_B)[:SEQUENCES])
+
+    @jax.jit  # once, and not operation by operation
+    def rows(images_IxHxWxC: Array, labels_I: Array) -> tuple[Array, Array]:
+        indices_TxN = lane_images(draw, lanes, 0, 0)
+        keys_N = jax.vmap(draw.key, (None, 0, None))(0, lanes.sequence_TxN[0], SCENE)
+        batch = task.batch(images_IxHxWxC[indices_TxN], labels_I[indices_TxN], lanes, keys_N)
+        frames = batch.lanes.rows(batch.frames_TxNxHxWxC, task.question.steps)
+        return frames, jnp.asarray(batch.lanes.length_B)
+
+    return Rows(*(np.asarray(x)[:SEQUENCES] for x in rows(*dataset.test)))
 
 
 def _stored(restored: Restored, config: ConfigDict, dataset: Dataset) -> Iterator[Rows]:

@@ -10,25 +10,21 @@ import numpy as np
 
 from crnn_jax.export.graph import Graph
 from crnn_jax.export.onnx_decoder import write_symbols
+from crnn_jax.export.onnx_encoder import encode
 from crnn_jax.model.bidirectional import BidirectionalGRU
 from crnn_jax.model.classes import Classes
 from crnn_jax.model.crnn import CRNN
 from crnn_jax.model.decoder import Decoder
-from crnn_jax.model.encoder import Encoder
 from crnn_jax.model.heads import Cumulative, Last
 from crnn_jax.model.marginal import IMPOSSIBLE, Marginal, before
 from crnn_jax.model.question import Question
 from crnn_jax.model.recurrent import GRU, RunningMean
-
-ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
 def missing(network: CRNN) -> str | None:
     """Which part of a network cannot be written as ONNX; None where all can."""
     known = (GRU, BidirectionalGRU, RunningMean, Last, Cumulative, Classes, Marginal, Decoder)
     parts = (*network.layers, network.answer_head)
-    if type(network.encoder) is not Encoder:
-        return type(network.encoder).__name__
     return next((type(part).__name__ for part in parts if not isinstance(part, known)), None)
 
 
@@ -62,38 +58,13 @@ class Network:
         else:
             frames = "frames"
         self.shape_BL = g.op("Slice", g.op("Shape", frames), g.ints(0), g.ints(2))
-        x = self._encode(network.encoder, frames, layers=bool(network.layers))
+        weights, lengths = self.params.get("encoder", {}), None if step else "lengths"
+        x = encode(g, network.encoder, weights, frames, lengths)
+        if network.encoder.classes and network.layers:
+            x = g.op("Exp", x)
         for layer in network.layers:
             x = self._mean(x) if isinstance(layer, RunningMean) else self._gru(layer, x)
         self.answers = self._read(network.answer_head, x)
-
-    def _encode(self, encoder: Encoder, frames: str, *, layers: bool) -> str:
-        """Features BxLxD."""
-        g, weights, shape = self.graph, self.params.get("encoder", {}), self.question.frame_shape
-        activation = ACTIVATIONS[encoder.activation]
-        x = g.cast(g.reshape(frames, -1, *shape), "float32")
-        if encoder.convs:
-            x = g.op("Transpose", x, perm=(0, 3, 1, 2))
-        else:
-            x = g.op("Div", g.reshape(x, 0, -1), g.constant(255))
-        for i, (_, size, pool, *same) in enumerate(encoder.convs):
-            kernel = weights["convs"][f"conv{i}_kernel"] / (1 if i else 255)
-            bias = g.constant(weights["convs"][f"conv{i}_bias"])
-            few, many = ((size - 1) // 2, size // 2) if same else (0, 0)
-            kernel = g.constant(kernel.transpose(3, 2, 0, 1))
-            x = g.op("Conv", x, kernel, bias, pads=(few, few, many, many))
-            if pool:
-                window = (2, 1) if pool == "tall" else (2, 2)
-                x = g.op("MaxPool", x, kernel_shape=window, strides=window)
-            x = g.op(activation, x)
-        if encoder.convs:
-            x = g.reshape(g.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1)
-        for i in range(len(encoder.dense)):
-            x = g.op(activation, g.dense(x, weights[f"dense{i}"]))
-        if encoder.classes:
-            x = g.op("LogSoftmax", g.dense(x, weights["classes"]), axis=-1)
-            x = g.op("Exp", x) if layers else x
-        return g.op("Reshape", x, g.op("Concat", self.shape_BL, g.ints(-1), axis=0))
 
     def _gru(self, layer: Any, x: str) -> str:
         """States BxLxU of a GRU, or BxLx2U of both directions."""

@@ -69,7 +69,7 @@ class FrameCNN(nn.Module):
             if real_W is not None:
                 real_W = real_W[::2] if pool is True else real_W
                 x = jnp.where(real_W[None, :, None], x, 0)
-        return x.reshape(-1) if real_W is None else x.swapaxes(0, 1).reshape(len(real_W), -1)
+        return x.reshape(-1) if real_W is None else x.swapaxes(0, 1).reshape(real_W.shape[0], -1)
 
 
 BatchedCNN = nn.vmap(
