@@ -219,7 +219,7 @@ def test_lines_that_are_left_out_are_named_and_the_others_trained_on(here, capsy
     assert found["splits"]["train"] == {"clips": 8, "frames": 32}
     assert found["texts"]["unknown"] == {"validation": {"x": 1}, "test": {"d": 1, "e": 1}}
     assert main.main(flags) == 0
-    out, err = capsys.readouterr()
+    _, err = capsys.readouterr()
     assert "warning: 0.png: the text needs 7 strips, the line has 4: left out" in err
     assert "(and 2 more such lines" in err
     results = json.loads((here / "runs" / "tiny" / "results.json").read_text())
