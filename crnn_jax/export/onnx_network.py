@@ -1,7 +1,7 @@
 """A network as an ONNX graph, each part in ONNX's own operations: Conv, MaxPool, GRU, Scan.
 
-No converter is used: those for JAX do not take frames of any number and length, or do not install
-beside the current Orbax. `--mode=export` measures the differences from the checkpoint.
+jax2onnx is not used: it requires an older Orbax than this package, and did not take frames of any
+number and length. `--mode=export` measures the differences from the checkpoint.
 """
 
 from typing import Any
