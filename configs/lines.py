@@ -44,12 +44,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.head = "ctc"
 
     c.train.batch_size = 16
-    c.train.steps = 6000
+    c.train.steps = 4000
     c.train.learning_rate = 3e-3
     c.train.schedule = "one_cycle"
     c.train.weight_decay = 0.1
     c.train.clip_norm = 1.0
-    c.train.patience = 15
+    c.train.patience = 10
 
     c.eval.every = 200
     c.checkpoint.every = 200
