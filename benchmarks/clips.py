@@ -6,6 +6,7 @@ Architecture"; a small CNN, trained with them, stands where the example has a pr
 
 import dataclasses
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -28,7 +29,18 @@ class Corpus:
 
     frames: np.ndarray
     lengths: np.ndarray
-    classes: np.ndarray
+    answers: np.ndarray
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what `write` wrote."""
+        names = (field.name for field in dataclasses.fields(cls))
+        return cls(*(np.load(folder / f"{name}.npy") for name in names))
+
+    def write(self, folder: Path) -> None:
+        """Write an .npy file of each array."""
+        for field in dataclasses.fields(self):
+            np.save(folder / f"{field.name}.npy", getattr(self, field.name))
 
     @property
     def offsets(self) -> np.ndarray:
@@ -50,11 +62,6 @@ class Corpus:
     def first(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Padded frames and lengths of the first clips."""
         return self.padded(np.arange(batch), LONGEST), self.lengths[:batch]
-
-
-def read(folder: Path) -> Corpus:
-    """Read what `bench.film` wrote."""
-    return Corpus(*(np.load(folder / f"{name}.npy") for name in ("frames", "lengths", "classes")))
 
 
 def weights(seed: int = 0) -> dict[str, np.ndarray]:

@@ -4,14 +4,13 @@ import datetime
 import importlib.metadata
 import platform
 import statistics
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from ml_collections import ConfigDict
 
-from benchmarks import clips
 from benchmarks.protocol import AIM
+from benchmarks.tables import clip_section, line_section, spread
 from benchmarks.worker import BETWEEN_TESTS, TESTED
 from configs.sum8_2016 import get_config
 from crnn_jax.distributed.devices import core_count
@@ -65,11 +64,6 @@ def training_flops(config: ConfigDict) -> float:
     return MEAN_LENGTH * (3 * frame_flops(config.model, (28, 28, 1)) - first)
 
 
-def spread(values: Sequence[float], form: str = ",.0f") -> str:
-    """The median, the least and the most."""
-    return f"{statistics.median(values):{form}} ({min(values):{form}} – {max(values):{form}})"
-
-
 def write(measured: dict, folder: Path) -> None:
     """Write RESULTS.md and figures/rates.png into `folder`.
 
@@ -98,7 +92,8 @@ def write(measured: dict, folder: Path) -> None:
     lines += ["![Rates](figures/rates.png)", "", *_first_steps(found["first_steps"])]
     lines += [*_quick(found["quick"]), *_learned(found["learned"])]
     lines += _growth(found["growth"])
-    lines += _clips(found["clips"])
+    lines += clip_section(found["clips"])
+    lines += line_section(found["lines"]) if "lines" in found else ["Lines: not measured.", ""]
     lines += ["On a GPU: not measured.", ""]
     (folder / "RESULTS.md").write_text("\n".join(lines))
     _draw(found["rates"], folder / "figures" / "rates.png")
@@ -111,19 +106,20 @@ PARTS = {
     "quick": "`sum8.py:quick`",
     "learned": "the network of 2016 to its RMSE",
     "clips": "clips of 5 to 60 frames",
+    "lines": "lines of digits",
 }
 
 
 def _about(measured: dict) -> list[str]:
     """Which parts were measured where and when; those of one measurement in one paragraph."""
     parts: dict[str, list[str]] = {}
-    for part, label in PARTS.items():
+    for part in measured:
         about = measured[part]["about"]
         where = (
             f"{about['date']}, revision {about['revision']}, {about['processor']}; "
             f"{about['versions']}; {about['corpus']}"
         )
-        parts.setdefault(where, []).append(label)
+        parts.setdefault(where, []).append(PARTS[part])
     lines = []
     for where, labels in parts.items():
         measured_there = f"For {', '.join(labels)}: " if len(parts) > 1 else ""
@@ -237,31 +233,6 @@ def _growth(measured: dict) -> list[str]:
             "",
         ]
     return lines
-
-
-def _clips(measured: dict) -> list[str]:
-    """Rates of the systems that read clips, and ratios within a round."""
-    systems, ours = measured["systems"], measured["systems"]["clips/crnn_jax"]
-    lines = [
-        "## Clips with a class",
-        "",
-        f"{clips.COUNT:,} clips of {clips.SHORTEST} to {clips.LONGEST} frames of {clips.SIZE}×"
-        f"{clips.SIZE}, batches of {measured['batch']}: a small CNN, two GRUs and dropout, as in "
-        "Keras's example of video classification, from clips in memory. Keras pads to the longest "
-        "clip and masks; PyTorch pads, encodes all frames and packs them for its GRUs; crnn_jax "
-        "packs them into lanes. Clips/s, median (least – most); ratio of crnn_jax's to each.",
-        "",
-        "| | training | ratio | inference | ratio |",
-        "|---|---|---|---|---|",
-    ]
-    for name, rates in systems.items():
-        cells = []
-        for work in ("train", "infer"):
-            pairs = zip(ours[work], rates[work], strict=True)
-            ratio = statistics.median(mine / theirs for mine, theirs in pairs)
-            cells += [spread(rates[work]), f"{ratio:.1f}"]
-        lines.append(f"| {name.removeprefix('clips/')} | {' | '.join(cells)} |")
-    return [*lines, ""]
 
 
 def _draw(measured: list[dict], path: Path) -> None:

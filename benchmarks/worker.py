@@ -3,10 +3,12 @@
     python -m benchmarks.worker SYSTEM BATCH FOLDER
 
 FOLDER holds images.npy and labels.npy, and test_images.npy and test_labels.npy; for a system of
-`CLIPS`, what `bench.film` wrote. For each word read, it answers with a line `=> ` and JSON:
+`CLIPS`, `ROWS` or `CAPTCHA`, a corpus that wrote itself there. For each word read, it
+answers with a line `=> ` and JSON:
 
 * `step`: makes the first training steps;
-* `answers`: those to the first sequences, with the weights of `protocol.py` or `clips.py`;
+* `answers`: those to the first sequences, with the weights that all systems are given; null from
+  one that has others;
 * `train`, `infer`: sequences/s of a stretch of about `STRETCH` seconds;
 * `learn`: trains until a test RMSE of `protocol.AIM` (`learned`);
 * `memory`: the largest resident memory so far, in MB;
@@ -25,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import clips
+from benchmarks import clips, lines
 from benchmarks.protocol import AIM, Corpus, least_steps, weights
 
 SYSTEMS = {
@@ -43,6 +45,17 @@ CLIPS = {
     "clips/torch": "clips_pytorch:System",
     "clips/keras-tensorflow": "clips_keras3:System",
 }
+ROWS = {
+    "rows/crnn_jax": "lines_crnn_jax:Rows",
+    "rows/torch": "lines_pytorch:System",
+    "rows/torch-compile": "lines_pytorch:Compiled",
+    "rows/torch-sorted": "lines_pytorch:Sorted",
+}
+CAPTCHA = {
+    "captcha/crnn_jax": "lines_crnn_jax:Captcha",
+    "captcha/keras-tensorflow": "lines_keras3:Example",
+    "captcha/gru/keras-tensorflow": "lines_keras3:System",
+}
 STRETCH = 1.0
 BETWEEN_TESTS = 15_000  # sequences trained, about
 TESTED = 6_000  # sequences, about
@@ -53,10 +66,13 @@ def main() -> None:
     """Run the worker."""
     gc.set_threshold(10_000)  # as `crnn_jax/main.py` has it; the others start no slower by it
     name, batch, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    module, _, form = {**SYSTEMS, **CLIPS}[name].partition(":")
+    module, _, form = {**SYSTEMS, **CLIPS, **ROWS, **CAPTCHA}[name].partition(":")
     system_class = getattr(importlib.import_module(f"benchmarks.systems.{module}"), form)
     if name in CLIPS:
-        corpus, given, least = clips.read(folder), clips.weights(), clips.LEAST_STEPS
+        corpus, given, least = clips.Corpus.read(folder), clips.weights(), clips.LEAST_STEPS
+    elif name in ROWS or name in CAPTCHA:
+        network = lines.ROWS if name in ROWS else lines.CAPTCHA
+        corpus, given, least = lines.Corpus.read(folder), network.weights(), lines.LEAST_STEPS
     else:
         corpus, given, least = read(folder), weights(), least_steps(batch)
     system = system_class(corpus, given, batch)
@@ -66,7 +82,8 @@ def main() -> None:
                 system.train(least)
                 say(None)
             case "answers":
-                say(np.asarray(system.answers(*corpus.first(batch)), float).tolist())
+                answers = system.answers(*corpus.first(batch))
+                say(answers if answers is None else np.asarray(answers, float).tolist())
             case "train":
                 say(rate(system.train, batch, least))
             case "infer":

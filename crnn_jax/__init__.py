@@ -6,7 +6,8 @@ Arrays carry their shape in their name where it helps. Each letter has one meani
     I images of a data set      F frames of any place     H, W, C height, width, channels
     D features            U units of a state    Q attention heads, of E features each
     G classes of a frame  K numbers or classes that an answer can be
-    S symbols of a written answer               V symbols of its vocabulary
+    S symbols of a written answer               V symbols of its vocabulary, or one more: blank
+    R states that the paths of a text pass through
     J updates of a dispatch     A micro-batches     P devices     M chunks of a long computation
 
 The packages, in the order in which the data passes them: `data`, `model`, `train`, `runs`;

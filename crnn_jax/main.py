@@ -33,12 +33,13 @@ examples:
   python -m crnn_jax.main --mode=predict --workdir=runs/sum8 three.png four.jpg
   python -m crnn_jax.main --mode=predict --workdir=runs/clips --each --json a.mp4 b.mp4
   python -m crnn_jax.main --mode=figures --workdir=runs/sum8 --beside=runs/lenet
+  python -m crnn_jax.main --mode=export --workdir=runs/sum8 --format=onnx -o exported
 
 CONFIG is a file, such as mine.py, or one of
 {configs}.
 Run the same train command again to resume. crnn_jax/config/fields.py explains every field.
 """
-MODES = ("train", "data", "evaluate", "predict", "figures")
+MODES = ("train", "data", "evaluate", "predict", "figures", "export")
 
 
 class Flag(NamedTuple):
@@ -56,12 +57,14 @@ share = flags.DEFINE_float
 
 FLAGS = {
     "config": Flag(
-        string, "train data evaluate figures", "the experiment; CONFIG:smoke is a short one"
+        string, "train data evaluate figures export", "the experiment; CONFIG:smoke is a short one"
     ),
     "workdir": Flag(string, "", "folder of the run (default: runs/<config name>)"),
     "mode": Flag(mode, "", f"{', '.join(MODES)} (default: train)", "train"),
     "profile": Flag(switch, "train", "write a trace of some steps into the workdir", False),
-    "step": Flag(string, "evaluate predict figures", "number, best or latest (default)", "latest"),
+    "step": Flag(
+        string, "evaluate predict figures export", "number, best or latest (default)", "latest"
+    ),
     "json": Flag(switch, "data evaluate predict", "print JSON; with --each a line a file", False),
     "split": Flag(switch, "predict", "cut one picture of a row of glyphs apart", False),
     "each": Flag(switch, "predict", "answer about each file, not about all as one sequence", False),
@@ -69,6 +72,13 @@ FLAGS = {
     "csv": Flag(string, "predict", "write the answers, of each frame if there are, into this file"),
     "figure": Flag(string, "predict", "draw the frames with the answers into this file (PNG)"),
     "beside": Flag(string, "figures", "folder of another run, whose kernels to compare"),
+    "format": Flag(
+        string,
+        "export",
+        "stablehlo, onnx, safetensors (default: the first and last)",
+        "stablehlo,safetensors",
+    ),
+    "output": Flag(functools.partial(string, short_name="o"), "export", "-o: folder to write"),
     "distributed": Flag(switch, "train", "join the other processes of this cluster job", False),
     "coordinator": Flag(string, "train", "without a cluster: HOST:PORT of process 0"),
     "num_processes": Flag(number, "train", "how many processes meet there"),
@@ -211,6 +221,10 @@ def _do(
 
         beside = None if given.beside is None else user_path(given.beside)
         figures.draw(workdir, config, step=given.step, beside=beside)
+    elif given.mode == "export":
+        from crnn_jax import export
+
+        export.export(workdir, config, formats=given.format, output=given.output, step=given.step)
     elif given.mode == "data" and config is not None:
         from crnn_jax import inspection
 

@@ -1,5 +1,7 @@
 """The benchmarks at a tiny size: their systems agree and answer, their tables can be written."""
 
+import ast
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -8,10 +10,13 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import bench, clips, growth, parts, products, report, worker
+from benchmarks import bench, clips, growth, lines, parts, products, report, worker
 from benchmarks.protocol import Corpus
+from benchmarks.systems import lines_crnn_jax
 from configs.sum8_2016 import get_config
+from crnn_jax import tasks
 from crnn_jax.data.lanes import padded_lanes
+from crnn_jax.model import crnn
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.load import restore
 from crnn_jax.train.trainer import Trainer
@@ -63,9 +68,9 @@ def test_systems_that_answer_otherwise_are_not_timed(tmp_path, monkeypatch):
 
 def test_clips_are_padded_with_black(optdigits, tmp_path):
     bench.film(optdigits.train, tmp_path, count=6)
-    corpus = clips.read(tmp_path)
+    corpus = clips.Corpus.read(tmp_path)
     assert len(corpus.frames) == corpus.lengths.sum()
-    assert corpus.classes.max() < clips.CLASSES
+    assert corpus.answers.max() < clips.CLASSES
     frames, lengths = corpus.first(6)
     assert frames.shape == (6, clips.LONGEST, clips.SIZE, clips.SIZE)
     np.testing.assert_array_equal(lengths, corpus.lengths)
@@ -74,6 +79,52 @@ def test_clips_are_padded_with_black(optdigits, tmp_path):
     np.testing.assert_array_equal(frames[real], corpus.frames)
     assert not frames[~real].any()
     assert corpus.frames.any(axis=(1, 2)).all()
+
+
+def test_lines_have_the_gaps_that_were_drawn():
+    images = np.zeros((4, 28, 28), np.uint8)
+    for image, (left, width) in zip(images, [(3, 6), (10, 12), (0, 3), (20, 5)], strict=True):
+        image[:, left : left + width] = 100 + width
+    found = lines.line(images, np.array([3, -4, -8]))
+    # The third digit, 103, is within the second. The fourth would begin to the left of it.
+    ink = [(0, 2), (106, 6), (0, 3), (112, 12), (0, 4), (105, 5), (0, 2 + 2)]
+    expected = np.zeros((lines.HEIGHT, 36), np.uint8)
+    expected[2:30] = np.repeat(*np.transpose(ink))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_lines_are_long_enough_for_their_texts_and_lie_on_their_side(optdigits, tmp_path):
+    images, labels = optdigits.train.images_IxHxWxC[..., 0], optdigits.train.labels_I
+    lines.compose(images, labels, count=60).write(tmp_path)
+    corpus = lines.Corpus.read(tmp_path)
+    texts = [text[text >= 0].tolist() for text in corpus.answers]
+    assert {len(text) for text in texts} == set(range(1, lines.MOST + 1))
+    for length, text in zip(corpus.lengths, texts, strict=True):
+        assert length >= len(text) + sum(a == b for a, b in itertools.pairwise(text))
+    strips, lengths = corpus.first(3)
+    assert len(strips) == 3
+    assert len(set(lengths)) == 1
+    (one,) = np.flatnonzero(corpus.lengths == lengths[0])[1:2]
+    picture = np.concatenate(corpus.clips(np.array([one]))[0], axis=1)
+    np.testing.assert_array_equal(lines.on_side(strips)[1].T, picture)
+
+
+@pytest.mark.parametrize("network", [lines.ROWS, lines.CAPTCHA])
+def test_weights_of_lines_are_those_of_the_network(network):
+    images = np.ones((10, 28, 28), np.uint8)
+    corpus = lines.compose(images, np.arange(10, dtype=np.int32), count=4)
+    config = lines_crnn_jax.config(network, 64, 2)
+    question = tasks.build(config, lines_crnn_jax.dataset(corpus).info).question
+    expected = crnn.parameter_shapes(crnn.build(config.model, question), question)
+    given = lines_crnn_jax.parameters(network.weights(), network)
+    assert jax.tree.map(np.shape, given) == jax.tree.map(np.shape, expected)
+
+
+def test_every_system_is_there(project):
+    systems = worker.SYSTEMS | worker.CLIPS | worker.ROWS | worker.CAPTCHA
+    for module, _, name in (system.partition(":") for system in systems.values()):
+        written = ast.parse((project / "benchmarks" / "systems" / f"{module}.py").read_text())
+        assert name in {getattr(part, "name", "") for part in written.body}
 
 
 def test_learning_ends_at_the_aim_and_leaves_the_tests_out(folder, monkeypatch):

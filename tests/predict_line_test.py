@@ -112,7 +112,7 @@ def test_one_picture_is_one_line(predictor, photo, tmp_path):
     ]:
         with pytest.raises(UserError, match=f"^found {found}, expected one .* --each"):
             predictor(given)
-    with pytest.raises(UserError, match="split is for networks of single glyphs"):
+    with pytest.raises(UserError, match=r"split is for .* reads a line whole, leave split out"):
         predictor(picture, split=True)
 
 

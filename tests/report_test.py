@@ -81,6 +81,31 @@ def test_words_that_training_does_not_have_are_counted_and_named():
     assert letters["texts"]["unknown"]["validation"] == {"c": 1, "t": 1}
 
 
+def test_lines_are_told_in_strips_and_pixels_and_rare_characters_are_named():
+    texts = (part([9, 30], ["aaaaab", "b"]), part([12], ["ü"]), part([12], ["a"]))
+    form = Form(32, 0, 1, max_frames=70, strip=4)
+    info = DatasetInfo(
+        "mine", "x:0", form.frame_shape, (), False, "text", form, 30, vocabulary=(*"ab",), symbols=6
+    )
+    parts = dict(zip(("train", "validation", "test"), texts, strict=True))
+    found = report.facts_of(info, parts, "words")
+    assert found["texts"] == {
+        "unit": "characters",
+        "known": 2,
+        "longest": 6,
+        "unknown": {"validation": {"ü": 1}, "test": {}},
+        "rare": {"b": 2},
+    }
+    told = table(found, "data")
+    assert told["lines"] == "2 train · 1 validation · 1 test"
+    assert told["answers"] == "texts of up to 6 of 2 characters"
+    assert told["lengths"] == "9 to 30 strips, median 12; 36 to 120 pixels"
+    assert told["rare"] == "1 of 2 characters less than 5 times in training: b"
+    assert told["frames"].startswith("lines scaled to 32 pixels of height, grey, in strips of 4")
+    assert table(found, "characters that no training answer has")["validation"].endswith("ü")
+    assert "9 to 11 strips" in table(found, "lines by length")
+
+
 def test_numbers_are_summed_up_for_each_part():
     found = facts("number", part([2, 2], [0.5, 1.5]), part([2], [-3.0]), part([2], [4.0]))
     assert found["numbers"]["train"] == {"min": 0.5, "mean": 1.0, "max": 1.5}

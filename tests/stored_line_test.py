@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,8 +14,9 @@ from crnn_jax.config import default
 from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.data.packing import fill, pack
 from crnn_jax.data.sequences import Sequences
+from crnn_jax.evaluate.calibration import calibrated
 from crnn_jax.evaluate.stored import StoredEvaluation
-from crnn_jax.model import crnn
+from crnn_jax.model import crnn, paths
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.load import start_from
 from tests.networks import random_params
@@ -93,6 +95,37 @@ def test_the_evaluation_reads_each_line_as_if_alone(network, lines):
         np.testing.assert_array_equal(found.steps[i][: LENGTHS[i]], alone.steps[0])
     assert [asked.text(row) for row in found.targets] == [*TEXTS]
     assert found.wrong_B.tolist() == [a != b for a, b in zip(read, TEXTS, strict=True)]
+
+
+def mean_log_likelihood(evaluation, params):
+    """Of the right texts that fit, at the network's own temperature."""
+
+    @jax.jit
+    def of_batch(batch):
+        output = evaluation.network.apply(params, batch.frames_TxNxHxWxC, batch.lanes)
+        log_probs = jax.nn.log_softmax(output.logits_BxLxV / jnp.exp(output.log_temperature))
+        return paths.log_likelihood(log_probs, batch.lanes.length_B, batch.targets)
+
+    found = np.concatenate([of_batch(batch) for batch in evaluation.batches()])
+    return float(np.mean(found[found > -1e6]))
+
+
+def test_calibration_makes_right_texts_more_probable_and_reads_the_same(network, lines):
+    asked, network, params = network
+    head = params["params"]["answer_head"]
+    too_sure = {
+        "symbol": jax.tree.map(lambda x: 6 * x, head["symbol"]),
+        "log_temperature": np.float32(0),
+    }
+    params = {"params": {**params["params"], "answer_head": too_sure}}
+    evaluation = StoredEvaluation(network, asked, lines, most=9, seed=0)
+    fitted = calibrated(evaluation, params)
+    assert fitted["params"]["answer_head"]["log_temperature"] > 0.5
+    likely = [mean_log_likelihood(evaluation, x) for x in (params, fitted)]
+    assert likely[1] > likely[0] + 1
+    before, after = evaluation.answered(params), evaluation.answered(fitted)
+    np.testing.assert_array_equal(before.answers, after.answers)
+    assert (after.severity_B < before.severity_B).all()
 
 
 def test_a_run_starts_from_one_that_knows_other_symbols(network, tmp_path, capsys):

@@ -14,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from benchmarks import lines
 from benchmarks.protocol import DECAY, LEARNING_RATE, LENGTH, Corpus, weights
 from benchmarks.systems import crnn_jax as ours
-from benchmarks.systems import plain_flax
+from benchmarks.systems import lines_crnn_jax, plain_flax
 from configs import sum8, sum8_2016
 from crnn_jax.data.dataset import Dataset, known_info
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.data.split import Split
 from crnn_jax.distributed import devices
 from crnn_jax.train.trainer import Trainer
@@ -28,6 +30,8 @@ CONFIGS = {"sum8": sum8.get_config, "sum8_2016": sum8_2016.get_config}
 
 def build(name: str, corpus: Corpus, net: str, batch: int, dtype: str) -> Any:
     """A system by its name: crnn_jax, crnn_jax-deterministic or flax."""
+    if net == "rows":
+        return Rows(lines.compose(corpus.images, corpus.labels), lines.ROWS.weights(), batch)
     if name == "flax":
         if net != "sum8_2016":
             raise ValueError("only sum8_2016 is written in plain Flax")
@@ -50,7 +54,7 @@ class Ours:
         self.trainer = Trainer(config, Dataset(known_info("mnist:benchmark"), split, split, split))
         state = self.trainer.initial_state()
         if net == "sum8_2016":
-            state = state.replace(params=ours._params(weights()))
+            state = state.replace(params=ours.parameters(weights(), "value"))
         self.inputs = devices.device_inputs()
         self.source = next(self.trainer.feed.sources(0))
         self.state = devices.replicate(state)
@@ -68,9 +72,9 @@ class Ours:
     def answers(self, frames: np.ndarray) -> np.ndarray:
         """See `worker.System`."""
         frames_TxNxHxWxC = frames.swapaxes(0, 1)[..., None]
-        starts = np.arange(LENGTH)[:, None] == np.zeros(len(frames), int)
+        lanes = padded_lanes(np.full(len(frames), LENGTH))
         params = devices.unreplicate(self.state.params)
-        output = jax.jit(self.trainer.network.apply)(params, frames_TxNxHxWxC, starts)
+        output = jax.jit(self.trainer.network.apply)(params, frames_TxNxHxWxC, lanes)
         return output.answers().estimate[-1]
 
     def kernels(self) -> float:
@@ -81,6 +85,26 @@ class Ours:
         """Bytes that a step reads and writes, by XLA's count, which takes a loop's body once."""
         analysis = self.dispatch.cost_analysis()
         return analysis.get("bytes accessed") if analysis else None
+
+
+class Rows(lines_crnn_jax.Rows):
+    """`lines.ROWS`."""
+
+    steps = 16
+
+    def train(self, steps: int) -> int:
+        """Make so many updates or some more; returns how many."""
+        steps = -(-steps // self.steps) * self.steps
+        super().train(steps)
+        return steps
+
+    def answers(self, frames: np.ndarray) -> np.ndarray:
+        """See `worker.System`; about the first lines."""
+        return super().answers(*self.corpus.first(len(frames)))
+
+    def kernels(self) -> float:
+        """See `worker.System`."""
+        return kernels(functools.partial(self.train, self.steps), self.steps)
 
 
 class Flax:

@@ -65,8 +65,10 @@ def _rates(measured: dict[str, Any], peaks: dict[str, float]) -> list[str]:
         "products and convolutions in TF32 in JAX, convolutions and GRUs alone in PyTorch, which "
         "chooses its convolutions by timing (`cudnn.benchmark`). `torch-packed` encodes real "
         "frames alone, the other PyTorch rows frames padded to 8. sum8 is with augmentation and "
-        "its marginal head here, without both in PyTorch. Kernels are those of one step. Peak "
-        "bandwidth: of the bytes that XLA counts for its own program.",
+        "its marginal head here, without both in PyTorch. rows are lines of digits "
+        "(`benchmarks/lines.py`), of which the host draws the numbers and PyTorch pads all to the "
+        "widest of the batch; there the ratio is that to PyTorch eager. Kernels are those of one "
+        "step. Peak bandwidth: of the bytes that XLA counts for its own program.",
         "",
         "| network, batch, dtype | system | sequences/s | against PyTorch's graph | kernels | "
         "of peak arithmetic | of peak bandwidth |",
@@ -75,7 +77,7 @@ def _rates(measured: dict[str, Any], peaks: dict[str, float]) -> list[str]:
     graphs = {
         tuple(entry["row"]): statistics.median(entry["rates"])
         for entry in measured["rates"]
-        if entry["system"] == "torch-graph"
+        if entry["system"] == ("torch-eager" if entry["row"][0] == "rows" else "torch-graph")
     }
     for entry in measured["rates"]:
         (net, batch, dtype), values = entry["row"], entry["rates"]
@@ -85,7 +87,8 @@ def _rates(measured: dict[str, Any], peaks: dict[str, float]) -> list[str]:
         kernels = f"{entry['kernels']:.0f}" if entry.get("kernels") else "not measured"
         arithmetic = bandwidth = "not measured"
         if peaks:
-            arithmetic = f"{rate * training_flops(NETS[net]()) / peaks[dtype]:.1%}"
+            if net in NETS:
+                arithmetic = f"{rate * training_flops(NETS[net]()) / peaks[dtype]:.1%}"
             if entry.get("bytes"):
                 bandwidth = f"{rate / batch * entry['bytes'] / peaks['copy']:.0%}"
         lines.append(

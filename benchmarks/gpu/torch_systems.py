@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks import lines
 from benchmarks.protocol import DECAY, LEARNING_RATE, LENGTH, Corpus, weights
-from benchmarks.systems import pytorch
+from benchmarks.systems import lines_pytorch, pytorch
 
 torch.backends.cudnn.benchmark = True  # it chooses its convolutions by timing, as XLA does
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -20,6 +21,10 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 def build(name: str, corpus: Corpus, net: str, batch: int, dtype: str) -> Any:
     """A system by its name: torch-eager, torch-compile, torch-reduce-overhead, torch-graph, …."""
+    if net == "rows":
+        return Rows(
+            lines.compose(corpus.images, corpus.labels), lines.ROWS.weights(), batch, DEVICE
+        )
     return System(corpus, net, batch, dtype, name.removeprefix("torch-"))
 
 
@@ -37,6 +42,20 @@ class Sum8(pytorch.Network):
         self.value = nn.Linear(128, 1)
 
 
+class Rows(lines_pytorch.System):
+    """`lines.ROWS`, eager; its lines are padded to the widest of the batch."""
+
+    def train(self, steps: int) -> None:
+        """See `worker.System`."""
+        super().train(steps)
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+
+    def answers(self, frames: np.ndarray) -> np.ndarray:
+        """See `worker.System`; about the first lines."""
+        return super().answers(*self.corpus.first(len(frames)))
+
+
 class System:
     """A network that trains on what it draws itself."""
 
@@ -46,7 +65,8 @@ class System:
         self.batch, self.dtype, self.packed = batch, dtype, form.startswith("packed")
         self.network = Sum8() if net == "sum8" else pytorch.Network()
         if net == "sum8_2016":
-            self.network.load_state_dict(pytorch._state(weights()))
+            given = pytorch.state_dict(weights(), (0, 3), "value", (10, 10))
+            self.network.load_state_dict(given)
         self.network.to(DEVICE).train()
         self.run = self.network.packed if self.packed else self.network
         if form == "compile":

@@ -23,7 +23,7 @@ class Drawn(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple:
         chosen = self.rng.integers(0, len(self.corpus.lengths), self.batch)
         frames = self.corpus.padded(chosen, clips.LONGEST)
-        return (frames, mask(self.corpus.lengths[chosen])), self.corpus.classes[chosen]
+        return (frames, mask(self.corpus.lengths[chosen])), self.corpus.answers[chosen]
 
 
 class System:

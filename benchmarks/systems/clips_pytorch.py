@@ -42,7 +42,7 @@ class System:
         self.clips = [
             torch.from_numpy(clip) for clip in corpus.clips(np.arange(len(corpus.lengths)))
         ]
-        self.lengths, self.classes = map(torch.from_numpy, (corpus.lengths, corpus.classes))
+        self.lengths, self.classes = map(torch.from_numpy, (corpus.lengths, corpus.answers))
         self.network = Network()
         self.network.load_state_dict(state_dict(weights, (0, 3, 6), "class", (3, 3)))
         self.optimizer = torch.optim.Adam(self.network.parameters(), LEARNING_RATE)

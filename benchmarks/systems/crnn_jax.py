@@ -67,18 +67,29 @@ class System:
 
 def parameters(weights: dict[str, np.ndarray], last: str) -> dict:
     """The weights of all systems as this project has them, with a dense layer of this name."""
-    convs = {name: array for name, array in weights.items() if name.startswith("conv")}
-    dense = {"kernel": weights[f"{last}_kernel"], "bias": weights[f"{last}_bias"]}
-    params = {"encoder": {"convs": convs}, "answer_head": {last: dense}}
+    params = {"encoder": {"convs": convs(weights)}, "answer_head": {last: dense(weights, last)}}
     for i in range(2):
-        reset, update, candidate = np.split(weights[f"gru{i}_recurrent"], 3, axis=1)
-        params[f"gru_{i}"] = {
-            "input": {"kernel": weights[f"gru{i}_input"], "bias": weights[f"gru{i}_bias"]},
-            "step": {
-                "reset_kernel": reset,
-                "update_kernel": update,
-                "candidate_kernel": candidate,
-                "candidate_bias": weights[f"gru{i}_candidate_bias"],
-            },
-        }
+        inputs = {"kernel": weights[f"gru{i}_input"], "bias": weights[f"gru{i}_bias"]}
+        params[f"gru_{i}"] = {"input": inputs, "step": gru_step(weights, i)}
     return {"params": params}
+
+
+def convs(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those of the convolutions."""
+    return {name: array for name, array in weights.items() if name.startswith("conv")}
+
+
+def dense(weights: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """Those of a dense layer."""
+    return {"kernel": weights[f"{name}_kernel"], "bias": weights[f"{name}_bias"]}
+
+
+def gru_step(weights: dict[str, np.ndarray], i: int) -> dict[str, np.ndarray]:
+    """Those of the GRU of this number, without its projection of the input."""
+    reset, update, candidate = np.split(weights[f"gru{i}_recurrent"], 3, axis=1)
+    return {
+        "reset_kernel": reset,
+        "update_kernel": update,
+        "candidate_kernel": candidate,
+        "candidate_bias": weights[f"gru{i}_candidate_bias"],
+    }

@@ -57,19 +57,21 @@ class System:
 
 
 def in_order(weights: dict[str, np.ndarray], last: str) -> list[np.ndarray]:
-    """The weights of convolutions, of two GRUs, and of the dense layer of this name.
+    """The weights of convolutions, of two GRUs, and of the dense layer of this name."""
+    found = [array for name, array in weights.items() if name.startswith("conv")]
+    for i in range(2):
+        found += gru(weights, i)
+    return [*found, weights[f"{last}_kernel"], weights[f"{last}_bias"]]
 
-    A GRU's gates are update, reset, candidate here, with two biases.
-    """
+
+def gru(weights: dict[str, np.ndarray], i: int) -> list[np.ndarray]:
+    """The GRU of this number: its gates are update, reset, candidate here, with two biases."""
 
     def gates(array: np.ndarray) -> np.ndarray:
         reset, update, candidate = np.split(array, 3, axis=-1)
         return np.concatenate([update, reset, candidate], axis=-1)
 
-    found = [array for name, array in weights.items() if name.startswith("conv")]
-    for i in range(2):
-        own = weights[f"gru{i}_candidate_bias"]
-        state_bias = np.concatenate([np.zeros(2 * len(own), np.float32), own])
-        biases = np.stack([gates(weights[f"gru{i}_bias"]), state_bias])
-        found += [gates(weights[f"gru{i}_input"]), gates(weights[f"gru{i}_recurrent"]), biases]
-    return [*found, weights[f"{last}_kernel"], weights[f"{last}_bias"]]
+    own = weights[f"gru{i}_candidate_bias"]
+    state_bias = np.concatenate([np.zeros(2 * len(own), np.float32), own])
+    biases = np.stack([gates(weights[f"gru{i}_bias"]), state_bias])
+    return [gates(weights[f"gru{i}_input"]), gates(weights[f"gru{i}_recurrent"]), biases]

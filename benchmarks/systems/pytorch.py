@@ -124,7 +124,7 @@ class Packed(System):
 def state_dict(
     weights: dict[str, np.ndarray], convs: tuple[int, ...], last: str, size: tuple[int, int]
 ) -> dict[str, Tensor]:
-    """Kernels as PyTorch has them: features first; a GRU's gates with two biases each.
+    """Weights of convolutions, of two GRUs and of a dense layer, as PyTorch has them.
 
     Args:
       weights: of all systems.
@@ -132,21 +132,41 @@ def state_dict(
       last: name of the dense layer.
       size: height and width of what the encoder makes.
     """
-    state = {f"{last}.weight": weights[f"{last}_kernel"].T, f"{last}.bias": weights[f"{last}_bias"]}
-    for i, place in enumerate(convs):
-        state[f"encoder.{place}.weight"] = weights[f"conv{i}_kernel"].transpose(3, 2, 0, 1)
-        state[f"encoder.{place}.bias"] = weights[f"conv{i}_bias"]
+    arrays = conv_state(weights, convs)
     for i in range(2):
-        kernel = weights[f"gru{i}_input"]
-        if i == 0:  # features lie as channels, height, width here
-            features, gates = kernel.shape
-            by_place = kernel.reshape(*size, -1, gates)
-            kernel = by_place.transpose(2, 0, 1, 3).reshape(features, gates)
-        own = weights[f"gru{i}_candidate_bias"]
-        state |= {
-            f"grus.{i}.weight_ih_l0": kernel.T,
-            f"grus.{i}.weight_hh_l0": weights[f"gru{i}_recurrent"].T,
-            f"grus.{i}.bias_ih_l0": weights[f"gru{i}_bias"],
-            f"grus.{i}.bias_hh_l0": np.concatenate([np.zeros(2 * len(own), np.float32), own]),
-        }
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state.items()}
+        arrays |= {f"grus.{i}.{name}_l0": array for name, array in gru_state(weights, i).items()}
+    gates, features = arrays["grus.0.weight_ih_l0"].shape
+    by_place = arrays["grus.0.weight_ih_l0"].reshape(gates, *size, -1)
+    # Features lie as channels, height, width here.
+    arrays["grus.0.weight_ih_l0"] = by_place.transpose(0, 3, 1, 2).reshape(gates, features)
+    return state(weights, arrays, last)
+
+
+def conv_state(weights: dict[str, np.ndarray], places: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Convolutions at these places of `encoder`: features come first in their kernels."""
+    arrays = {}
+    for i, place in enumerate(places):
+        arrays[f"encoder.{place}.weight"] = weights[f"conv{i}_kernel"].transpose(3, 2, 0, 1)
+        arrays[f"encoder.{place}.bias"] = weights[f"conv{i}_bias"]
+    return arrays
+
+
+def gru_state(weights: dict[str, np.ndarray], i: int) -> dict[str, np.ndarray]:
+    """The GRU of this number, whose gates have two biases each."""
+    own = weights[f"gru{i}_candidate_bias"]
+    return {
+        "weight_ih": weights[f"gru{i}_input"].T,
+        "weight_hh": weights[f"gru{i}_recurrent"].T,
+        "bias_ih": weights[f"gru{i}_bias"],
+        "bias_hh": np.concatenate([np.zeros(2 * len(own), np.float32), own]),
+    }
+
+
+def state(
+    weights: dict[str, np.ndarray], arrays: dict[str, np.ndarray], *dense: str
+) -> dict[str, Tensor]:
+    """These arrays and the dense layers of these names, as tensors."""
+    for name in dense:
+        arrays[f"{name}.weight"] = weights[f"{name}_kernel"].T
+        arrays[f"{name}.bias"] = weights[f"{name}_bias"]
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}

@@ -141,7 +141,8 @@ def summary(facts: Mapping[str, Any]) -> Rows:
             spread += f"; {lengths['min'] * strip:,} to {lengths['max'] * strip:,} pixels"
         rows.append(("lengths", spread))
     if rare := facts.get("texts", {}).get("rare"):
-        rows.append(("rare", f"{len(rare):,} characters less than {RARE} times: {_named(rare)}"))
+        few = f"{len(rare):,} of {facts['texts']['known']:,} characters"
+        rows.append(("rare", f"{few} less than {RARE} times in training: {_named(rare)}"))
     return rows
 
 

@@ -4,7 +4,7 @@ Sequences that are composed of images are evaluated by `composed.py`, stored one
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +24,7 @@ from crnn_jax.tasks.task import Task
 
 def validation_evaluator(
     network: CRNN, task: Task, config: ConfigDict, dataset: Dataset
-) -> Callable[[Any], dict[str, Any]]:
+) -> composed.Evaluation | stored.StoredEvaluation:
     """What scores parameters on the validation part, as a config asks for."""
     return _kind(config).validation(network, task, config, dataset)
 

@@ -1,6 +1,7 @@
 """Evaluation on sequences that are composed of the labelled images of a split."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from jax import Array, lax
 from ml_collections import ConfigDict
 
 from crnn_jax import tasks
+from crnn_jax.data.batch import Batch
 from crnn_jax.data.dataset import Dataset
 from crnn_jax.data.draw import SCENE, Draw
 from crnn_jax.data.feed import lane_images
@@ -125,15 +127,25 @@ class Evaluation:
         table = encode_all(images_IxHxWxC) if keeps_images else images_IxHxWxC
 
         def answer_chunk(first: Array) -> tuple[Array, Answers]:
-            indices_TxN = lane_images(self.draw, self.lanes, 0, first)
-            sequences_B = first + jnp.arange(self.chunk)
-            keys_B = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_B, SCENE)
-            batch = task.batch(table[indices_TxN], labels_I[indices_TxN], self.lanes, keys_B)
+            batch = self._batch(first, table, labels_I)
             encoded = batch.frames_TxNxHxWxC if keeps_images else None
             return batch.targets, answer(self.network, params, batch, encoded)
 
         chunks = -(-self.sequences // (self.devices * self.chunk))
         return lax.map(answer_chunk, (device * chunks + jnp.arange(chunks)) * self.chunk)
+
+    def _batch(self, first: Array, images: Array, labels_I: Array) -> Batch:
+        """The chunk that begins with sequence `first`, of images or their encodings."""
+        indices_TxN = lane_images(self.draw, self.lanes, 0, first)
+        sequences_B = first + jnp.arange(self.chunk)
+        keys_B = jax.vmap(self.draw.key, (None, 0, None))(0, sequences_B, SCENE)
+        return self.task.batch(images[indices_TxN], labels_I[indices_TxN], self.lanes, keys_B)
+
+    def batches(self) -> Iterator[Batch]:
+        """See `calibration.Evaluation`."""
+        batch_of = jax.jit(self._batch)
+        for first in range(0, self.sequences, self.chunk):
+            yield batch_of(jnp.int32(first), *self.split)
 
 
 def validation(network: CRNN, task: Composed, config: ConfigDict, dataset: Dataset) -> Evaluation:

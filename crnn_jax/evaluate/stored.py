@@ -117,6 +117,15 @@ class StoredEvaluation:
             [answers[a : a + n] for a, n in zip(firsts, self.lengths_B, strict=True)]
         )
 
+    def batches(self) -> Iterator[Batch]:
+        """See `calibration.Evaluation`; a batch for each device."""
+        right = self._right()
+        for numbers_PxB in self.numbers_MxPxB:
+            shares = zip(numbers_PxB, *self._read(numbers_PxB), strict=True)
+            for device, (numbers_B, frames_TxNxHxWxC, length_B) in enumerate(shares):
+                lanes = self.packing.lanes(device, length_B)
+                yield Batch(frames_TxNxHxWxC, lanes, right[numbers_B])
+
     def _inputs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Frames PxTxNxHxWxC and lengths PxB of each batch, read while the one before runs."""
         if self.kept:

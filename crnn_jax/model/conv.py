@@ -29,6 +29,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from crnn_jax.model.backend import backend
+
 MATRIX_CHANNELS = {"cpu": math.inf, "gpu": 8}
 """By backend, the most input channels of a layer whose matrix-product form is the faster one.
 
@@ -48,7 +50,7 @@ def conv(frame_HxWxC: Array, kernel: Array) -> Array:
     Returns:
       (H - height + 1, W - width + 1, features).
     """
-    if kernel.shape[2] <= MATRIX_CHANNELS.get(jax.default_backend(), 0):
+    if kernel.shape[2] <= MATRIX_CHANNELS.get(backend(), 0):
         return row_conv(frame_HxWxC, kernel)
     return xla_conv(frame_HxWxC, kernel)
 
@@ -63,7 +65,7 @@ def conv_max_pool(frame_HxWxC: Array, kernel: Array) -> Array:
     Returns:
       ((H - height + 1) // 2, (W - width + 1) // 2, features).
     """
-    if frame_HxWxC.shape[-1] == 1 and jax.default_backend() in MATRIX_CHANNELS:
+    if frame_HxWxC.shape[-1] == 1 and backend() in MATRIX_CHANNELS:
         return pooled_conv(frame_HxWxC, kernel)
     return max_pool(conv(frame_HxWxC, kernel))
 

@@ -111,7 +111,7 @@ class WriteSymbol(nn.Module):
 
         inputs = jnp.concatenate([embedded, seen_NxQD], axis=-1)
         gates_Nx3U = nn.Dense(3 * self.hidden, name="input")(inputs)
-        never_N = jnp.zeros(len(given_N), bool)
+        never_N = jnp.zeros_like(given_N, bool)
         state_NxU, _ = GRUStep(self.hidden, jnp.dtype("float32"), name="step")(
             state_NxU, (jnp.split(gates_Nx3U, 3, axis=-1), never_N)
         )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from crnn_jax.data.lanes import Lanes
+from crnn_jax.model.backend import backend
 from crnn_jax.model.conv import conv, conv_max_pool, pad_same, tall_max_pool
 from crnn_jax.model.dropout import fold_lanes, lane_dropout
 
@@ -68,7 +69,7 @@ class FrameCNN(nn.Module):
             if real_W is not None:
                 real_W = real_W[::2] if pool is True else real_W
                 x = jnp.where(real_W[None, :, None], x, 0)
-        return x.reshape(-1) if real_W is None else x.swapaxes(0, 1).reshape(len(real_W), -1)
+        return x.reshape(-1) if real_W is None else x.swapaxes(0, 1).reshape(real_W.shape[0], -1)
 
 
 BatchedCNN = nn.vmap(
@@ -165,9 +166,11 @@ def in_chunks(convs: nn.Module, frames_FxHxWxC: Array, *others: Array) -> Array:
       frames_FxHxWxC: the frames.
       others: what else `convs` takes of each frame, Fx….
     """
+    if backend() != "cpu":
+        return convs(frames_FxHxWxC, *others)
     frames, height, width, _ = frames_FxHxWxC.shape
     at_once = max(1, min(FRAMES_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
-    if jax.default_backend() != "cpu" or frames <= at_once:
+    if frames <= at_once:
         return convs(frames_FxHxWxC, *others)
     chunks = -(-frames // at_once)
     size = -(-frames // chunks)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from crnn_jax.data.lanes import Lanes
+from crnn_jax.model.memory import keep, recall
 
 
 @flax.struct.dataclass
@@ -111,5 +112,6 @@ class Cumulative(nn.Module):
             jnp.zeros_like(shares_TxN[0]),
             (shares_TxN, jnp.asarray(lanes.starts_TxN)),
         )
-        _, value_TxN = lax.scan(add, nothing_N, inputs, unroll=self.unroll)
+        carry, value_TxN = lax.scan(add, recall(self, nothing_N), inputs, unroll=self.unroll)
+        keep(self, carry)
         return Value(value_TxN)

@@ -9,6 +9,7 @@ from jax import Array, lax
 
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers
+from crnn_jax.model.memory import keep, recall
 from crnn_jax.model.question import Recurrence
 
 IMPOSSIBLE = -1e30
@@ -83,7 +84,9 @@ class Marginal(nn.Module):
             first=int(np.searchsorted(numbers, self.recurrence.first)),
             before_GxK=before(self.recurrence, self.classes, numbers),
             unroll=self.unroll,
+            so_far_NxK=recall(self, None),
         )
+        keep(self, log_probs_TxNxK[-1])
         return Posterior(log_probs_TxNxK, tuple(numbers.tolist()))
 
 
@@ -117,6 +120,7 @@ def number_log_probs(
     first: int,
     before_GxK: np.ndarray,
     unroll: int = 1,
+    so_far_NxK: Array | None = None,
 ) -> Array:
     """Log-probabilities of the number that independent classes lead to.
 
@@ -126,6 +130,7 @@ def number_log_probs(
       first: index of the number before any frame.
       before_GxK: see `before`.
       unroll: see `Marginal`.
+      so_far_NxK: log-probabilities of the numbers before these steps, where there were any.
 
     Returns:
       TxNxK.
@@ -143,8 +148,10 @@ def number_log_probs(
         numbers_NxK = jax.nn.logsumexp(jnp.stack(terms), axis=0)
         return numbers_NxK, numbers_NxK
 
-    start = jnp.broadcast_to(nothing_yet_1xK, (lanes, before_GxK.shape[1]))
-    _, numbers_TxNxK = lax.scan(combine, start, (log_probs_TxNxG, starts_TxN), unroll=unroll)
+    if so_far_NxK is None:
+        so_far_NxK = jnp.broadcast_to(nothing_yet_1xK, (lanes, before_GxK.shape[1]))
+    inputs = (log_probs_TxNxG, starts_TxN)
+    _, numbers_TxNxK = lax.scan(combine, so_far_NxK, inputs, unroll=unroll)
     return numbers_TxNxK
 
 

@@ -18,33 +18,33 @@ from crnn_jax.model.marginal import IMPOSSIBLE
 class States(NamedTuple):
     """What the paths of B texts go through: blank, symbol, blank, symbol, …, blank.
 
-    E is 2S + 1; states behind a text's last blank are never read.
+    R is 2S + 1; states behind a text's last blank are never read.
 
     Attributes:
-      class_BxE: the class of each state.
-      skips_BxE: whether a path may come from the symbol before, without a blank between.
-      final_BxE: whether a path may end there: at the last symbol, or at the blank behind it.
+      class_BxR: the class of each state.
+      skips_BxR: whether a path may come from the symbol before, without a blank between.
+      final_BxR: whether a path may end there: at the last symbol, or at the blank behind it.
     """
 
-    class_BxE: Array
-    skips_BxE: Array
-    final_BxE: Array
+    class_BxR: Array
+    skips_BxR: Array
+    final_BxR: Array
 
 
 def states_of(texts_BxS: Array, blank: int) -> States:
     """The states of texts, which are -1 behind their end."""
     symbols_BxS = jnp.where(texts_BxS < 0, blank, texts_BxS)
     pairs_BxSx2 = jnp.stack([jnp.full_like(symbols_BxS, blank), symbols_BxS], axis=-1)
-    class_BxE = jnp.pad(
+    class_BxR = jnp.pad(
         pairs_BxSx2.reshape(len(texts_BxS), -1), ((0, 0), (0, 1)), constant_values=blank
     )
-    before_BxE = jnp.pad(class_BxE, ((0, 0), (2, 0)), constant_values=blank)[:, :-2]
+    before_BxR = jnp.pad(class_BxR, ((0, 0), (2, 0)), constant_values=blank)[:, :-2]
     last_Bx1 = 2 * jnp.sum(texts_BxS >= 0, axis=1, keepdims=True)
-    state_1xE = jnp.arange(class_BxE.shape[1])[None]
+    state_1xR = jnp.arange(class_BxR.shape[1])[None]
     return States(
-        class_BxE,
-        (class_BxE != blank) & (class_BxE != before_BxE),
-        (state_1xE == last_Bx1) | (state_1xE == last_Bx1 - 1),
+        class_BxR,
+        (class_BxR != blank) & (class_BxR != before_BxR),
+        (state_1xR == last_Bx1) | (state_1xR == last_Bx1 - 1),
     )
 
 
@@ -53,28 +53,28 @@ def before_any(count: int, states: int) -> Array:
     return jnp.full((count, states), IMPOSSIBLE).at[:, 0].set(0.0)
 
 
-def ways_into(log_probs_NxE: Array, skips_NxE: Array) -> tuple[Array, Array, Array]:
+def ways_into(log_probs_NxR: Array, skips_NxR: Array) -> tuple[Array, Array, Array]:
     """Log-probability of coming to each state from itself, the one before, and two before."""
-    padded = jnp.pad(log_probs_NxE, ((0, 0), (2, 0)), constant_values=IMPOSSIBLE)
+    padded = jnp.pad(log_probs_NxR, ((0, 0), (2, 0)), constant_values=IMPOSSIBLE)
     return (
-        log_probs_NxE,
+        log_probs_NxR,
         padded[:, 1:-1],
-        jnp.where(skips_NxE, padded[:, :-2], IMPOSSIBLE),
+        jnp.where(skips_NxR, padded[:, :-2], IMPOSSIBLE),
     )
 
 
-def advance(log_probs_NxE: Array, emitted_NxE: Array, skips_NxE: Array) -> Array:
+def advance(log_probs_NxR: Array, emitted_NxR: Array, skips_NxR: Array) -> Array:
     """The forward variables of one more column (Graves et al. 2006, equation 6)."""
-    ways = ways_into(log_probs_NxE, skips_NxE)
+    ways = ways_into(log_probs_NxR, skips_NxR)
     # The result is the same whatever `top` is: nothing is gained by its gradient.
     top = lax.stop_gradient(jnp.maximum(jnp.maximum(ways[0], ways[1]), ways[2]))
     total = jnp.exp(ways[0] - top) + jnp.exp(ways[1] - top) + jnp.exp(ways[2] - top)
-    return top + jnp.log(total) + emitted_NxE
+    return top + jnp.log(total) + emitted_NxR
 
 
-def final_log_prob(log_probs_BxE: Array, final_BxE: Array) -> Array:
+def final_log_prob(log_probs_BxR: Array, final_BxR: Array) -> Array:
     """Log-probability of all paths that end where a text may end, B."""
-    return jax.nn.logsumexp(jnp.where(final_BxE, log_probs_BxE, IMPOSSIBLE), axis=-1)
+    return jax.nn.logsumexp(jnp.where(final_BxR, log_probs_BxR, IMPOSSIBLE), axis=-1)
 
 
 def ctc_loss(logits_TxNxV: Array, texts_BxS: Array, lanes: Lanes, unroll: int = 1) -> Array:
@@ -95,20 +95,20 @@ def ctc_loss(logits_TxNxV: Array, texts_BxS: Array, lanes: Lanes, unroll: int = 
     log_probs_TxNxV = jax.nn.log_softmax(logits_TxNxV)
     sequence_TxN = jnp.maximum(jnp.asarray(lanes.sequence_TxN), 0)
     states = states_of(texts_BxS, blank=logits_TxNxV.shape[-1] - 1)
-    emitted_TxNxE = jnp.take_along_axis(log_probs_TxNxV, states.class_BxE[sequence_TxN], axis=-1)
-    first_NxE = before_any(*emitted_TxNxE.shape[1:])
+    emitted_TxNxR = jnp.take_along_axis(log_probs_TxNxV, states.class_BxR[sequence_TxN], axis=-1)
+    first_NxR = before_any(*emitted_TxNxR.shape[1:])
 
-    def step(alpha_NxE: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        emitted_NxE, skips_NxE, starts_N = inputs
-        alpha_NxE = jnp.where(starts_N[:, None], first_NxE, alpha_NxE)
-        alpha_NxE = advance(alpha_NxE, emitted_NxE, skips_NxE)
-        return alpha_NxE, alpha_NxE
+    def step(alpha_NxR: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        emitted_NxR, skips_NxR, starts_N = inputs
+        alpha_NxR = jnp.where(starts_N[:, None], first_NxR, alpha_NxR)
+        alpha_NxR = advance(alpha_NxR, emitted_NxR, skips_NxR)
+        return alpha_NxR, alpha_NxR
 
-    inputs = (emitted_TxNxE, states.skips_BxE[sequence_TxN], jnp.asarray(lanes.starts_TxN))
-    _, alpha_TxNxE = lax.scan(step, first_NxE, inputs, unroll=unroll)
+    inputs = (emitted_TxNxR, states.skips_BxR[sequence_TxN], jnp.asarray(lanes.starts_TxN))
+    _, alpha_TxNxR = lax.scan(step, first_NxR, inputs, unroll=unroll)
     step_B, lane_B = lanes.last_frames
-    alpha_BxE = alpha_TxNxE[jnp.maximum(step_B, 0), lane_B]  # of missing lines too
-    log_prob_B = final_log_prob(alpha_BxE, states.final_BxE)
+    alpha_BxR = alpha_TxNxR[jnp.maximum(step_B, 0), lane_B]  # of missing lines too
+    log_prob_B = final_log_prob(alpha_BxR, states.final_BxR)
     loss_B = jnp.where(log_prob_B > IMPOSSIBLE / 2, -log_prob_B, 0.0)
     return jnp.where(jnp.asarray(lanes.ends_TxN), loss_B[sequence_TxN], 0.0)
 
@@ -127,16 +127,16 @@ def log_likelihood(
     count, steps, classes = log_probs_BxLxV.shape
     states = states_of(texts_BxS, blank=classes - 1)
 
-    def step(alpha_BxE: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
+    def step(alpha_BxR: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
         log_probs_BxV, t = inputs
-        emitted_BxE = jnp.take_along_axis(log_probs_BxV, states.class_BxE, axis=1)
-        read_BxE = advance(alpha_BxE, emitted_BxE, states.skips_BxE)
-        return jnp.where((t < length_B)[:, None], read_BxE, alpha_BxE), None
+        emitted_BxR = jnp.take_along_axis(log_probs_BxV, states.class_BxR, axis=1)
+        read_BxR = advance(alpha_BxR, emitted_BxR, states.skips_BxR)
+        return jnp.where((t < length_B)[:, None], read_BxR, alpha_BxR), None
 
-    start_BxE = before_any(count, states.class_BxE.shape[1])
+    start_BxR = before_any(count, states.class_BxR.shape[1])
     inputs = (log_probs_BxLxV.swapaxes(0, 1), jnp.arange(steps))
-    alpha_BxE, _ = lax.scan(step, start_BxE, inputs, unroll=unroll)
-    return final_log_prob(alpha_BxE, states.final_BxE)
+    alpha_BxR, _ = lax.scan(step, start_BxR, inputs, unroll=unroll)
+    return final_log_prob(alpha_BxR, states.final_BxR)
 
 
 def best_paths(log_probs_BxLxV: Array, length_B: Array, texts_BxS: Array, unroll: int = 1) -> Array:
@@ -147,23 +147,23 @@ def best_paths(log_probs_BxLxV: Array, length_B: Array, texts_BxS: Array, unroll
     count, steps, classes = log_probs_BxLxV.shape
     states = states_of(texts_BxS, blank=classes - 1)
 
-    def step(best_BxE: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(best_BxR: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
         log_probs_BxV, t = inputs
         real_Bx1 = (t < length_B)[:, None]
-        ways = jnp.stack(ways_into(best_BxE, states.skips_BxE))
-        emitted_BxE = jnp.take_along_axis(log_probs_BxV, states.class_BxE, axis=1)
-        read_BxE = jnp.max(ways, axis=0) + emitted_BxE
-        back_BxE = jnp.where(real_Bx1, jnp.argmax(ways, axis=0), 0)
-        return jnp.where(real_Bx1, read_BxE, best_BxE), back_BxE.astype(jnp.int8)
+        ways = jnp.stack(ways_into(best_BxR, states.skips_BxR))
+        emitted_BxR = jnp.take_along_axis(log_probs_BxV, states.class_BxR, axis=1)
+        read_BxR = jnp.max(ways, axis=0) + emitted_BxR
+        back_BxR = jnp.where(real_Bx1, jnp.argmax(ways, axis=0), 0)
+        return jnp.where(real_Bx1, read_BxR, best_BxR), back_BxR.astype(jnp.int8)
 
-    def go_back(state_B: Array, back_BxE: Array) -> tuple[Array, Array]:
-        back_B = jnp.take_along_axis(back_BxE, state_B[:, None], axis=1)[:, 0]
+    def go_back(state_B: Array, back_BxR: Array) -> tuple[Array, Array]:
+        back_B = jnp.take_along_axis(back_BxR, state_B[:, None], axis=1)[:, 0]
         return state_B - back_B, state_B
 
-    start_BxE = before_any(count, states.class_BxE.shape[1])
+    start_BxR = before_any(count, states.class_BxR.shape[1])
     inputs = (log_probs_BxLxV.swapaxes(0, 1), jnp.arange(steps))
-    best_BxE, back_LxBxE = lax.scan(step, start_BxE, inputs, unroll=unroll)
-    last_B = jnp.argmax(jnp.where(states.final_BxE, best_BxE, 2 * IMPOSSIBLE), axis=1)
-    _, state_LxB = lax.scan(go_back, last_B, back_LxBxE, reverse=True, unroll=unroll)
-    path_BxL = jnp.take_along_axis(states.class_BxE, state_LxB.T, axis=1)
+    best_BxR, back_LxBxR = lax.scan(step, start_BxR, inputs, unroll=unroll)
+    last_B = jnp.argmax(jnp.where(states.final_BxR, best_BxR, 2 * IMPOSSIBLE), axis=1)
+    _, state_LxB = lax.scan(go_back, last_B, back_LxBxR, reverse=True, unroll=unroll)
+    path_BxL = jnp.take_along_axis(states.class_BxR, state_LxB.T, axis=1)
     return jnp.where(jnp.arange(steps)[None] < length_B[:, None], path_BxL, classes - 1)

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from crnn_jax.data.lanes import Lanes
+from crnn_jax.model.backend import backend
+from crnn_jax.model.memory import keep, recall
 
 
 def unrolled(steps: int = 0) -> int:
@@ -17,7 +19,7 @@ def unrolled(steps: int = 0) -> int:
 
     On an accelerator each turn costs launches, on a CPU only unrolled code costs: to compile it.
     """
-    return steps or (1 if jax.default_backend() == "cpu" else 16)
+    return steps or (1 if backend() in ("cpu", "any") else 16)
 
 
 class GRUStep(nn.Module):
@@ -66,7 +68,7 @@ class GRU(nn.Module):
       hidden: units U.
       dtype: what matrix products are computed in; parameters and the carry are float32.
       unroll: steps that one turn of the loop makes. With more than one, the gradient is that of
-        `unrolled_gru`.
+        `unrolled_gru`, and no state is kept (`memory.py`).
     """
 
     hidden: int
@@ -98,10 +100,11 @@ class GRU(nn.Module):
           hidden_TxNxU in `dtype`.
         """
         if self.unroll == 1:
-            carry = jnp.zeros((gates_TxNx3U.shape[1], self.hidden))
+            carry = recall(self, jnp.zeros((gates_TxNx3U.shape[1], self.hidden)))
             # Not in the step: XLA does not vectorize a loop over thirds of a row chosen there.
             gates = jnp.split(gates_TxNx3U, 3, axis=-1)
-            _, hidden_TxNxU = self.step(carry, (gates, starts_TxN))
+            carry, hidden_TxNxU = self.step(carry, (gates, starts_TxN))
+            keep(self, carry)
         else:
             run: Any = unrolled_gru  # of a function with its own gradient no types are known
             weights = self.step.weights()
@@ -255,5 +258,6 @@ class RunningMean(nn.Module):
         features = features_TxNxD.astype(jnp.float32)
         nothing = (jnp.zeros_like(features[0]), jnp.zeros(features.shape[1]))
         inputs = (features, jnp.asarray(lanes.starts_TxN))
-        _, mean_TxNxD = lax.scan(add, nothing, inputs, unroll=self.unroll)
+        carry, mean_TxNxD = lax.scan(add, recall(self, nothing), inputs, unroll=self.unroll)
+        keep(self, carry)
         return mean_TxNxD.astype(features_TxNxD.dtype)

@@ -87,7 +87,10 @@ class Predictor:
         """The frames that the network sees of this; see `__call__`."""
         info, task = self.restored.dataset, self.restored.task
         if self.lines and split:
-            raise UserError("split is for networks of single glyphs: this one reads a row whole")
+            raise UserError(
+                "split is for networks that take one glyph a frame: this one reads a line whole, "
+                "leave split out"
+            )
         if self.lines:
             line = read_line(pictures, task.question.frame_shape, glyphs=info.glyphs)
             numbers = 1 + np.arange(len(line.strips_LxHxWxC))

@@ -17,6 +17,7 @@ from crnn_jax import UserError, evaluate, say
 from crnn_jax.config import validation_draw
 from crnn_jax.data.dataset import Dataset
 from crnn_jax.distributed import devices, processes
+from crnn_jax.evaluate.calibration import calibrated
 from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.clock import Clock
 from crnn_jax.runs.folder import RunFolder
@@ -95,13 +96,15 @@ def train(config: ConfigDict, dataset: Dataset, workdir: Path, *, profile: bool)
                             recorder.report(step, report, evaluate.score_line(report))
                         if saving:
                             metadata = _metadata(config, dataset, clock, patience)
-                            checkpoints.save(step, devices.unreplicate(state), metadata, score)
+                            kept = devices.unreplicate(state)
+                            kept = kept.replace(params=calibrated(validate, kept.params))
+                            checkpoints.save(step, kept, metadata, score)
                 recorder.show()  # last: whoever reads along may be gone
             clock.stop()
             checkpoints.close()  # while signals are still noted: one more would lose the save
             if stopping:
                 raise Stopped(stop.signal or signal.SIGTERM, step)
-    params, of_step = devices.unreplicate(state.params), step
+    params, of_step = calibrated(validate, devices.unreplicate(state.params)), step
     if patience.limit:
         params, of_step = _best(params, step, folder)
     return Trained(params, of_step, step, patience.waited, clock)
