@@ -46,6 +46,7 @@ def main() -> None:
             results[result] += 1
             results["symbols"] += same
             if arguments.save is not None and result != "right":
+                arguments.save.mkdir(parents=True, exist_ok=True)
                 path = arguments.save / f"gap{gap}_{i}_{result}.png"
                 Image.fromarray(picture).save(path)
         share = results["symbols"] / (DIGITS * arguments.count)

@@ -7,13 +7,17 @@ import pytest
 
 from crnn_jax.config import default
 from crnn_jax.data.augment import augment
+from crnn_jax.data.augment_lines import augment_lines
 from crnn_jax.data.clips import Clips
 from crnn_jax.data.draw import AUGMENTATION, DROPOUT, IMAGES, Draw
 from crnn_jax.data.lanes import lay_out, padded_lanes
+from crnn_jax.data.rows import Rows
 from crnn_jax.model.dropout import lane_dropout
 
 AUGMENT = default().data.augment
 AUGMENT.update(shift=1.0, turn=0.1, scale=0.1, elastic=0.5)
+LINE = default().data.augment
+LINE.update(AUGMENT, slant=0.3, thickness=0.5, noise=0.1)
 DRAW = Draw(seed=3, min_length=2, max_length=5, images=10)
 IMAGE_INDICES = jax.jit(DRAW.image_indices)
 SEQUENCES = np.arange(5000)
@@ -121,6 +125,15 @@ def test_images_are_drawn_uniformly_and_independently():
         assert chi_square(np.bincount(10 * a + b, minlength=100)) < 148.3  # p = .001
 
 
+@jax.jit
+def changed_row(key):
+    """A row of two images, changed as a line; and where it stands."""
+    lanes = padded_lanes(np.array([2]))
+    images = np.full((2, 1, 28, 28, 1), 100, np.uint8)
+    frames, _, lanes = Rows().render(images, jnp.zeros((2, 1), jnp.int32), lanes, key[None])
+    return augment_lines(frames, lanes, key[None], LINE), lanes.sequence_TxN
+
+
 def test_64_bit_numbers_draw_the_same():
     """JAX_ENABLE_X64 must not change what is trained or tested on."""
     key = jax.random.key(0)
@@ -129,14 +142,16 @@ def test_64_bit_numbers_draw_the_same():
     def drawn():
         rows = DRAW.image_indices(3, jnp.arange(6, dtype=jnp.int32))
         kept = lane_dropout(jnp.ones((5, 2, 7), jnp.float32), jax.random.split(key, 2), 0.4)
-        frames, captions = Clips().render(image, jnp.zeros((1, 1), jnp.int32), key[None])
+        labels, lanes = jnp.zeros((1, 1), jnp.int32), padded_lanes(np.array([1]))
+        frames, captions, _ = Clips().render(image, labels, lanes, key[None])
         changed = augment(image[0], key[None], AUGMENT)
-        return [np.asarray(x) for x in (rows, kept != 0, captions, frames, changed)]
+        line, places = changed_row(key)
+        return [np.asarray(x) for x in (rows, kept != 0, captions, places, frames, changed, line)]
 
     expected = drawn()
     with jax.enable_x64(True):
         found = drawn()
-    for a, b in zip(found[:3], expected[:3], strict=True):
+    for a, b in zip(found[:4], expected[:4], strict=True):
         np.testing.assert_array_equal(a, b)
-    for a, b in zip(found[3:], expected[3:], strict=True):  # rounding may differ, draws may not
+    for a, b in zip(found[4:], expected[4:], strict=True):  # rounding may differ, draws may not
         assert np.abs(a.astype(int) - b).max() <= 1

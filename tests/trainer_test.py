@@ -189,7 +189,9 @@ def test_the_loss_of_a_written_answer_is_the_mean_over_its_symbols(task, length,
         targets_BxS = total_B[:, None] // [1, 10, 100] % 10
     else:
         keys_B = jax.vmap(trainer.feed.draw.key, (None, 0, None))(0, np.arange(batch), SCENE)
-        frames_TxBxHxWxC, rows_B = jax.jit(clips.Clips().render)(images, labels, keys_B)
+        each = padded_lanes(np.ones(batch, int))
+        film = jax.jit(lambda *drawn: clips.Clips().render(*drawn, each, keys_B)[:2])
+        frames_TxBxHxWxC, rows_B = film(images, labels)
         targets_BxS = clips.CAPTIONS[rows_B]
     lanes = padded_lanes(np.full(batch, len(frames_TxBxHxWxC)))
 

@@ -150,7 +150,7 @@ def _bend(lanes: Lanes, keys_B: Array, height: int, strip: int) -> Array:
     """
     rows_HxG = spread(height)
     noise_TxNx2xG = _of_strips(
-        lanes, keys_B, BEND, lambda key: jax.random.normal(key, (2, rows_HxG.shape[1]))
+        lanes, keys_B, BEND, lambda key: jax.random.normal(key, (2, rows_HxG.shape[1]), np.float32)
     )
     steps, offsets = len(noise_TxNx2xG), np.arange(-REACH, REACH + 1)
     # Columns of a strip, from the middle of this strip and of others around it.

@@ -162,7 +162,7 @@ class _Row(NamedTuple):
         first_BxL += (self.margin_Bx2[:, 0] - left_B)[:, None]
         end_B = jnp.max(first_BxL + self.width_BxL, axis=1, initial=0, where=self.real_BxL)
         strips_B = -(-(end_B + self.margin_Bx2[:, 1]) // STRIP)
-        return first_BxL, jnp.maximum(strips_B, self.columns_B)
+        return first_BxL, jnp.maximum(strips_B, self.columns_B).astype(jnp.int32)
 
 
 def find_ink(images_TxNxHxWxC: Array) -> tuple[Array, Array]:
