@@ -1,10 +1,10 @@
 """How many photos of five of MNIST's test digits in a row a trained network reads right.
 
-python -m benchmarks.row_pictures --workdir=runs/rows --mnist=FOLDER [--count=40] [--split]
+python -m benchmarks.row_pictures --workdir=runs/rows --mnist=FOLDER [--count=40] [--coarse]
 
-Blue pen on white paper, unevenly lit, with noise, as JPEG. The gaps are between the digits' boxes
-of ink, in pixels of MNIST's frames; the row is enlarged 3 to 6 times. `--split` cuts the photos
-apart, for a network that takes one glyph a frame.
+Blue pen on white paper, unevenly lit, with noise, as JPEG; the digits are 3 to 6 times as large as
+MNIST's. The gaps are between the digits' boxes of ink, in pixels of the photo; with `--coarse` in
+those of MNIST's frames. `--split` cuts the photos apart, for a network of one glyph a frame.
 """
 
 import argparse
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--workdir", required=True, help="a run that reads rows, or digits")
     parser.add_argument("--mnist", type=Path, required=True, help="folder of MNIST's files")
     parser.add_argument("--count", type=int, default=40, help="photos of each gap")
+    parser.add_argument("--coarse", action="store_true", help="gaps in pixels of MNIST's frames")
     parser.add_argument("--split", action="store_true", help="cut the photos apart")
     parser.add_argument("--save", type=Path, help="folder to write photos into, not read right")
     arguments = parser.parse_args()
@@ -41,7 +42,8 @@ def main() -> None:
         for i in range(arguments.count):
             rng = np.random.default_rng([i, gap + 100])
             chosen = rng.integers(len(digits), size=DIGITS)
-            picture, right = photo_of_row(digits[chosen], gap, rng), labels[chosen]
+            picture = photo_of_row(digits[chosen], gap, rng, coarse=arguments.coarse)
+            right = labels[chosen]
             result, same = judge(reader, picture, "".join(map(str, right)), arguments.split)
             results[result] += 1
             results["symbols"] += same
@@ -71,30 +73,40 @@ def judge(reader: Predictor, picture: np.ndarray, right: str, split: bool) -> tu
 
 
 def row_of(digits: np.ndarray, gap: int, rng: Rng) -> np.ndarray:
-    """Ink 0..255 of digits in a row, in pixels of MNIST, up to 2 higher or lower than it has them.
+    """Ink 0..255 of digits in a row, each higher or lower by up to a fourteenth of its frame.
 
     Where they overlap, the darker ink counts; a narrow digit is overlapped by half at most.
     """
+    _, size, _ = digits.shape
+    jitter = size // 14
     glyphs = [digit[:, np.flatnonzero(digit.any(0))[0] :] for digit in digits]
     glyphs = [glyph[:, : np.flatnonzero(glyph.any(0))[-1] + 1] for glyph in glyphs]
     widths = [glyph.shape[1] for glyph in glyphs]
-    row, left = np.zeros((32, sum(widths) + 28 * len(digits)), np.uint8), 0
+    row, left = np.zeros((size + 2 * jitter, sum(widths) + size * len(digits)), np.uint8), 0
     for i, glyph in enumerate(glyphs):
-        top = 2 + int(rng.integers(-2, 3))
-        part = row[top : top + 28, left : left + widths[i]]
+        top = int(rng.integers(2 * jitter + 1))
+        part = row[top : top + size, left : left + widths[i]]
         np.maximum(part, glyph, out=part)
         left += widths[i] + max(gap, -min(widths[i : i + 2]) // 2)
     return cropped(row)
 
 
-def photo_of_row(digits: np.ndarray, gap: int, rng: Rng) -> np.ndarray:
-    """A photo of a row, RGB."""
-    row = Image.fromarray(row_of(digits, gap, rng))
+def photo_of_row(digits: np.ndarray, gap: int, rng: Rng, *, coarse: bool) -> np.ndarray:
+    """A photo of a row, RGB; gaps are in pixels of the photo, or if coarse in those of `digits`."""
     scale = rng.uniform(3, 6)
-    size = (round(scale * row.width), round(scale * row.height))
-    ink = np.asarray(row.resize(size, Image.Resampling.BICUBIC), float) / 255
-    around = rng.integers(size[1] // 3, size[1], 4)
+    if coarse:
+        ink = enlarged(row_of(digits, gap, rng), scale)
+    else:
+        ink = row_of(np.stack([enlarged(digit, scale) for digit in digits]), gap, rng)
+    ink = ink / 255
+    around = rng.integers(len(ink) // 3, len(ink), 4)
     return in_blue(np.pad(ink, (tuple(around[:2]), tuple(around[2:]))), rng)
+
+
+def enlarged(image: np.ndarray, scale: float) -> np.ndarray:
+    """The same so many times as large."""
+    size = [round(scale * side) for side in image.shape[::-1]]
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
 def in_blue(ink: np.ndarray, rng: Rng, light: float = 0.4) -> np.ndarray:
