@@ -22,6 +22,10 @@ GAP = 1
 """Empty strips behind each line: no kernel reaches further (`check_columns`)."""
 
 
+PIXELS_AT_ONCE = 2 * 32 * 336
+"""Pixels of lanes that a CPU convolves together, at most: a lane or two of 32 rows."""
+
+
 class Columns(Encoder):
     """`FrameCNN` over the lines of each lane, then dense layers, as `Encoder` has them."""
 
@@ -32,7 +36,8 @@ class Columns(Encoder):
         pictures = frames_TxNxHxWxC.transpose(1, 2, 0, 3, 4)
         pictures_NxHxWxC = pictures.reshape(count, height, steps * strip, channels)
         real_NxW = jnp.repeat(jnp.asarray(lanes.real_TxN).T, strip, axis=1)
-        return in_chunks(convs, pictures_NxHxWxC, real_NxW).swapaxes(0, 1)
+        columns_NxTxD = in_chunks(convs, pictures_NxHxWxC, real_NxW, pixels=PIXELS_AT_ONCE)
+        return columns_NxTxD.swapaxes(0, 1)
 
 
 def check_columns(convs: Sequence[tuple], question: Question) -> None:

@@ -150,7 +150,8 @@ class Encoder(nn.Module):
         del lanes
         steps, count = frames_TxNxHxWxC.shape[:2]
         frames = frames_TxNxHxWxC.reshape(steps * count, *frames_TxNxHxWxC.shape[2:])
-        return in_chunks(convs, frames).reshape(steps, count, -1)
+        features_FxD = in_chunks(convs, frames, pixels=PIXELS_AT_ONCE)
+        return features_FxD.reshape(steps, count, -1)
 
     def _drop(self, features_TxNxD: Array, keys: Array | None, layer: int) -> Array:
         if keys is None:
@@ -158,18 +159,19 @@ class Encoder(nn.Module):
         return lane_dropout(features_TxNxD, fold_lanes(keys, 1 + layer), self.dropout)
 
 
-def in_chunks(convs: nn.Module, frames_FxHxWxC: Array, *others: Array) -> Array:
+def in_chunks(convs: nn.Module, frames_FxHxWxC: Array, *others: Array, pixels: int) -> Array:
     """Features of all frames; on a CPU in equal chunks, the last one zero-padded.
 
     Args:
       convs: see `BatchedCNN`.
       frames_FxHxWxC: the frames.
       others: what else `convs` takes of each frame, Fx….
+      pixels: of a chunk, at most, but for a larger frame.
     """
     if backend() != "cpu":
         return convs(frames_FxHxWxC, *others)
     frames, height, width, _ = frames_FxHxWxC.shape
-    at_once = max(1, min(FRAMES_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
+    at_once = max(1, min(FRAMES_AT_ONCE, pixels // (height * width)))
     if frames <= at_once:
         return convs(frames_FxHxWxC, *others)
     chunks = -(-frames // at_once)
