@@ -134,7 +134,9 @@ def named(output: Output, lanes: Lanes, question: Question, steps: Any) -> Named
         found["answer"] = found["estimate"]
     if question.kind != "number":
         del found["estimate"]
-    if question.kind == "symbols":  # one answer a lane already
+    if question.kind == "line":
+        found |= {"whole": answers.whole, "steps": answers.steps}
+    if question.kind in ("symbols", "line"):  # one answer a row already
         return {name: x for name, x in found.items() if x is not None}
     last = lanes.length_B - 1, lanes.lane_B
 

@@ -2,8 +2,8 @@
 
 A line is a sequence of strips (`data/form.py`). Those of a lane are joined to one picture, which is
 convolved once, so that nothing is computed for two overlapping windows. The pools leave one column
-of each strip. Between two lines of a lane there are `GAP` strips of zeros, and what a layer makes of
-them is set to zero, so that each line gives exactly what it gives alone, zero-padded.
+of each strip. Between two lines of a lane there are `GAP` strips of zeros, and what a layer makes
+of them is set to zero, so that each line gives exactly what it gives alone, zero-padded.
 """
 
 from collections.abc import Sequence
