@@ -115,7 +115,8 @@ def rows_as_lanes(frames_BxLxHxWxC: Array, lengths_B: Array) -> Lanes:
 def named(output: Output, lanes: Lanes, question: Question, steps: Any) -> Named:
     """The answers that an output gives to a question, one sequence a row.
 
-    Of answers after every frame, what stands behind a sequence's end repeats its last one.
+    Of answers after every frame, what stands behind a sequence's end repeats its last one; of
+    lines, there is no symbol (-1) behind the last.
 
     Args:
       output: of the network, in lanes.
