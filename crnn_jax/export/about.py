@@ -2,10 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
-from crnn_jax import tasks
+from crnn_jax import __version__, tasks
 from crnn_jax.data.form import Form
 from crnn_jax.export.answers import Functions, no_steps
 from crnn_jax.model.marginal import Marginal
@@ -49,7 +48,7 @@ def about(
         head = functions.network.answer_head
         columns = head.recurrence.numbers(head.classes, head.max_length).tolist()
     return {
-        "program": f"crnn_jax {version()}",
+        "program": f"crnn_jax {__version__}",
         "task": restored.task.name,
         "step": restored.step,
         "data": info.identity,
@@ -69,14 +68,6 @@ def about(
         "behind_the_end": "frames of zeros, up to L",
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-
-
-def version() -> str:
-    """Of this program."""
-    try:
-        return metadata.version("crnn-jax")
-    except metadata.PackageNotFoundError:  # a copy of its folder
-        return "unknown"
 
 
 def declared(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
