@@ -14,13 +14,10 @@ from jax import Array
 
 from crnn_jax import UserError
 from crnn_jax.data.lanes import Lanes
+from crnn_jax.data.packing import GAP
 from crnn_jax.model.encoder import Encoder, in_chunks
 from crnn_jax.model.flops import conv_sizes
 from crnn_jax.model.question import Question
-
-GAP = 1
-"""Empty strips behind each line: no kernel reaches further (`check_columns`)."""
-
 
 class Columns(Encoder):
     """`FrameCNN` over the lines of each lane, then dense layers, as `Encoder` has them."""
