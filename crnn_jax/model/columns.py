@@ -19,6 +19,7 @@ from crnn_jax.model.encoder import Encoder, in_chunks
 from crnn_jax.model.flops import conv_sizes
 from crnn_jax.model.question import Question
 
+
 class Columns(Encoder):
     """`FrameCNN` over the lines of each lane, then dense layers, as `Encoder` has them."""
 
