@@ -1,5 +1,7 @@
 """The encoder of lines: exact, whatever else is in a lane."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,6 +97,7 @@ def test_a_column_sees_its_neighbours(encoder, lines, params):
         (CONVS[:1], LINE, "halve 4 to 1"),
         (((6, 5, True), *CONVS[1:]), LINE, 'all "same"'),
         ((*CONVS[:2], (8, 5, False, "same")), LINE, "no further than 4 pixels"),
+        (CONVS, dataclasses.replace(LINE, frame_shape=(16, 6, 1)), "halve 6 to 1"),
         (CONVS, Question("class", (16, 4, 1), 9, 3), "expected frames"),
     ],
 )

@@ -140,6 +140,22 @@ def test_steps_are_refused_with_the_reason(name, reason, tiny_config):
     assert found is None if reason is None else found.startswith(reason)
 
 
+def test_lines_are_exported_one_a_row_at_any_width(tiny_config):
+    tiny_config.model.gru_units, tiny_config.model.aggregator = (5,), "bigru"
+    given = restored(asking(tiny_config, "line", "ctc", 2), digits(), scale=1.0)
+    ((frames, lengths),) = rows(given)
+    frames[np.arange(frames.shape[1])[None] >= lengths[:, None]] = 0
+    read = stablehlo.reader(stablehlo.files(functions(given))["network.stablehlo"])
+    answers = read(np.pad(frames, [(0, 0), (0, 3), *[(0, 0)] * 3]), lengths)
+    written = np.asarray(answers["answer"])
+    assert (written >= 0).any()
+    for i, length in enumerate(lengths):
+        alone = read(frames[i : i + 1, :length], lengths[i : i + 1])
+        np.testing.assert_array_equal(written[i, :length], alone["answer"][0])
+        assert (written[i, length:] == -1).all()
+        np.testing.assert_allclose(answers["whole"][i], alone["whole"][0], atol=1e-6)
+
+
 def test_lines_are_encoded_as_by_the_network():
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     import onnxruntime

@@ -100,7 +100,7 @@ def test_lines_are_told_in_strips_and_pixels_and_rare_characters_are_named():
     assert told["lines"] == "2 train · 1 validation · 1 test"
     assert told["answers"] == "texts of up to 6 of 2 characters"
     assert told["lengths"] == "9 to 30 strips, median 12; 36 to 120 pixels"
-    assert told["rare"] == "1 of 2 characters less than 5 times in training: b"
+    assert told["rare"] == "1 of 2 characters fewer than 5 times in training: b"
     assert told["frames"].startswith("lines scaled to 32 pixels of height, grey, in strips of 4")
     assert table(found, "characters that no training answer has")["validation"].endswith("ü")
     assert "9 to 11 strips" in table(found, "lines by length")

@@ -148,15 +148,15 @@ def _bend(lanes: Lanes, keys_B: Array, height: int, strip: int) -> Array:
     Each strip of a line has random numbers of its own. They are smoothed by a Gaussian of about 5
     pixels, as in `augment`, which ends with the line.
     """
-    rows_HxG = spread(height)
-    noise_TxNx2xG = _of_strips(
-        lanes, keys_B, BEND, lambda key: jax.random.normal(key, (2, rows_HxG.shape[1]), np.float32)
+    rows = spread(height)
+    noise = _of_strips(
+        lanes, keys_B, BEND, lambda key: jax.random.normal(key, (2, rows.shape[1]), np.float32)
     )
-    steps, offsets = len(noise_TxNx2xG), np.arange(-REACH, REACH + 1)
-    # Columns of a strip, from the middle of this strip and of others around it.
-    distance_SxK = (np.arange(strip)[:, None] - (strip - 1) / 2) - strip * offsets[None]
-    weight_SxK = np.exp(-np.square(distance_SxK / 5) / 2)
-    weight_SxK /= np.linalg.norm(weight_SxK, axis=1, keepdims=True)
+    steps, offsets = len(noise), np.arange(-REACH, REACH + 1)
+    # Of each column of a strip, to the middles of this strip and of those around it.
+    distance = (np.arange(strip)[:, None] - (strip - 1) / 2) - strip * offsets[None]
+    weight = np.exp(-np.square(distance / 5) / 2)
+    weight /= np.linalg.norm(weight, axis=1, keepdims=True)
     line_TxN = jnp.asarray(lanes.sequence_TxN)
 
     def shifted(x_TxN: Array, by: int) -> Array:
@@ -165,13 +165,11 @@ def _bend(lanes: Lanes, keys_B: Array, height: int, strip: int) -> Array:
 
     around = jnp.stack(
         [
-            jnp.where(
-                (shifted(line_TxN, k) == line_TxN)[..., None, None], shifted(noise_TxNx2xG, k), 0
-            )
+            jnp.where((shifted(line_TxN, k) == line_TxN)[..., None, None], shifted(noise, k), 0)
             for k in offsets.tolist()
         ]
     )
-    bend = jnp.einsum("hg,sk,ktndg->dnhts", rows_HxG, weight_SxK.astype(np.float32), around)
+    bend = jnp.einsum("hg,sk,ktndg->dnhts", rows, weight.astype(np.float32), around)
     return bend.reshape(*bend.shape[:3], -1)
 
 
@@ -206,8 +204,8 @@ def _paper(frames_TxNxHxWxC: Array, lanes: Lanes, keys_B: Array) -> Array:
         numbers = jax.random.bits(key, (-(-pixels // 4),), np.uint32)
         return lax.bitcast_convert_type(numbers, np.uint8).reshape(-1)[:pixels]
 
-    bytes_TxNxP = _of_strips(lanes, keys_B, PAPER, draw)
-    frames = bytes_TxNxP.reshape(steps, count, height, strip, channels)
+    bytes_TxN = _of_strips(lanes, keys_B, PAPER, draw)
+    frames = bytes_TxN.reshape(steps, count, height, strip, channels)
     pictures = frames.transpose(1, 2, 0, 3, 4).reshape(count, height, -1, channels)
     return (pictures.astype(jnp.float32) - 127.5) / np.float32(np.sqrt((256**2 - 1) / 12))
 

@@ -19,6 +19,9 @@ from crnn_jax.data.lanes import Lanes
 FULL = 0.95
 """Share of the steps that is to be filled; with more lanes, which are wanted, fewer may be."""
 
+GAP = 1
+"""Empty strips between two lines: no kernel reaches further (`columns.check_columns`)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Packing:

@@ -142,7 +142,7 @@ def summary(facts: Mapping[str, Any]) -> Rows:
         rows.append(("lengths", spread))
     if rare := facts.get("texts", {}).get("rare"):
         few = f"{len(rare):,} of {facts['texts']['known']:,} characters"
-        rows.append(("rare", f"{few} less than {RARE} times in training: {_named(rare)}"))
+        rows.append(("rare", f"{few} fewer than {RARE} times in training: {_named(rare)}"))
     return rows
 
 

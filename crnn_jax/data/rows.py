@@ -15,8 +15,7 @@ from jax import Array, lax
 
 from crnn_jax.data.batch import Composition
 from crnn_jax.data.lanes import Lanes
-from crnn_jax.data.packing import Packing
-from crnn_jax.model.columns import GAP
+from crnn_jax.data.packing import GAP, Packing
 
 HEIGHT = 32
 """Of a line, in pixels."""

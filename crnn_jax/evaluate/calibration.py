@@ -1,7 +1,7 @@
 """How sure a network of lines may say it is: a temperature, fitted on validation lines."""
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,8 @@ from jax import Array
 
 from crnn_jax.data.batch import Batch
 from crnn_jax.evaluate.answer import ask
+from crnn_jax.evaluate.composed import Evaluation
+from crnn_jax.evaluate.stored import StoredEvaluation
 from crnn_jax.model.crnn import CRNN
 from crnn_jax.model.ctc import fit_temperature
 from crnn_jax.tasks.task import Task
@@ -18,21 +20,16 @@ LINES = 1000
 """So many lines are enough for one number."""
 
 
-class Evaluation(Protocol):
-    """What is asked of an evaluation here."""
-
-    network: CRNN
-    task: Any
-
-    def batches(self) -> Iterator[Batch]:
-        """The sequences and their right answers, a batch at a time."""
-        ...
-
-
 _fit = jax.jit(fit_temperature)
 
 
-def calibrated(evaluation: Evaluation, params: Any) -> Any:
+@functools.partial(jax.jit, static_argnums=0)  # compiled once, and not for each checkpoint
+def _logits(network: CRNN, params: Any, batch: Batch) -> Array:
+    output: Any = ask(network, params, batch)  # of the head ctc
+    return output.logits_BxLxV
+
+
+def calibrated(evaluation: Evaluation | StoredEvaluation, params: Any) -> Any:
     """Parameters whose network is as sure of lines as it is right; of other answers as they are.
 
     Args:
@@ -43,13 +40,11 @@ def calibrated(evaluation: Evaluation, params: Any) -> Any:
     if task.question.kind != "line":
         return params
 
-    def logits_of(params: Any, batch: Batch) -> Array:
-        output: Any = ask(evaluation.network, params, batch)  # of the head ctc
-        return output.logits_BxLxV
-
-    run, found, count = jax.jit(logits_of), [], 0
+    found, count = [], 0
     for batch in evaluation.batches():
-        found.append((run(params, batch), batch.lanes.length_B, batch.targets))
+        found.append(
+            (_logits(evaluation.network, params, batch), batch.lanes.length_B, batch.targets)
+        )
         count += batch.lanes.count
         if count >= LINES:
             break

@@ -142,7 +142,7 @@ class Evaluation:
         return self.task.batch(images[indices_TxN], labels_I[indices_TxN], self.lanes, keys_B)
 
     def batches(self) -> Iterator[Batch]:
-        """See `calibration.Evaluation`."""
+        """The sequences and their right answers, a chunk at a time."""
         batch_of = jax.jit(self._batch)
         for first in range(0, self.sequences, self.chunk):
             yield batch_of(jnp.int32(first), *self.split)

@@ -118,7 +118,7 @@ class StoredEvaluation:
         )
 
     def batches(self) -> Iterator[Batch]:
-        """See `calibration.Evaluation`; a batch for each device."""
+        """The sequences and their right answers; a batch for each device."""
         right = self._right()
         for numbers_PxB in self.numbers_MxPxB:
             shares = zip(numbers_PxB, *self._read(numbers_PxB), strict=True)

@@ -20,6 +20,7 @@ from crnn_jax.export import compare, examples, stablehlo
 from crnn_jax.export.about import about
 from crnn_jax.export.answers import Functions, functions, no_steps, whole
 from crnn_jax.export.compare import Difference
+from crnn_jax.model.question import Question
 from crnn_jax.runs.load import Restored, config_of, dataset_of, parse_step, restore
 from crnn_jax.runs.progress import print_table
 
@@ -68,7 +69,7 @@ def export(
     described = about(restored, exported, files, compared)
     lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in described.items()]
     text = "{\n" + ",\n".join(lines) + "\n}\n"
-    files |= {"network.json": text.encode(), **_examples(names)}
+    files |= {"network.json": text.encode(), **_examples(names, exported.question)}
     _write(folder, files)
     _print(folder, files, compared["sequences"], differences, no_steps(restored))
 
@@ -160,13 +161,9 @@ def _onnx_reader(kind: str, content: bytes) -> Any:
     return (onnx_files.whole_reader if kind == "network" else onnx_files.step_reader)(content)
 
 
-def _examples(names: list[str]) -> dict[str, bytes]:
-    texts = {
-        "stablehlo": examples.STABLEHLO,
-        "onnx": examples.ONNX,
-        "safetensors": examples.SAFETENSORS,
-    }
-    return {f"example_{name}.py": texts[name].encode() for name in names}
+def _examples(names: list[str], question: Question) -> dict[str, bytes]:
+    line = question.kind == "line"
+    return {f"example_{x}.py": examples.example(x, line=line).encode() for x in names}
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

@@ -2,10 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
-from crnn_jax import tasks
+from crnn_jax import __version__, tasks
 from crnn_jax.data.form import Form
 from crnn_jax.export.answers import Functions, no_steps
 from crnn_jax.model.marginal import Marginal
@@ -16,6 +15,8 @@ MEANINGS = {
     "estimate": "the number that minimises the expected squared error",
     "confidence": "the probability of the answer",
     "probabilities": "of each of columns",
+    "whole": "the probability of the whole text",
+    "steps": "the first and the last frame that each symbol was read from",
 }
 
 FITS = {
@@ -38,7 +39,7 @@ def about(
       compared: what has been measured.
     """
     question, info = restored.task.question, restored.dataset
-    each = question.kind != "symbols" and question.reads != "whole"
+    each = question.kind not in ("symbols", "line") and question.reads != "whole"
     names = list(getattr(restored.task, "vocabulary", info.vocabulary))
     if question.kind == "class":
         names = list(info.classes)
@@ -47,7 +48,7 @@ def about(
         head = functions.network.answer_head
         columns = head.recurrence.numbers(head.classes, head.max_length).tolist()
     return {
-        "program": f"crnn_jax {version()}",
+        "program": f"crnn_jax {__version__}",
         "task": restored.task.name,
         "step": restored.step,
         "data": info.identity,
@@ -58,7 +59,7 @@ def about(
         },
         "output_axes": _axes(question.kind, each=each),
         "longest": question.steps if limited(restored) else None,
-        "names": names if question.kind in ("class", "symbols") else None,
+        "names": names if question.kind in ("class", "symbols", "line") else None,
         "columns": columns if "probabilities" in functions.answers else None,
         "preprocessing": preprocessing(restored),
         "state": declared(functions.state) or None,
@@ -67,14 +68,6 @@ def about(
         "behind_the_end": "frames of zeros, up to L",
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-
-
-def version() -> str:
-    """Of this program."""
-    try:
-        return metadata.version("crnn-jax")
-    except metadata.PackageNotFoundError:  # a copy of its folder
-        return "unknown"
 
 
 def declared(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -90,12 +83,15 @@ def declared(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def limited(restored: Restored) -> bool:
     """Whether the network can be asked about no longer sequences than in training."""
-    return not tasks.is_stored(restored.config) or restored.task.question.kind == "symbols"
+    kind = restored.task.question.kind
+    return kind == "symbols" or (kind != "line" and not tasks.is_stored(restored.config))
 
 
 def _axes(kind: str, *, each: bool) -> str:
     if kind == "symbols":
         return "B sequences, the symbols of the answer"
+    if kind == "line":
+        return "B sequences, up to L symbols of the text, -1 behind the last; of whole, B alone"
     if each:
         return "B sequences, the answer after each of L frames; behind the end, the last one again"
     return "B sequences"
@@ -107,11 +103,18 @@ def preprocessing(restored: Restored) -> str:
     height, width, channels = question.frame_shape
     what = "grey" if channels == 1 else "RGB"
     frame = f"A frame is uint8, 0 is black and 255 is white, {height}x{width}, {what}"
-    if question.frame_shape != info.frame_shape:
+    if question.kind == "line":
+        frame = (
+            f"Frames are uint8, {height}x{width}, {what}: strips of one upright picture of a line, "
+            f"from left to right. It is scaled to {height} pixels of height, keeping its "
+            "proportions, and filled up on the right with its background, the median of its "
+            "border, to whole strips. Ink is bright on black: a light background is inverted"
+        )
+    elif question.frame_shape != info.frame_shape:
         frame += f"; {question.steps} of them show one glyph that moves or grows"
     elif info.form is not None:
         frame = _formed(info.form, what)
-    if info.glyphs:
+    if info.glyphs and question.kind != "line":
         frame += (
             ". Glyphs are bright on black. In a frame of 28x28 one is scaled, keeping its "
             "proportions, so that its longer side is 20 pixels, and its centre of mass is in the "

@@ -115,7 +115,8 @@ def rows_as_lanes(frames_BxLxHxWxC: Array, lengths_B: Array) -> Lanes:
 def named(output: Output, lanes: Lanes, question: Question, steps: Any) -> Named:
     """The answers that an output gives to a question, one sequence a row.
 
-    Of answers after every frame, what stands behind a sequence's end repeats its last one.
+    Of answers after every frame, what stands behind a sequence's end repeats its last one; of
+    lines, there is no symbol (-1) behind the last.
 
     Args:
       output: of the network, in lanes.
@@ -134,7 +135,9 @@ def named(output: Output, lanes: Lanes, question: Question, steps: Any) -> Named
         found["answer"] = found["estimate"]
     if question.kind != "number":
         del found["estimate"]
-    if question.kind == "symbols":  # one answer a lane already
+    if question.kind == "line":
+        found |= {"whole": answers.whole, "steps": answers.steps}
+    if question.kind in ("symbols", "line"):  # one answer a row already
         return {name: x for name, x in found.items() if x is not None}
     last = lanes.length_B - 1, lanes.lane_B
 

@@ -1,4 +1,8 @@
-"""Prefix beam search: the most probable text of a line under CTC, and not of one path alone."""
+"""Prefix beam search: the most probable text of a line under CTC, and not of one path alone.
+
+In this file K are the prefixes of a beam, C the symbols that may follow one, and P and Q two of the
+K prefixes that are compared.
+"""
 
 from typing import NamedTuple
 

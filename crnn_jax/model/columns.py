@@ -2,8 +2,8 @@
 
 A line is a sequence of strips (`data/form.py`). Those of a lane are joined to one picture, which is
 convolved once, so that nothing is computed for two overlapping windows. The pools leave one column
-of each strip. Between two lines of a lane there are `GAP` empty strips; what is in them is set to
-zero before every layer, so that each line gives exactly what it gives alone, zero-padded.
+of each strip. Between two lines of a lane there are `GAP` strips of zeros, and what a layer makes
+of them is set to zero, so that each line gives exactly what it gives alone, zero-padded.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,10 @@ from jax import Array
 
 from crnn_jax import UserError
 from crnn_jax.data.lanes import Lanes
+from crnn_jax.data.packing import GAP
 from crnn_jax.model.encoder import Encoder, in_chunks
 from crnn_jax.model.flops import conv_sizes
 from crnn_jax.model.question import Question
-
-GAP = 1
-"""Empty strips behind each line: no kernel reaches further (`check_columns`)."""
 
 
 PIXELS_AT_ONCE = 2 * 32 * 336
@@ -54,14 +52,17 @@ def check_columns(convs: Sequence[tuple], question: Question) -> None:
         )
     sizes = conv_sizes(convs, height, strip)
     padded = all(len(layer) > 3 for layer in convs)
+    # An odd column that a pool drops would move all strips behind it.
+    whole = 2 ** sum(pool is True for _, _, pool, *_ in convs) == strip
     reach = [
         size // 2 * (strip // wide)
         for (_, size, *_), (_, wide) in zip(convs, sizes, strict=False)
         if wide
     ]
-    if not padded or sizes[-1][1] != 1 or max(reach, default=0) > GAP * strip:
+    if not convs or not padded or not whole or max(reach, default=0) > GAP * strip:
         raise UserError(
             f"--config.model.convs={convs} with model.encoder=columns and strips of {strip} "
             f'pixels: expected layers that are all "same", whose 2x2 pools halve {strip} to 1, and '
-            f"whose kernels reach no further than {strip} pixels of the line"
+            f"whose kernels reach no further than {strip} pixels of the line; and a data.strip "
+            "of 2, 4, 8, …"
         )

@@ -9,7 +9,7 @@ from jax import Array
 
 from crnn_jax.data.batch import Batch
 from crnn_jax.data.lanes import Lanes
-from crnn_jax.model.columns import GAP
+from crnn_jax.data.packing import GAP
 from crnn_jax.model.heads import Answers
 from crnn_jax.model.question import Question
 from crnn_jax.tasks.line import Lines
