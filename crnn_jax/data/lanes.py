@@ -35,7 +35,7 @@ class Lanes:
     @property
     def count(self) -> int:
         """Number of sequences, missing ones counted."""
-        return len(self.length_B)
+        return self.length_B.shape[0]  # in an export it has no value yet
 
     @property
     def real_TxN(self) -> Array | np.ndarray:

@@ -16,6 +16,7 @@ MEANINGS = {
     "estimate": "the number that minimises the expected squared error",
     "confidence": "the probability of the answer",
     "probabilities": "of each of columns",
+    "whole": "the probability of the whole text",
 }
 
 FITS = {
@@ -38,7 +39,7 @@ def about(
       compared: what has been measured.
     """
     question, info = restored.task.question, restored.dataset
-    each = question.kind != "symbols" and question.reads != "whole"
+    each = question.kind not in ("symbols", "line") and question.reads != "whole"
     names = list(getattr(restored.task, "vocabulary", info.vocabulary))
     if question.kind == "class":
         names = list(info.classes)
@@ -58,7 +59,7 @@ def about(
         },
         "output_axes": _axes(question.kind, each=each),
         "longest": question.steps if limited(restored) else None,
-        "names": names if question.kind in ("class", "symbols") else None,
+        "names": names if question.kind in ("class", "symbols", "line") else None,
         "columns": columns if "probabilities" in functions.answers else None,
         "preprocessing": preprocessing(restored),
         "state": declared(functions.state) or None,
@@ -96,6 +97,8 @@ def limited(restored: Restored) -> bool:
 def _axes(kind: str, *, each: bool) -> str:
     if kind == "symbols":
         return "B sequences, the symbols of the answer"
+    if kind == "line":
+        return "B lines, the symbols from left to right; behind the text's end -1"
     if each:
         return "B sequences, the answer after each of L frames; behind the end, the last one again"
     return "B sequences"
@@ -107,11 +110,17 @@ def preprocessing(restored: Restored) -> str:
     height, width, channels = question.frame_shape
     what = "grey" if channels == 1 else "RGB"
     frame = f"A frame is uint8, 0 is black and 255 is white, {height}x{width}, {what}"
-    if question.frame_shape != info.frame_shape:
+    if question.kind == "line":
+        frame = (
+            f"A line is uint8, {what}, bright ink on black, scaled to {height} pixels of height. "
+            f"From left to right it is cut into strips of {width} pixels, its frames; the last is "
+            "filled up with the background"
+        )
+    elif question.frame_shape != info.frame_shape:
         frame += f"; {question.steps} of them show one glyph that moves or grows"
     elif info.form is not None:
         frame = _formed(info.form, what)
-    if info.glyphs:
+    if info.glyphs and question.kind != "line":
         frame += (
             ". Glyphs are bright on black. In a frame of 28x28 one is scaled, keeping its "
             "proportions, so that its longer side is 20 pixels, and its centre of mass is in the "

@@ -129,12 +129,13 @@ def named(output: Output, lanes: Lanes, question: Question, steps: Any) -> Named
         "estimate": answers.estimate,
         "confidence": answers.confidence,
         "probabilities": getattr(output, "probs_TxNxK", None),
+        "whole": answers.whole,
     }
     if question.kind == "value":  # the nearest whole number means nothing
         found["answer"] = found["estimate"]
     if question.kind != "number":
         del found["estimate"]
-    if question.kind == "symbols":  # one answer a lane already
+    if question.kind in ("symbols", "line"):  # one answer a lane already
         return {name: x for name, x in found.items() if x is not None}
     last = lanes.length_B - 1, lanes.lane_B
 

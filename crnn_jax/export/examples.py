@@ -14,13 +14,19 @@ here = Path(__file__).parent
 about = json.loads((here / "network.json").read_text(encoding="utf-8"))
 _, steps, height, width, channels = about["input"]["frames"]["shape"]
 pictures = [Image.open(x).convert("L" if channels == 1 else "RGB") for x in sys.argv[1:]]
-frames = [np.asarray(x.resize((width, height))).reshape(height, width, -1) for x in pictures]
+if about["task"] == "line":  # one picture, of any width, and ink must be bright
+    strips = -(-pictures[0].width * height // (pictures[0].height * width))
+    line = np.asarray(pictures[0].resize((strips * width, height)))
+    line = 255 - line if np.median(line) > 127 else line
+    frames = [*line.reshape(height, strips, width, channels).swapaxes(0, 1)]
+else:
+    frames = [np.asarray(x.resize((width, height))).reshape(height, width, -1) for x in pictures]
 black = [np.zeros_like(frames[0])] * (0 if steps == "L" else steps - len(frames))
 inputs = {{"frames": np.stack([frames + black]), "lengths": np.array([len(frames)], np.int32)}}
 {call}
 for name in sorted({{*answers}} - {{"probabilities"}}):
     print(name, *answers[name])
-print(*[about["names"][i] for i in np.ravel(answers["answer"])] if about["names"] else "")
+print(*[about["names"][i] for i in np.ravel(answers["answer"]) if i >= 0] if about["names"] else "")
 '''
 
 ONNX = _EXAMPLE.format(

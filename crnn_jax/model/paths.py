@@ -36,7 +36,7 @@ def states_of(texts_BxS: Array, blank: int) -> States:
     symbols_BxS = jnp.where(texts_BxS < 0, blank, texts_BxS)
     pairs_BxSx2 = jnp.stack([jnp.full_like(symbols_BxS, blank), symbols_BxS], axis=-1)
     class_BxR = jnp.pad(
-        pairs_BxSx2.reshape(len(texts_BxS), -1), ((0, 0), (0, 1)), constant_values=blank
+        pairs_BxSx2.reshape(texts_BxS.shape[0], -1), ((0, 0), (0, 1)), constant_values=blank
     )
     before_BxR = jnp.pad(class_BxR, ((0, 0), (2, 0)), constant_values=blank)[:, :-2]
     last_Bx1 = 2 * jnp.sum(texts_BxS >= 0, axis=1, keepdims=True)
