@@ -67,8 +67,8 @@ def _drawn(restored: Restored, config: ConfigDict, dataset: Dataset) -> Rows:
     @jax.jit  # once, and not operation by operation
     def rows(images_IxHxWxC: Array, labels_I: Array) -> tuple[Array, Array]:
         indices_TxN = lane_images(draw, lanes, 0, 0)
-        keys_N = jax.vmap(draw.key, (None, 0, None))(0, lanes.sequence_TxN[0], SCENE)
-        batch = task.batch(images_IxHxWxC[indices_TxN], labels_I[indices_TxN], lanes, keys_N)
+        keys_B = jax.vmap(draw.key, (None, 0, None))(0, jnp.arange(lanes.count), SCENE)
+        batch = task.batch(images_IxHxWxC[indices_TxN], labels_I[indices_TxN], lanes, keys_B)
         frames = batch.lanes.rows(batch.frames_TxNxHxWxC, task.question.steps)
         return frames, jnp.asarray(batch.lanes.length_B)
 
