@@ -93,6 +93,7 @@ def test_a_column_sees_its_neighbours(encoder, lines, params):
     ("convs", "question", "words"),
     [
         (CONVS[:1], LINE, "halve 4 to 1"),
+        (CONVS, Question("line", (16, 5, 1), 9, 0), "halve 5 to 1"),
         (((6, 5, True), *CONVS[1:]), LINE, 'all "same"'),
         ((*CONVS[:2], (8, 5, False, "same")), LINE, "no further than 4 pixels"),
         (CONVS, Question("class", (16, 4, 1), 9, 3), "expected frames"),

@@ -54,7 +54,8 @@ def check_columns(convs: Sequence[tuple], question: Question) -> None:
         for (_, size, *_), (_, wide) in zip(convs, sizes, strict=False)
         if wide
     ]
-    if not padded or sizes[-1][1] != 1 or max(reach, default=0) > GAP * strip:
+    halved = strip == 2 ** sum(pool is True for _, _, pool, *_ in convs)
+    if not padded or not halved or max(reach, default=0) > GAP * strip:
         raise UserError(
             f"--config.model.convs={convs} with model.encoder=columns and strips of {strip} "
             f'pixels: expected layers that are all "same", whose 2x2 pools halve {strip} to 1, and '
