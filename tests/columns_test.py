@@ -95,6 +95,7 @@ def test_a_column_sees_its_neighbours(encoder, lines, params):
     ("convs", "question", "words"),
     [
         (CONVS[:1], LINE, "halve 4 to 1"),
+        (CONVS, Question("line", (16, 5, 1), 9, 0), "halve 5 to 1"),
         (((6, 5, True), *CONVS[1:]), LINE, 'all "same"'),
         ((*CONVS[:2], (8, 5, False, "same")), LINE, "no further than 4 pixels"),
         (CONVS, dataclasses.replace(LINE, frame_shape=(16, 6, 1)), "halve 6 to 1"),

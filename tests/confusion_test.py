@@ -36,6 +36,11 @@ def test_nothing_wrong_can_be_drawn():
     assert axes.get_title() == "Letters: 100.00% right"
 
 
+def test_nothing_read_can_be_drawn():
+    axes = confusion.draw_counts(np.zeros((2, 3), int), "ab", "Letters").axes[0]
+    assert axes.get_title() == "Letters: 0.00% right"
+
+
 def test_counts_classes_of_images_and_symbols_of_answers(tiny_config):
     task = tasks.build(asking(tiny_config), digits())
     alone = answered([[3], [5], [7]], [[3], [5], [17]], confidence=np.ones((3, 1)))

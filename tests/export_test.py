@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from crnn_jax import UserError, export, main
 from crnn_jax.export import compare, stablehlo
+from crnn_jax.export.about import about
 from crnn_jax.export.answers import functions, no_steps, rows_as_lanes, whole
 from crnn_jax.export.compare import Rows
 from crnn_jax.model.backend import portable
@@ -112,6 +113,23 @@ def test_onnx_answers_as_the_network(network):
         onnx_files.whole_reader(files["network.onnx"]),
         step and onnx_files.step_reader(step),
     )
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_texts_of_lines_are_as_the_network_reads_them(beam, tiny_config):
+    tiny_config.model.beam = beam
+    given = restored(asking(tiny_config, "line", "ctc"), digits())
+    batches, exported = rows(given), functions(given)
+    answers = jax.jit(whole(given.network, given.params, given.task.question))
+    right = [jax.device_get(answers(*x)) for x in batches]
+    read = stablehlo.reader(stablehlo.files(exported)["network.stablehlo"])
+    found = compare.of_whole(read, right, batches)
+    assert found.largest < 1e-5
+    assert found.answers == 0
+    assert right[0].keys() == {"answer", "confidence", "whole"}
+    described = about(given, exported, {}, {})
+    assert described["names"] == list("0123456789")
+    assert "strips of 4 pixels" in described["preprocessing"]
 
 
 def test_steps_of_a_whole_answer_are_those_of_the_sequence_so_far(tiny_config):

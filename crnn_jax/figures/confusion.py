@@ -69,5 +69,5 @@ def draw_counts(counts_KxK1: np.ndarray, names: Sequence[str], subject: str) -> 
     axes.set_xticks(range(len(answers)), answers, rotation=90 if long else 0, parse_math=False)
     axes.set_yticks(range(classes), names, parse_math=False)
     axes.set(xlabel="answer", ylabel="right")
-    axes.set_title(f"{subject}: {right / total:.2%} right", fontsize=10)
+    axes.set_title(f"{subject}: {right / max(total, 1):.2%} right", fontsize=10)
     return figure

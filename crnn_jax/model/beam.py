@@ -126,7 +126,7 @@ def extend(beams: Beam, log_probs_BxV: Array) -> tuple[Beam, Array, Array]:
     blank_BxK = total_BxK + log_probs_BxV[:, -1:]
     symbol_BxK = jnp.logaddexp(beams.symbol_BxK, parent_BxQ) + of_last_BxK
     scores = jnp.concatenate(
-        [jnp.logaddexp(blank_BxK, symbol_BxK), longer_BxKxC.reshape(len(total_BxK), -1)], axis=1
+        [jnp.logaddexp(blank_BxK, symbol_BxK), longer_BxKxC.reshape(total_BxK.shape[0], -1)], axis=1
     )
     # Of equals the first are kept: where there are fewer prefixes, an empty place stays empty.
     score_BxK, place_BxK = lax.top_k(scores, beam)
@@ -162,6 +162,6 @@ def compact(written_BxL: Array) -> Array:
     """Symbols moved to the front of their row; `EMPTY` behind them."""
     steps = written_BxL.shape[1]
     place_BxL = jnp.where(written_BxL == EMPTY, steps, jnp.cumsum(written_BxL != EMPTY, axis=1) - 1)
-    row_Bx1 = jnp.arange(len(written_BxL))[:, None]
+    row_Bx1 = jnp.arange(written_BxL.shape[0])[:, None]
     text_BxL = jnp.full_like(written_BxL, EMPTY)
     return text_BxL.at[row_Bx1, place_BxL].set(written_BxL, mode="drop")

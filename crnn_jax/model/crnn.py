@@ -185,14 +185,14 @@ def build(model: ConfigDict, question: Question) -> CRNN:
       UserError: the layers leave nothing of a frame, or see frames that the answer must not depend
         on; or the head cannot answer the question.
     """
+    if model.encoder == "columns":
+        check_columns(model.convs, question)
     height, width, _ = question.frame_shape
     if min(conv_sizes(model.convs, height, width)[-1]) < 1:
         raise UserError(
             f"--config.model.convs={model.convs} leaves nothing of a frame of {height}x{width}: "
             "expected fewer or smaller kernels and pools"
         )
-    if model.encoder == "columns":
-        check_columns(model.convs, question)
     head = HEADS[model.head]
     if not head.fits(question):
         fitting = " or ".join(name for name, head in HEADS.items() if head.fits(question))
