@@ -17,26 +17,26 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.task.name = "line"
     c.task.max_length = 10
 
-    c.data.augment.shift = 1.0
-    c.data.augment.turn = 0.12
+    c.data.augment.turn = 0.06
     c.data.augment.scale = 0.08
-    c.data.augment.elastic = 0.6
-    c.data.augment.slant = 0.2
-    c.data.augment.thickness = 0.4
-    c.data.augment.noise = 0.05
+    c.data.augment.elastic = 0.3
+    c.data.augment.thickness = 0.1
 
     c.model.encoder = "columns"
-    c.model.convs = ((24, 5, True, "same"), (48, 3, True, "same"), (96, 3, "tall", "same"))
+    c.model.convs = (
+        (24, 5, True, "same"),
+        (48, 3, True, "same"),
+        (96, 3, "tall", "same"),
+        (96, 3, False, "same"),
+    )
     c.model.dense = (192,)
     c.model.aggregator = "bigru"
     c.model.gru_units = (96,)
-    c.model.encoder_dropout = 0.2
-    c.model.state_dropout = 0.1
     c.model.head = "ctc"
 
     c.train.batch_size = 60
-    c.train.steps = 4000
-    c.train.learning_rate = 3e-3
+    c.train.steps = 5000
+    c.train.learning_rate = 4e-3
     c.train.schedule = "one_cycle"
     c.train.weight_decay = 0.4
     c.train.clip_norm = 1.0

@@ -126,7 +126,7 @@ def test_texts_of_lines_are_as_the_network_reads_them(beam, tiny_config):
     found = compare.of_whole(read, right, batches)
     assert found.largest < 1e-5
     assert found.answers == 0
-    assert right[0].keys() == {"answer", "confidence", "whole"}
+    assert right[0].keys() == {"answer", "confidence", "whole", "steps"}
     described = about(given, exported, {}, {})
     assert described["names"] == list("0123456789")
     assert "strips of 4 pixels" in described["preprocessing"]

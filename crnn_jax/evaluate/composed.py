@@ -71,6 +71,7 @@ class Evaluation:
         self.chunk = draw.period * -(-at_once // draw.period)
         self.lanes = draw.lanes(self.chunk)
         self.devices = jax.local_device_count()
+        self._compiled_batch = jax.jit(self._batch)
         self.compiled: jax.stages.Compiled | None = None
         self.seconds = 0.0
 
@@ -143,9 +144,8 @@ class Evaluation:
 
     def batches(self) -> Iterator[Batch]:
         """The sequences and their right answers, a chunk at a time."""
-        batch_of = jax.jit(self._batch)
         for first in range(0, self.sequences, self.chunk):
-            yield batch_of(jnp.int32(first), *self.split)
+            yield self._compiled_batch(jnp.int32(first), *self.split)
 
 
 def validation(network: CRNN, task: Composed, config: ConfigDict, dataset: Dataset) -> Evaluation:

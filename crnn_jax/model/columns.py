@@ -19,7 +19,6 @@ from crnn_jax.model.encoder import Encoder, in_chunks
 from crnn_jax.model.flops import conv_sizes
 from crnn_jax.model.question import Question
 
-
 PIXELS_AT_ONCE = 2 * 32 * 336
 """Pixels of lanes that a CPU convolves together, at most: a lane or two of 32 rows."""
 

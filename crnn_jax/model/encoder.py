@@ -56,6 +56,8 @@ class FrameCNN(nn.Module):
         if not self.convs:
             return frame_HxWxC.reshape(-1).astype(self.dtype) / 255
         x = frame_HxWxC
+        if real_W is not None:
+            x = jnp.where(real_W[None, :, None], x, 0)
         for i, (features, size, pool, *same) in enumerate(self.convs):
             shape = (size, size, x.shape[-1], features)
             kernel = self.param(f"conv{i}_kernel", INITIALIZERS[self.activation](), shape)

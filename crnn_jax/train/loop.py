@@ -97,7 +97,8 @@ def train(config: ConfigDict, dataset: Dataset, workdir: Path, *, profile: bool)
                         if saving:
                             metadata = _metadata(config, dataset, clock, patience)
                             kept = devices.unreplicate(state)
-                            kept = kept.replace(params=calibrated(validate, kept.params))
+                            if not stopping:  # a signal leaves little time
+                                kept = kept.replace(params=calibrated(validate, kept.params))
                             checkpoints.save(step, kept, metadata, score)
                 recorder.show()  # last: whoever reads along may be gone
             clock.stop()
