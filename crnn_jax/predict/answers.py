@@ -24,6 +24,9 @@ STRIPS, FRAMES = 24, 12
 UNSURE = "?"
 """In place of an answer that is not sure enough to be told."""
 
+NOTHING = "(nothing)"
+"""What tables say where a line has no symbol."""
+
 
 class Answer(NamedTuple):
     """What was answered about some files.
@@ -124,7 +127,7 @@ def _line(found: dict[str, Any]) -> str:
 
 
 def _text(found: dict[str, Any]) -> str:
-    return UNSURE if found["answer"] is None else found["answer"]
+    return UNSURE if found["answer"] is None else found["answer"] or NOTHING
 
 
 def _estimate(found: dict[str, Any], before: str = "") -> str:
