@@ -4,6 +4,9 @@ python tools/make_captchas.py digits captchas
 python -m crnn_jax.main --config=configs/captcha.py
 python tools/make_captchas.py letters letters
 python -m crnn_jax.main --config=configs/captcha.py:letters
+
+.992 of 1,016 test captchas are right after 76 s of training on two cores, .960 of 972 with letters
+after 249 s (one seed each).
 """
 
 from ml_collections import ConfigDict

@@ -5,6 +5,9 @@ python -m crnn_jax.main --config=configs/rows.py --config.data.manual_dir=FOLDER
 The lines are composed on the device: 32 pixels high, gaps of -8 to 9 pixels between the ink of two
 digits. A CNN convolves the whole line, a GRU in both directions reads its columns of 4 pixels, and
 CTC writes the digits.
+
+.8775 of 10,000 test rows are right (CER .025) after 725 s of training on two
+cores (one seed). Of rows whose digits do not overlap .95 are right (docs/results.md).
 """
 
 from ml_collections import ConfigDict
