@@ -26,8 +26,7 @@ python -m crnn_jax.main --config=CONFIG [--config.FIELD=VALUE ...] [FLAG ...] [F
 EXAMPLES = """\
 examples:
   python -m crnn_jax.main --config=sum8
-  python -m crnn_jax.main --config=sum8:smoke --workdir=/tmp/try
-  python -m crnn_jax.main --config=sum8 --config.train.learning_rate=1e-3
+  python -m crnn_jax.main --config=sum8:smoke --config.train.learning_rate=1e-3
   python -m crnn_jax.main --mode=data --config=clips --config.data.path=FOLDER
   python -m crnn_jax.main --mode=evaluate --workdir=runs/sum8 --step=best --json
   python -m crnn_jax.main --mode=predict --workdir=runs/sum8 three.png four.jpg

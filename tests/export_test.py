@@ -129,7 +129,7 @@ def test_texts_of_lines_are_as_the_network_reads_them(beam, tiny_config):
     assert right[0].keys() == {"answer", "confidence", "whole", "steps"}
     described = about(given, exported, {}, {})
     assert described["names"] == list("0123456789")
-    assert "strips of 4 pixels" in described["preprocessing"]
+    assert "strips of one upright picture" in described["preprocessing"]
 
 
 def test_steps_of_a_whole_answer_are_those_of_the_sequence_so_far(tiny_config):

@@ -11,6 +11,7 @@ from PIL import Image, ImageColor
 from crnn_jax import exit_status
 from crnn_jax.config import default
 from crnn_jax.data import clips
+from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.data.prepare import load_own
 from tools import make_clips
 
@@ -64,8 +65,13 @@ def test_clips_are_those_of_captions_to_the_last_bit(images):
     shown_N = np.array([label for _, label, _ in found])
     assert sorted(shown_N) == list(range(130))  # each image once
     keys_N = jax.random.split(jax.random.key(3), count)
-    render = jax.jit(clips.Clips().render)
-    frames_TxNxHxWxC, captions_N = render(images[shown_N][None], np.zeros((1, count), int), keys_N)
+    lanes = padded_lanes(np.ones(count, int))
+
+    @jax.jit
+    def render(images, keys):
+        return clips.Clips().render(images, np.zeros((1, count), int), lanes, keys)[:2]
+
+    frames_TxNxHxWxC, captions_N = render(images[shown_N][None], keys_N)
     expected_NxTxHxWxC = np.asarray(frames_TxNxHxWxC).swapaxes(0, 1)
     for clip, frames, caption in zip(found, expected_NxTxHxWxC, captions_N, strict=True):
         np.testing.assert_array_equal(clip[0], frames)

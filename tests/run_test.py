@@ -193,11 +193,16 @@ def test_which_glyph_it_is_has_no_rmse_and_the_best_is_the_most_exact(
 ):
     config.task.name, config.task.every_step = "class", True
     exact = iter([0.9, 0.3])
-    monkeypatch.setattr(
-        evaluate,
-        "validation_evaluator",
-        lambda *args: lambda params: {"exact": next(exact), "n": 40},
-    )
+
+    @dataclasses.dataclass
+    class Given:
+        network: object
+        task: object
+
+        def __call__(self, params):
+            return {"exact": next(exact), "n": 40}
+
+    monkeypatch.setattr(evaluate, "validation_evaluator", lambda *args: Given(*args[:2]))
     run.train(tmp_path, config, profile=False)
     printed = capsys.readouterr()
     assert "rmse" not in printed.out + printed.err
