@@ -66,7 +66,8 @@ test-cluster: .venv/installed
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev,cluster]'
 	$(SUDO) env CRNN_JAX_TEST_CLUSTER=1 PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest \
 		-p no:cacheprovider tests/launch_test.py tests/cluster_test.py \
-		tests/processes_test.py tests/torture_test.py $(ARGS)
+		tests/processes_test.py tests/torture_test.py tests/hosts_test.py \
+		tests/stored_train_test.py $(ARGS)
 
 torture: .venv/installed
 	.venv/bin/python -m tests.torture --config=$(CONFIG) --config.checkpoint.every=100 $(ARGS)

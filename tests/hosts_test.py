@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.processes_test import CONFIG, EVERY, ends, until_it_trains
-from tests.tiny import environment
+from tests.tiny import environment, takes_long
 from tests.torture import left_by
 
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 NAMES = tuple(f"crnn-{os.getpid()}-{i}" for i in range(2))
 
 pytestmark = [
+    takes_long,
     pytest.mark.xdist_group("processes"),
     pytest.mark.skipif(
         os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and ip, of iproute2"

@@ -11,6 +11,7 @@ from crnn_jax.train.trainer import Trainer
 from tests.interrupting import interrupted_at
 from tests.networks import random_state
 from tests.sequences import TASK, asking_for, dataset
+from tests.tiny import takes_long
 
 
 @pytest.fixture
@@ -24,7 +25,10 @@ def config():
 
 
 @pytest.mark.usefixtures("optimized")
-@pytest.mark.parametrize(("kind", "changes"), [("class", ("shift", "flip")), ("line", ("noise",))])
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [pytest.param("class", ("shift", "flip"), marks=takes_long), ("line", ("noise",))],
+)
 def test_resumed_and_streamed_it_is_the_straight_run_bit_for_bit(config, kind, changes, tmp_path):
     """24 sequences are three steps: the run is resumed within an epoch."""
     asking_for(config, kind)
@@ -40,7 +44,13 @@ def test_resumed_and_streamed_it_is_the_straight_run_bit_for_bit(config, kind, c
     assert same[0] == same[1]
 
 
-@pytest.mark.parametrize("kind", TASK)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in ("numbers", "line") else pytest.param(kind, marks=takes_long)
+        for kind in TASK
+    ],
+)
 def test_a_device_alone_and_eight_together_make_the_same_update(config, kind, monkeypatch):
     """With dropout and augmentation: what is drawn follows from the place in the batch."""
     asking_for(config, kind)
