@@ -6,7 +6,8 @@ from tests.processes_test import CONFIG
 from tests.tiny import environment, takes_long
 from tests.torture import Campaign
 
-pytestmark = pytest.mark.xdist_group("torture")  # one worker: they share the straight run
+# One worker: they share the straight run.
+pytestmark = [pytest.mark.xdist_group("torture"), takes_long]
 
 
 @pytest.fixture(scope="module")
