@@ -73,7 +73,7 @@ def train(config: ConfigDict, dataset: Dataset, workdir: Path, *, profile: bool)
         with Stop() as stop, Recorder(folder, config.train, stop, clock, step) as recorder:
             processes.wait_for_others()  # some may still compile
             clock.start()
-            stopping = False
+            stopping, kept = False, None
             while step < total and not (stopping or patience.is_over):
                 state, metrics = dispatch(state, devices.device_inputs(stop.requested), source)
                 step += config.train.steps_per_dispatch
@@ -105,7 +105,11 @@ def train(config: ConfigDict, dataset: Dataset, workdir: Path, *, profile: bool)
             checkpoints.close()  # while signals are still noted: one more would lose the save
             if stopping:
                 raise Stopped(stop.signal or signal.SIGTERM, step)
-    params, of_step = calibrated(validate, devices.unreplicate(state.params)), step
+    of_step = step
+    if kept is None:  # nothing was left to train
+        params = calibrated(validate, devices.unreplicate(state.params))
+    else:
+        params = kept.params
     if patience.limit:
         params, of_step = _best(params, step, folder)
     return Trained(params, of_step, step, patience.waited, clock)
