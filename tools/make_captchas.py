@@ -10,7 +10,6 @@ trained on.
 
 import argparse
 import random
-import shutil
 import string
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,8 @@ from pathlib import Path
 
 from captcha import image
 
-from crnn_jax import UserError, exit_status, user_path
+from crnn_jax import exit_status, user_path
+from crnn_jax.distributed.files import whole_folder
 
 KINDS = {"digits": (string.digits, 4), "letters": (string.digits + string.ascii_lowercase, 5)}
 """Symbols, and how many of them a text has."""
@@ -62,17 +62,8 @@ def main(argv: Sequence[str]) -> None:
     options = parser.parse_args(argv)
     if not 1 <= options.count <= 10**6:
         parser.error(f"--count={options.count}: expected 1 to 1,000,000")
-    out = user_path(options.out)
-    if out.exists():
-        raise UserError(f"{out} exists: expected the name of a folder to make")
-    unfinished = out.with_name(f"{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
-    unfinished.mkdir(parents=True)
-    try:
+    with whole_folder(user_path(options.out)) as unfinished:
         write(unfinished, options.kind, options.count, options.seed)
-        unfinished.rename(out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 if __name__ == "__main__":

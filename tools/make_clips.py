@@ -14,7 +14,6 @@ import csv
 import itertools
 import json
 import re
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,10 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 
-from crnn_jax import UserError, exit_status, user_path
+from crnn_jax import exit_status, user_path
 from crnn_jax.config import default
 from crnn_jax.data import clips
 from crnn_jax.data.dataset import load_dataset
+from crnn_jax.distributed.files import whole_folder
 
 CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
     "mp4": ("libx264", "yuv420p", {"qp": "18"}),  # by crf, small frames differ from call to call
@@ -214,17 +214,8 @@ def main(argv: Sequence[str]) -> None:
     options = parser.parse_args(argv)
     if options.kind == "captions" and options.form == "gif":
         parser.error("--form=gif has grey frames alone here: expected png, webp, mp4 or avi")
-    out = user_path(options.out)
-    if out.exists():
-        raise UserError(f"{out} exists: expected the name of a folder to make")
-    unfinished = out.with_name(f"{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
-    unfinished.mkdir(parents=True)
-    try:
+    with whole_folder(user_path(options.out)) as unfinished:
         KINDS[options.kind](unfinished, options)
-        unfinished.rename(out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _whole(text: str) -> int:

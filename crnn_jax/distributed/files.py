@@ -3,12 +3,15 @@
 import contextlib
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from crnn_jax import UserError
 
 
 class InUse(Exception):
@@ -31,6 +34,29 @@ def write_whole(path: Path, content: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that the block fills under another name, so that none is ever half filled.
+
+    Yields:
+      The folder to fill; it becomes `path` if the block ends well, and is removed if not.
+
+    Raises:
+      UserError: `path` exists.
+      OSError: it cannot be made.
+    """
+    if path.exists():
+        raise UserError(f"{path} exists: expected the name of a folder to make")
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextlib.contextmanager
