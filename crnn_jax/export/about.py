@@ -6,7 +6,7 @@ from typing import Any
 
 from crnn_jax import __version__, tasks
 from crnn_jax.data.form import Form
-from crnn_jax.export.answers import Functions, no_steps
+from crnn_jax.export.answers import Functions, dtype_and_shape, no_steps
 from crnn_jax.model.marginal import Marginal
 from crnn_jax.runs.load import Restored
 
@@ -73,10 +73,7 @@ def about(
 def declared(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Dtype and shape of arrays; B is the number of sequences, L that of frames."""
     return {
-        name: {
-            "dtype": x.dtype.name,
-            "shape": [d if isinstance(d, int) else str(d) for d in x.shape],
-        }
+        name: dict(zip(("dtype", "shape"), dtype_and_shape(x), strict=True))
         for name, x in arrays.items()
     }
 

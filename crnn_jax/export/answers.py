@@ -147,6 +147,11 @@ def named(output: Output, lanes: Lanes, question: Question, steps: Any) -> Named
     return {name: rows(x) for name, x in found.items() if x is not None}
 
 
+def dtype_and_shape(array: Any) -> tuple[str, list[int | str]]:
+    """Of an array that is exported; B and L for any size."""
+    return array.dtype.name, [d if isinstance(d, int) else str(d) for d in array.shape]
+
+
 def no_steps(restored: Restored) -> str | None:
     """Why the network cannot be given one frame at a time; None where it can."""
     model, kind = restored.config.model, restored.task.question.kind

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import onnxruntime
 
-from crnn_jax.export.answers import Functions, Named
+from crnn_jax.export.answers import Functions, Named, dtype_and_shape
 from crnn_jax.export.onnx_network import Network
 from crnn_jax.model.backend import portable
 
@@ -33,19 +33,12 @@ def _file(
     network = Network(functions.network, functions.params, functions.question, step=step)
     for name, array in {**network.answers, **_prefixed(NEXT, network.state)}.items():
         network.graph.named(array, name)
-    return network.graph.model(declared(inputs), declared(outputs))
+    declared = [{n: dtype_and_shape(x) for n, x in arrays.items()} for arrays in (inputs, outputs)]
+    return network.graph.model(*declared)
 
 
 def _prefixed(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}{name}": array for name, array in arrays.items()}
-
-
-def declared(arrays: Mapping[str, Any]) -> dict[str, tuple[str, list[int | str]]]:
-    """Dtype and shape of each array, B and L for any size."""
-    return {
-        name: (x.dtype.name, [d if isinstance(d, int) else str(d) for d in x.shape])
-        for name, x in arrays.items()
-    }
 
 
 def whole_reader(content: bytes) -> Any:
