@@ -59,7 +59,9 @@ def _columns(g: Graph, encoder: Columns, weights: Any, x_BxLxHxWxC: str, lengths
     column_W = g.op("Range", g.constant(0, "int64"), width, g.constant(1, "int64"))
     end_Bx1 = g.op("Unsqueeze", g.op("Mul", g.cast(lengths_B, "int64"), strip), g.ints(1))
     real_BxW = g.cast(g.op("Less", g.op("Unsqueeze", column_W, g.ints(0)), end_Bx1), "float32")
-    images = _convolve(g, encoder, weights, images, g.op("Unsqueeze", real_BxW, g.ints(1, 2)))
+    real_Bx1x1xW = g.op("Unsqueeze", real_BxW, g.ints(1, 2))
+    images = g.op("Mul", images, real_Bx1x1xW)
+    images = _convolve(g, encoder, weights, images, real_Bx1x1xW)
     return g.reshape(g.op("Transpose", images, perm=(0, 3, 2, 1)), 0, 0, -1)
 
 
