@@ -31,6 +31,13 @@ def strict(tmp_path_factory):
     flags.FLAGS.mark_as_parsed()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Drops what a file's tests compiled: thousands of programs are more than a process may map."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def optimized():
     """Compiles as users do: for what runs for long, and for what depends on it."""

@@ -19,7 +19,6 @@ NAMES = tuple(f"crnn-{os.getpid()}-{i}" for i in range(2))
 
 pytestmark = [
     takes_long,
-    pytest.mark.xdist_group("processes"),
     pytest.mark.skipif(
         os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and ip, of iproute2"
     ),

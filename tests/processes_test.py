@@ -18,8 +18,6 @@ from crnn_jax.distributed.files import locked
 from tests.tiny import config_text, environment, takes_long
 from tests.torture import left_by
 
-pytestmark = pytest.mark.xdist_group("processes")  # one worker: they share the straight run
-
 STEPS, EVERY = 240, 80
 CONFIG = config_text(
     'c.train.schedule = "constant"',

@@ -7,7 +7,7 @@ from tests.tiny import environment, takes_long
 from tests.torture import Campaign
 
 # One worker: they share the straight run.
-pytestmark = [pytest.mark.xdist_group("torture"), takes_long]
+pytestmark = takes_long
 
 
 @pytest.fixture(scope="module")
