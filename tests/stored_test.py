@@ -50,12 +50,12 @@ def alone(asked, part, number):
     return part.read([number])[0][:, None], labels, lanes
 
 
-@pytest.mark.usefixtures("optimized")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("aggregator", ["gru", "bigru"])
 def test_in_lanes_loss_and_gradient_are_those_of_each_sequence_alone(kind, aggregator):
     asked, network, params = built(default(), kind, aggregator=aggregator)
-    part, numbers = dataset(kind).train, np.arange(10)
+    part = dataset(kind).train
+    numbers = np.flatnonzero(np.isin(part.lengths_B, (1, 4, 7)))  # few lengths compile quickly
 
     @jax.jit
     def loss(params, frames, labels, lanes):
