@@ -56,7 +56,7 @@ share = flags.DEFINE_float
 
 FLAGS = {
     "config": Flag(
-        string, "train data evaluate figures export", "the experiment; CONFIG:smoke is a short one"
+        string, "train data evaluate figures export", "the experiment; CONFIG:smoke is short"
     ),
     "workdir": Flag(string, "", "folder of the run (default: runs/<config name>)"),
     "mode": Flag(mode, "", f"{', '.join(MODES)} (default: train)", "train"),
