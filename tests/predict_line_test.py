@@ -124,6 +124,22 @@ def test_whole_pictures_are_lines_where_no_ink_is_to_be_found():
     assert line.columns([0, 20, 46]) == [0, 40, 90]
 
 
+def test_of_whole_pictures_those_with_lines_below_each_other_are_refused():
+    def page(*lines):
+        page = np.full((90, 200), 230, np.uint8)
+        for top, height, dots in lines:
+            page[top : top + height, 20:180:2] = 20
+            page[top - 4 * dots : top - 2 * dots, 40:180:20] = 20
+        return page
+
+    dotted = page((10, 20, True), (50, 16, True))
+    for picture in (dotted, 255 - dotted):
+        with pytest.raises(UserError, match=r"picture 1: found 2 lines of ink .* cut it out"):
+            read_line(picture, (32, 4, 1), glyphs=False)
+    for line in (page((30, 30, True)), page((30, 30, False), (70, 2, False)), page()):
+        assert len(read_line(line, (32, 4, 1), glyphs=False).strips_LxHxWxC) == 18
+
+
 def test_each_picture_of_a_folder_is_a_line(predictor, photo, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(predict, "restore", lambda *_: predictor.restored)
     monkeypatch.setattr(predict, "Predictor", lambda _: predictor)

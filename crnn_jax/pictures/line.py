@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
+from skimage.filters import threshold_otsu
+from skimage.measure import label, regionprops
 
 from crnn_jax import UserError
 from crnn_jax.data.form import Form
@@ -17,6 +19,10 @@ from crnn_jax.pictures.row import row_of
 
 LONGEST = 10_000
 """Strips of a line, at most; training may have had fewer."""
+
+
+_AS_HIGH = 0.5  # of the highest band of ink: lower ones are dots, accents, rules and dust
+_AREA = 0.75  # of the square of its height, that its ink covers at least; specks cover less
 
 
 class Line(NamedTuple):
@@ -51,7 +57,8 @@ def read_line(
         pictures of lines for training are.
 
     Raises:
-      UserError: there is another number of pictures, or it cannot be read or used.
+      UserError: there is another number of pictures, or it cannot be read or used; or several
+        lines of ink stand in it one below the other.
     """
     given: Any = [pictures] if is_one_picture(pictures) else pictures
     several = list(given)
@@ -60,6 +67,7 @@ def read_line(
 
     def convert(image: Image.Image, name: str) -> Line:
         if not glyphs:
+            _check_alone(np.asarray(image.convert("L")), name)
             return Line(strips_of(image, name, form), 0.0, image.height / height, image.width)
         grey_HxW = grey_of(image, name)
         row, shrunk = row_of(grey_HxW, name, height), image.width / grey_HxW.shape[1]
@@ -77,3 +85,24 @@ def read_line(
         f"found {found}, expected one picture of a line; for an answer about each of several files "
         "add --each (in Python, call it with each)"
     )
+
+
+def _check_alone(grey_HxW: np.ndarray, name: str) -> None:
+    """Refuse several lines: bands of ink about as high as each other, with clean paper between."""
+    if grey_HxW.min() == grey_HxW.max():
+        return
+    bright_HxW = grey_HxW > threshold_otsu(grey_HxW)
+    ink_HxW = bright_HxW if bright_HxW.mean() < 0.5 else ~bright_HxW
+    bands = [band.slice[0] for band in regionprops(label(ink_HxW.any(axis=1)[:, None]))]
+    highest = max(band.stop - band.start for band in bands)
+    lines = [
+        band
+        for band in bands
+        if band.stop - band.start >= _AS_HIGH * highest
+        and ink_HxW[band].sum() >= _AREA * highest**2
+    ]
+    if len(lines) > 1:
+        raise UserError(
+            f"{name}: found {len(lines)} lines of ink one below the other, expected one line; cut "
+            "it out"
+        )
