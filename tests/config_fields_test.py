@@ -155,6 +155,21 @@ def test_lengths_that_are_the_wrong_way_round(tiny_config):
         check(tiny_config)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "needed"),
+    [
+        ("task.unit", "characters", "the task text"),
+        ("train.class_weights", True, "the task class and data of your own"),
+        ("data.strip", 4, "pictures of your own"),
+    ],
+)
+def test_what_a_config_does_not_use_is_refused(tiny_config, field, value, needed):
+    section, name = field.split(".")
+    tiny_config[section][name] = value
+    with pytest.raises(UserError, match=f"{field}={value} is only for {needed}.*expected"):
+        check(tiny_config)
+
+
 def test_what_is_frozen_comes_from_a_run_and_is_not_everything(tiny_config):
     tiny_config.init.frozen = True
     with pytest.raises(UserError, match=r"^--config\.init\.frozen=True .* expected a run's folder"):

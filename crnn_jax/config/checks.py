@@ -31,6 +31,22 @@ def _check_parts(config: ConfigDict) -> None:
         raise UserError(
             f"--config.task.max_length={longest}: expected task.min_length={shortest} or more"
         )
+    own = bool(config.data.path) or config.data.name.startswith("tfds:")
+    for name, unused, needed, fits in (
+        ("task.unit", "words", "the task text", config.task.name == "text"),
+        (
+            "train.class_weights",
+            False,
+            "the task class and data of your own",
+            own and config.task.name == "class",
+        ),
+        ("data.strip", 0, "pictures of your own, by data.path", own),
+    ):
+        section, field = name.split(".")
+        if config[section][field] != unused and not fits:
+            raise UserError(
+                f"--config.{name}={config[section][field]} is only for {needed}: expected {unused}"
+            )
     if init.frozen and (not init.workdir or init.part == "all"):
         raise UserError(
             f"--config.init.frozen=True with init.workdir={init.workdir!r} and init.part="
