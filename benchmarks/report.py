@@ -93,7 +93,7 @@ def write(measured: dict, folder: Path) -> None:
     lines += [*_quick(found["quick"]), *_learned(found["learned"])]
     lines += _growth(found["growth"])
     lines += clip_section(found["clips"])
-    lines += line_section(found["lines"]) if "lines" in found else ["Lines: not measured.", ""]
+    lines += line_section(found["lines"])
     lines += ["On a GPU: not measured.", ""]
     (folder / "RESULTS.md").write_text("\n".join(lines))
     _draw(found["rates"], folder / "figures" / "rates.png")
