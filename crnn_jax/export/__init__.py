@@ -113,7 +113,7 @@ def _check_onnx(exported: Functions, names: list[str]) -> None:
 
         if part := missing(exported.network):
             raise UserError(
-                f"--format=onnx: a {part} cannot be written as ONNX yet: expected stablehlo or "
+                f"--format=onnx: {part} cannot be written as ONNX yet: expected stablehlo or "
                 "safetensors"
             )
 

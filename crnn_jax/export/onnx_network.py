@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from crnn_jax.export.graph import Graph
+from crnn_jax.export.onnx_ctc import read_line
 from crnn_jax.export.onnx_decoder import write_symbols
 from crnn_jax.export.onnx_encoder import encode
 from crnn_jax.model.bidirectional import BidirectionalGRU
 from crnn_jax.model.classes import Classes
 from crnn_jax.model.crnn import CRNN
+from crnn_jax.model.ctc import CTC
 from crnn_jax.model.decoder import Decoder
 from crnn_jax.model.heads import Cumulative, Last
 from crnn_jax.model.marginal import IMPOSSIBLE, Marginal, before
@@ -23,9 +25,12 @@ from crnn_jax.model.recurrent import GRU, RunningMean
 
 def missing(network: CRNN) -> str | None:
     """Which part of a network cannot be written as ONNX; None where all can."""
-    known = (GRU, BidirectionalGRU, RunningMean, Last, Cumulative, Classes, Marginal, Decoder)
-    parts = (*network.layers, network.answer_head)
-    return next((type(part).__name__ for part in parts if not isinstance(part, known)), None)
+    head = network.answer_head
+    if isinstance(head, CTC) and head.beam > 1:
+        return "a beam search (model.beam)"
+    known = (GRU, BidirectionalGRU, RunningMean, Last, Cumulative, Classes, Marginal, Decoder, CTC)
+    names = (type(x).__name__ for x in (*network.layers, head) if not isinstance(x, known))
+    return next((f"a {name}" for name in names), None)
 
 
 class Network:
@@ -146,6 +151,8 @@ class Network:
             frame_1xL = g.constant([range(head.steps)], "int32")
             real_BxL = g.op("Less", frame_1xL, g.op("Unsqueeze", "lengths", g.ints(1)))
             return write_symbols(g, head, weights, self._rows(x), real_BxL)
+        if isinstance(head, CTC):
+            return read_line(g, weights, x)
         if isinstance(head, Last | Cumulative):
             value = g.op("Squeeze", g.dense(x, weights["value"]), g.ints(2))
             if isinstance(head, Cumulative):
