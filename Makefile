@@ -23,7 +23,7 @@ train: .venv/installed
 test: types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0 $(ARGS)
 
 FAST = batching checksums clock config_fields config_files config_stored confusion curves draw \
 	exit_status files fit folder heads idx kernels main metrics number output package progress question \
