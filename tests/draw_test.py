@@ -139,18 +139,19 @@ def test_64_bit_numbers_draw_the_same():
     key = jax.random.key(0)
     image = np.full((1, 1, 28, 28, 1), 100, np.uint8)
 
-    def drawn():
+    @jax.jit
+    def drawn(key, image):
         rows = DRAW.image_indices(3, jnp.arange(6, dtype=jnp.int32))
         kept = lane_dropout(jnp.ones((5, 2, 7), jnp.float32), jax.random.split(key, 2), 0.4)
         labels, lanes = jnp.zeros((1, 1), jnp.int32), padded_lanes(np.array([1]))
         frames, captions, _ = Clips().render(image, labels, lanes, key[None])
         changed = augment(image[0], key[None], AUGMENT)
         line, places = changed_row(key)
-        return [np.asarray(x) for x in (rows, kept != 0, captions, places, frames, changed, line)]
+        return rows, kept != 0, captions, places, frames, changed, line
 
-    expected = drawn()
+    expected = jax.device_get(drawn(key, image))
     with jax.enable_x64(True):
-        found = drawn()
+        found = jax.device_get(drawn(key, image))
     for a, b in zip(found[:4], expected[:4], strict=True):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(found[4:], expected[4:], strict=True):  # rounding may differ, draws may not
