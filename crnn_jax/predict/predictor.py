@@ -93,7 +93,8 @@ class Predictor:
 
     def read(self, pictures: Picture | Iterable[Picture], *, split: bool = False) -> Frames:
         """The frames that the network sees of this; see `__call__`."""
-        info, task = self.restored.dataset, self.restored.task
+        info = self.restored.dataset
+        task: Any = self.restored.task
         if self.lines and split:
             raise UserError(
                 "split is for networks that take one glyph a frame: this one reads a line whole, "
@@ -103,16 +104,17 @@ class Predictor:
             line = read_line(pictures, task.question.frame_shape, glyphs=info.glyphs)
             numbers = 1 + np.arange(len(line.strips_LxHxWxC))
             return Frames(line.strips_LxHxWxC, numbers, cut=False, line=line)
-        if not self.stored and (info.form is None or not task.composition.keeps_images):
+        form = info.form
+        if form is None or (not self.stored and not task.composition.keeps_images):
             shape, glyphs = task.question.frame_shape, task.reads_glyphs
             frames = frames_of(pictures, shape=shape, glyphs=glyphs, split=split)
         elif split:
             raise UserError("split needs a network that reads glyphs: give one picture a frame")
         elif self.stored:
-            return read_frames(pictures, info.form)
+            return read_frames(pictures, form)
         else:
             several: Any = [pictures] if is_one_picture(pictures) else pictures
-            each = [read_frames(picture, info.form).frames_LxHxWxC for picture in several]
+            each = [read_frames(picture, form).frames_LxHxWxC for picture in several]
             frames = np.concatenate([np.zeros((0, *info.frame_shape), np.uint8), *each])
         return Frames(frames, 1 + np.arange(len(frames)), cut=False)
 

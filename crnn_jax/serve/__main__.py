@@ -4,7 +4,6 @@ import argparse
 import gc
 import os
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -54,39 +53,17 @@ def _run(argv: Sequence[str]) -> None:
         help="address to listen at; the default, 127.0.0.1, is reached from this machine alone",
     )
     given = parser.parse_args(argv)
-    server, listener = _server_at(given.host, given.port)
-    with listener:
-        server.config.app = _application(given)
-        host, port = listener.getsockname()[:2]
-        print(f"open http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-        server.run(sockets=[listener])
-
-
-def _server_at(host: str, port: int) -> tuple[Any, socket.socket]:
-    """A server, and what it is to listen at: known to be free before the network is loaded."""
     try:
-        import multipart  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn
+        from crnn_jax.serve import listening
     except ImportError as error:
         raise UserError(
             f"the page needs Starlette, uvicorn and python-multipart ({error}): "
             "pip install 'crnn-jax[serve]'"
         ) from error
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=128)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"--host={host} --port={port}: cannot listen there ({reason}), expected a free port "
-            "of this machine, such as --port=8001"
-        ) from error
-    config = uvicorn.Config(
-        "", log_level="warning", lifespan="off", server_header=False, ws="none",
-        limit_concurrency=200, timeout_graceful_shutdown=1,
-    )  # fmt: skip
-    return uvicorn.Server(config), listener
+    with listening.listen(given.host, given.port) as listener:
+        application = _application(given)
+        print(f"open {listening.address(listener)}", flush=True)
+        listening.server(application).run(sockets=[listener])
 
 
 def _application(given: argparse.Namespace) -> Any:

@@ -28,15 +28,15 @@ def about(predictor: Predictor, name: str) -> dict[str, Any]:
       fewest, most: pictures, as far as they are limited.
       asks: what an answer is; symbols: whether it is written in symbols.
     """
-    restored, task = predictor.restored, predictor.restored.task
-    composed: Any = None if predictor.stored else task
+    restored = predictor.restored
+    task: Any = restored.task
+    counted = not predictor.stored and not predictor.lines
     if predictor.lines:
         takes = "line"
-    elif composed is None:
+    elif predictor.stored:
         takes = "clip" if restored.dataset.longest > 1 else "picture"
     else:
-        takes = "pictures" if composed.composition.keeps_images else "clip"
-    counted = composed is not None and not predictor.lines
+        takes = "pictures" if task.composition.keeps_images else "clip"
     return {
         "name": name,
         "step": restored.step,
@@ -44,8 +44,8 @@ def about(predictor: Predictor, name: str) -> dict[str, Any]:
         "asks": task.asks,
         "takes": takes,
         "draws": restored.dataset.glyphs,
-        "fewest": composed.fewest_pictures if counted else 1,
-        "most": composed.most_pictures if counted else None,
+        "fewest": task.fewest_pictures if counted else 1,
+        "most": task.most_pictures if counted else None,
         "symbols": task.question.kind in ("symbols", "line"),
         "frame": task.question.frame_shape,
     }

@@ -36,31 +36,37 @@ async def received(request: Request) -> AsyncIterator[list[UploadFile]]:
     length = request.headers.get("content-length", "0")
     if not length.isascii() or not length.isdecimal() or int(length) > MOST_BYTES:
         raise _too_large()
-    limited = Request(request.scope, _limited(request.receive))
+    limited = _Limited(request.receive)
+    reading = Request(request.scope, limited)
     try:
         async with asyncio.timeout(SECONDS):
-            form = await limited.form(max_files=MOST_FILES, max_fields=MOST_FILES)
+            form = await reading.form(max_files=MOST_FILES, max_fields=MOST_FILES)
     except TimeoutError as error:
         raise HTTPException(408, f"the files took longer than {SECONDS} s to arrive") from error
     try:
+        if not limited.tail.rstrip(b"\r\n").endswith(b"--"):  # Starlette would leave a file out
+            raise HTTPException(400, f"the form is cut off: {HOW}")
         yield _only_files(form.multi_items())
     finally:
         await form.close()
 
 
-def _limited(receive: Receive) -> Receive:
-    """The same, until more comes than a request may hold."""
-    total = 0
+class _Limited:
+    """What a request receives, until more comes than it may hold; and how its content ended."""
 
-    async def receive_limited() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > MOST_BYTES:
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.total = 0
+        self.tail = b""
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        content = message.get("body", b"")
+        self.total += len(content)
+        self.tail = (self.tail + content)[-4:]
+        if self.total > MOST_BYTES:
             raise _too_large()
         return message
-
-    return receive_limited
 
 
 def _too_large() -> HTTPException:
