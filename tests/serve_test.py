@@ -235,7 +235,7 @@ def test_a_mistyped_command_is_one_line(capfd):
             ([], "the following arguments are required: --workdir"),
             (["--workdir=none", "--prot=1"], "--prot=1"),
             (["--workdir=none", f"--port={port}"], f"--port={port}: cannot listen there"),
-            (["--workdir=none", "--port=99999"], "--port=99999: cannot listen there"),
+            (["--workdir=none", "--port=99999"], "--port=99999: expected a number up to 65535"),
             (["--workdir=none", "--port=0"], "no run in none"),
             (["--workdir=none", "--port=0", "--step=last"], "--step=last: expected latest"),
         ]:

@@ -17,11 +17,13 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
       UserError: it is not, or is no address of this machine.
     """
+    if not 0 <= port < 2**16:
+        raise UserError(f"--port={port}: expected a number up to 65535; 0 finds a free one")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        reason = error.strerror or error
         raise UserError(
             f"--host={host} --port={port}: cannot listen there ({reason}), expected a free port "
             "of this machine, such as --port=8001"
