@@ -6,9 +6,10 @@ export async function about() {
 }
 
 // The answer about pictures, each {name, blob}, or {error}; with the frames that the network got.
+// A blob may be promised.
 export async function ask(pictures, { split = false, signal } = {}) {
   const form = new FormData();
-  for (const { name, blob } of pictures) form.append("file", blob, name);
+  for (const { name, blob } of pictures) form.append("file", await blob, name);
   try {
     const response = await fetch(`predict?frames=true${split ? "&split=true" : ""}`, {
       method: "POST", body: form, signal,

@@ -22,7 +22,7 @@ for (const [how, [, times]] of Object.entries(SPEEDS)) {
 // Film strokes: the pictures of a clip.
 export function film(strokes, [, [right, down], grows]) {
   const [left, top, width, height] = extent(strokes);
-  return Promise.all(Array.from({ length: FRAMES }, async (_, i) => {
+  return Array.from({ length: FRAMES }, (_, i) => {
     const time = i / (FRAMES - 1) - 0.5;
     const size = grows ** time;
     const scale = (GLYPH * size) / Math.max(width, height);
@@ -35,6 +35,6 @@ export function film(strokes, [, [right, down], grows]) {
       x: SIZE / 2 + time * right - scale * (left + width / 2),
       y: SIZE / 2 + time * down - scale * (top + height / 2),
     });
-    return { name: `${i + 1}.png`, blob: await blobOf(canvas) };
-  }));
+    return { name: `${i + 1}.png`, blob: blobOf(canvas) };
+  });
 }

@@ -13,7 +13,7 @@ const { takes, draws, fewest, most } = network;
 const films = takes === "clip" && draws;
 const several = takes === "pictures";
 
-// Pictures {name, blob, strokes}, and what is being drawn; states are never changed, only replaced.
+// Pictures {name, blob}, and what is being drawn; undoing goes back to a past state.
 let state = { pictures: [], strokes: [] };
 const past = [];
 let asking = new AbortController();
@@ -38,11 +38,12 @@ function change(to) {
   update();
 }
 
-async function drawing() {
-  if (!state.strokes.length) return [];
-  if (films) return film(state.strokes, SCENES[element("scene").selectedIndex]);
-  const name = `drawing ${state.pictures.length + 1}`;
-  return [{ name, blob: await picture(state.strokes, { row: takes === "line" }) }];
+// What is being drawn, as pictures whose files are promised.
+function drawing() {
+  const { pictures, strokes } = state;
+  if (!strokes.length) return [];
+  if (films) return film(strokes, SCENES[element("scene").selectedIndex]);
+  return [{ name: `drawing ${pictures.length + 1}`, blob: picture(strokes, { row: takes === "line" }) }];
 }
 
 // Show the state, and ask about it.
@@ -55,8 +56,7 @@ async function update() {
   pad.show(state.strokes);
   showNote();
   showTools();
-  const pictures = [...state.pictures, ...(await drawing())];
-  if (signal.aborted) return;
+  const pictures = [...state.pictures, ...drawing()];
   if (!pictures.length) return show(null, pictures);
   try {
     show(await ask(pictures, { signal }), pictures);
@@ -67,10 +67,9 @@ async function update() {
 
 function show(found, pictures) {
   const got = found?.frames?.images ?? [];
-  if (several && got.length === pictures.length) { // from now on as they were read
-    state.pictures.forEach((each, i) => (each.blob = blobAt(got[i])));
-  }
-  const missing = several && !found?.answer && got.length < fewest ? fewest - pictures.length : 0;
+  const read = several && found && got.length === pictures.length;
+  if (read) state.pictures.forEach((each, i) => (each.blob = blobAt(got[i]))); // from now on as they were read
+  const missing = read && found.error ? fewest - pictures.length : 0;
   certain = Boolean(found) && (!found.error || missing > 0);
   showAnswer(found && !found.error ? found : null);
   showFrames(found, network, { drawing: several && state.strokes.length > 0 });
@@ -99,13 +98,8 @@ function showHint(missing = 0) {
 }
 
 // Put what is drawn into the row.
-async function next() {
-  clearTimeout(timer);
-  if (!several || !state.strokes.length) return;
-  const { pictures, strokes } = state;
-  const [drawn] = await drawing();
-  if (state.strokes !== strokes) return;
-  change({ pictures: [...pictures, { ...drawn, strokes }], strokes: [] });
+function next() {
+  if (several && state.strokes.length) change({ pictures: [...state.pictures, ...drawing()], strokes: [] });
 }
 
 function undo() {
@@ -130,7 +124,7 @@ async function take(files) {
     error ||= found.frames ? "" : found.error;
     found.frames?.images.forEach((address) => read.push({ name: file.name, blob: blobAt(address) }));
   }
-  const before = [...state.pictures, ...(await drawing())];
+  const before = [...state.pictures, ...drawing()];
   const pictures = [...(before.length < most ? before : []), ...read];
   if (pictures.length > most) error ||= `${pictures.length} pictures: expected ${most} at most`;
   else if (read.length) change({ pictures, strokes: [] });
@@ -155,7 +149,7 @@ function wire() {
   element("scene").append(...SCENES.map(([words]) => new Option(words)));
   element("scene").addEventListener("change", update);
   document.addEventListener("keydown", (event) => {
-    const busy = event.target.closest("button, select, input") && event.key === "Enter";
+    const busy = event.target.closest("button, select") && event.key === "Enter";
     if (busy || event.altKey || event.shiftKey || event.target.matches("select")) return;
     const keys = { Enter: next, z: undo, Backspace: undo, Escape: clear, o: () => element("files").click() };
     const command = event.ctrlKey || event.metaKey;
