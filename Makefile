@@ -5,7 +5,8 @@
 # make types: checks the types alone.
 # make release-check: builds the package into dist/, checks it, installs it in a fresh environment
 #             and trains there for some seconds, in an empty folder and without network.
-# make test-cluster: installs Open MPI, Slurm and shellcheck (Debian), then tests launch/ with them.
+# make test-cluster: installs Open MPI, Slurm, shellcheck and Chromium (Debian), then tests launch/
+#             and the page with them.
 # make torture: does to sum8 what happens to jobs, and prints how it was survived (half an hour).
 # make bench: sets up .venv-bench once, with the peers, and writes benchmarks/RESULTS.md.
 # make bench-gpu: on a GPU, with the JAX and PyTorch that $(PYTHON) has; writes benchmarks/GPU.md.
@@ -62,12 +63,13 @@ release-check:
 test-cluster: SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 test-cluster: .venv/installed
 	$(SUDO) apt-get update --quiet
-	$(SUDO) apt-get install --yes --no-install-recommends openmpi-bin slurm-wlm munge shellcheck
+	$(SUDO) apt-get install --yes --no-install-recommends openmpi-bin slurm-wlm munge \
+		shellcheck chromium chromium-driver
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[dev,cluster]'
 	$(SUDO) env CRNN_JAX_TEST_CLUSTER=1 PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest \
 		-p no:cacheprovider tests/launch_test.py tests/cluster_test.py \
 		tests/processes_test.py tests/torture_test.py tests/hosts_test.py \
-		tests/stored_train_test.py $(ARGS)
+		tests/stored_train_test.py tests/page_test.py $(ARGS)
 
 torture: .venv/installed
 	.venv/bin/python -m tests.torture --config=$(CONFIG) --config.checkpoint.every=100 $(ARGS)

@@ -91,7 +91,7 @@ def test_the_answer_is_that_after_the_last_picture(task, head, make_predictor, i
     [
         ("sum", 4, 5, "^5 pictures are given: expected 1 to 4 for this network$"),
         ("addition", 4, 3, "^3 pictures are given: expected 4 for this network$"),
-        ("caption", 1, 1, "^the task caption is asked of clips: expected a run on pictures$"),
+        ("caption", 1, 1, "^1 pictures are given: expected 8 for this network$"),
     ],
 )
 def test_as_many_pictures_as_the_network_takes(

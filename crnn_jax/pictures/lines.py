@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 from skimage.measure import label, regionprops
 
@@ -105,22 +106,28 @@ def shrink(ink_HxW: np.ndarray, factor: int) -> np.ndarray:
 def _longest_line(ink_HxW: np.ndarray, steep: bool) -> tuple[float, _Line]:
     """The longest run of ink along all lines of slope -1 to 1, which may wobble by a pixel."""
     height, width = ink_HxW.shape
-    columns = np.arange(width, dtype=np.int16)
     slopes = np.arange(-width, width + 1, 4) / width
     above = width // 2 + 1
-    rises_SxW = np.round(slopes[:, None] * (columns - width / 2)).astype(np.int16)
-    rows_SxHxW = rises_SxW[:, None] + np.arange(height, dtype=np.int16)[:, None] + np.int16(above)
+    rises_WxS = np.round(slopes * (np.arange(width)[:, None] - width / 2)).astype(int) + above
     thick_HxW = ndimage.binary_dilation(ink_HxW, np.ones((3, 1)))
-    on_SxHxW = np.pad(thick_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns]
-    gaps_SxHxW = np.maximum.accumulate(np.where(on_SxHxW, np.int16(-1), columns), axis=-1)
-    runs_SxHxW = columns - gaps_SxHxW
-    runs_SxH = runs_SxHxW.max(-1) * np.sqrt(1 + slopes[:, None] ** 2)
+    thick_WxRxH, ink_WxRxH = (
+        sliding_window_view(np.pad(x, ((above, above), (0, 0))), height, axis=0).swapaxes(0, 1)
+        for x in (thick_HxW, ink_HxW)
+    )
+    run_SxH, longest_SxH, middle_SxH = np.zeros((3, len(slopes), height), np.int16)
+    for column, rises_S in enumerate(rises_WxS):
+        run_SxH += 1
+        run_SxH *= thick_WxRxH[column, rises_S]
+        np.maximum(longest_SxH, run_SxH, out=longest_SxH)
+        middle_SxH += ink_WxRxH[column, rises_S]
     # Of the lines in a thick stroke, the one in its middle.
-    middle_SxH = np.pad(ink_HxW, ((above, above), (0, 0)))[rows_SxHxW, columns].sum(-1)
-    scores_SxH = runs_SxH + 2 * middle_SxH
-    best, row = np.unravel_index(scores_SxH.argmax(), scores_SxH.shape)
-    stop = int(runs_SxHxW[best, row].argmax())
-    start, slope = int(gaps_SxHxW[best, row, stop]) + 1, float(slopes[best])
+    scores_SxH = longest_SxH * np.sqrt(1 + slopes[:, None] ** 2) + 2 * middle_SxH
+    best, row = (int(i) for i in np.unravel_index(scores_SxH.argmax(), scores_SxH.shape))
+    gaps = np.flatnonzero(~thick_WxRxH[np.arange(width), rises_WxS[:, best], row])
+    gaps = np.concatenate([[-1], gaps, [width]])
+    run = int(np.diff(gaps).argmax())
+    start, stop = int(gaps[run]) + 1, int(gaps[run + 1]) - 1
+    slope = float(slopes[best])
     line = _Line(steep, start, stop, float(row - slope * width / 2), slope)
     return float(scores_SxH[best, row]), line
 

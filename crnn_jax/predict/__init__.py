@@ -73,12 +73,9 @@ def _answers(
     for group in groups:
         name = str(group[0]) + (f" and {len(group) - 1:,} more" if len(group) > 1 else "")
         try:
-            clip = predictor.stored and not predictor.lines
-            pictures = [*group] if clip else find_pictures(group)
-            frames = predictor.read(pictures, split=split)
+            frames, names = predictor.read_files(group, split=split)
             if frames.cut:
                 say(f"warning: {name}: the answer is about its first {len(frames[0]):,} frames")
-            names = None if split or predictor.stored else [Path(x).name for x in pictures]
             found = predictor.answer(frames, names)
         except UserError as error:
             if not each:

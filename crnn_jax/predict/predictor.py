@@ -1,8 +1,9 @@
 """Using a trained network on people's own pictures and clips."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,9 +14,9 @@ from crnn_jax.data.lanes import Lanes, padded_lanes
 from crnn_jax.data.packing import pack
 from crnn_jax.evaluate.answer import ask
 from crnn_jax.model.heads import Answers
-from crnn_jax.pictures import Picture, frames_of, is_one_picture
+from crnn_jax.pictures import Picture, find_pictures, frames_of, is_one_picture
 from crnn_jax.pictures.clip import Frames, is_folder_of_frames, read_frames
-from crnn_jax.pictures.line import read_line
+from crnn_jax.pictures.line import Line, read_line
 from crnn_jax.runs.load import Restored
 from crnn_jax.tasks.task import Answered
 
@@ -24,6 +25,13 @@ BEST = 5
 
 SHORT = 64
 """Lines are filled up to so many strips, or twice, four times, … as many."""
+
+
+class NamedFrames(NamedTuple):
+    """Frames, and names of the pictures that they are of; None counts them."""
+
+    frames: Frames
+    names: Sequence[str] | None
 
 
 class Predictor:
@@ -85,7 +93,8 @@ class Predictor:
 
     def read(self, pictures: Picture | Iterable[Picture], *, split: bool = False) -> Frames:
         """The frames that the network sees of this; see `__call__`."""
-        info, task = self.restored.dataset, self.restored.task
+        info = self.restored.dataset
+        task: Any = self.restored.task
         if self.lines and split:
             raise UserError(
                 "split is for networks that take one glyph a frame: this one reads a line whole, "
@@ -95,18 +104,27 @@ class Predictor:
             line = read_line(pictures, task.question.frame_shape, glyphs=info.glyphs)
             numbers = 1 + np.arange(len(line.strips_LxHxWxC))
             return Frames(line.strips_LxHxWxC, numbers, cut=False, line=line)
-        if info.form is None:
-            shape, glyphs = info.frame_shape, info.glyphs
+        form = info.form
+        if form is None or (not self.stored and not task.composition.keeps_images):
+            shape, glyphs = task.question.frame_shape, task.reads_glyphs
             frames = frames_of(pictures, shape=shape, glyphs=glyphs, split=split)
         elif split:
             raise UserError("split needs a network that reads glyphs: give one picture a frame")
         elif self.stored:
-            return read_frames(pictures, info.form)
+            return read_frames(pictures, form)
         else:
             several: Any = [pictures] if is_one_picture(pictures) else pictures
-            each = [read_frames(picture, info.form).frames_LxHxWxC for picture in several]
+            each = [read_frames(picture, form).frames_LxHxWxC for picture in several]
             frames = np.concatenate([np.zeros((0, *info.frame_shape), np.uint8), *each])
         return Frames(frames, 1 + np.arange(len(frames)), cut=False)
+
+    def read_files(self, paths: Sequence[str | os.PathLike[str]], *, split: bool) -> NamedFrames:
+        """The frames of files, and what their answers call them; see `__call__`."""
+        clip = self.stored and not self.lines
+        pictures = [*paths] if clip else find_pictures(paths)
+        frames = self.read(pictures, split=split)
+        named = not split and not self.stored
+        return NamedFrames(frames, [Path(x).name for x in pictures] if named else None)
 
     def reads_folder(self, folder: Path) -> bool:
         """Whether a folder is a clip for the network: of frames, where it reads more than one.
@@ -137,6 +155,18 @@ class Predictor:
                 step["pixels"] = frames.line.columns(step["pixels"])
         return found
 
+    def warm_up(self) -> None:
+        """Compile what answers about sequences as long as training's, and short lines, need."""
+        task: Any = self.restored.task
+        if self.lines:
+            counts = (SHORT, 2 * SHORT)
+        else:
+            counts = (self.restored.dataset.longest if self.stored else task.most_pictures,)
+        for count in counts:
+            frames = np.zeros((count, *task.question.frame_shape), np.uint8)
+            line = Line(frames, 0.0, 1.0, 1) if self.lines else None
+            self.answer(Frames(frames, 1 + np.arange(count), cut=False, line=line))
+
     def _steps(self, count: int) -> int:
         """How many so many frames are filled up to, so that hardly anything is compiled twice.
 
@@ -149,7 +179,7 @@ class Predictor:
             return max(SHORT, 1 << (count - 1).bit_length())
         task: Any = self.restored.task
         (self._check_frames if self.stored else task.check_pictures)(count)
-        longest = self.restored.dataset.longest if self.stored else task.max_length
+        longest = self.restored.dataset.longest if self.stored else task.most_pictures
         return -(-count // longest) * longest
 
     def _check_frames(self, count: int) -> None:

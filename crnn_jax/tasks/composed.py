@@ -118,7 +118,7 @@ class Composed(Task):
         Raises:
           UserError: says how many are expected.
         """
-        least, most = self.fewest_pictures, self.max_length
+        least, most = self.fewest_pictures, self.most_pictures
         if not least <= count <= most:
             expected = f"{least}" if least == most else f"{least} to {most}"
             raise UserError(f"{count} pictures are given: expected {expected} for this network")
@@ -127,3 +127,13 @@ class Composed(Task):
     def fewest_pictures(self) -> int:
         """The fewest pictures that can be answered about."""
         return 1
+
+    @property
+    def most_pictures(self) -> int:
+        """The most pictures that can be answered about."""
+        return self.max_length
+
+    @property
+    def reads_glyphs(self) -> bool:
+        """Whether a frame is a glyph in MNIST's form, that can be cut out of a picture."""
+        return self.dataset.glyphs and self.composition.keeps_images

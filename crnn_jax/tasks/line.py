@@ -42,6 +42,7 @@ class Lines(Task):
     """A task about lines; texts are symbol numbers, -1 behind the end."""
 
     confusions_of: ClassVar[str] = "Symbols read in {:,} test lines"
+    asks: ClassVar[str] = "text"
 
     @property
     @abc.abstractmethod

@@ -203,6 +203,8 @@ class Number(Composed):
 class Sum(Number):
     """The sum of the classes so far."""
 
+    asks: ClassVar[str] = "sum"
+
     def notes(self, answered: Answered, i: int) -> Sequence[Mark]:
         """How much each frame adds to the estimate so far, which begins at 0."""
         length = answered.lengths_B[i]
@@ -224,6 +226,7 @@ class Product(Number):
     """The product of the classes so far."""
 
     recurrence: Recurrence = PRODUCT
+    asks: ClassVar[str] = "product"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,6 +234,7 @@ class Class(Number):
     """The class of the last frame: classes have no order, so no mean and no near miss."""
 
     recurrence: Recurrence = LAST
+    asks: ClassVar[str] = "class"
 
     @property
     def question(self) -> Question:

@@ -97,6 +97,7 @@ class ClassOfSequence(Stored):
 
     answer: ClassVar[str] = "class"
     confusions_of: ClassVar[str] = "{:,} test sequences"
+    asks: ClassVar[str] = "class"
 
     @property
     def question(self) -> Question:
@@ -150,6 +151,7 @@ class NumberOfSequence(Stored):
     """One number, of any kind, about a whole sequence."""
 
     answer: ClassVar[str] = "number"
+    asks: ClassVar[str] = "number"
 
     @property
     def question(self) -> Question:
@@ -197,6 +199,7 @@ class NumberOfFrame(NumberOfSequence):
 
     answer: ClassVar[str] = "numbers"
     per_frame: ClassVar[bool] = True
+    asks: ClassVar[str] = "frame"
 
     @property
     def question(self) -> Question:

@@ -164,3 +164,6 @@ class Task(abc.ABC):
 
     confusions_of: ClassVar[str] = "Symbols of {:,} test answers"
     """What `confusions` are of, with a place for the number of sequences."""
+
+    asks: ClassVar[str] = "answer"
+    """What an answer is, in a word or two."""

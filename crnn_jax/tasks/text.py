@@ -30,6 +30,7 @@ class TextOfSequence(Stored):
     """
 
     unit: str
+    asks: ClassVar[str] = "text"
 
     answer: ClassVar[str] = "text"
 

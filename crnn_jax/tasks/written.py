@@ -121,6 +121,7 @@ class Addition(Written):
     """
 
     vocabulary: ClassVar[tuple[str, ...]] = tuple("0123456789")
+    asks: ClassVar[str] = "sum of two numbers"
 
     @property
     def symbols(self) -> int:
@@ -173,6 +174,7 @@ class Caption(Written):
 
     vocabulary: ClassVar[tuple[str, ...]] = clips.VOCABULARY
     composition: ClassVar[Composition] = clips.Clips()
+    asks: ClassVar[str] = "caption"
 
     @property
     def symbols(self) -> int:
@@ -202,5 +204,12 @@ class Caption(Written):
         title = f"true: {right}\nread: {read} ({answered.severity_B[i]:.0%})"
         return Account(title, bool(answered.wrong_B[i]))
 
-    def check_pictures(self, count: int) -> None:
-        raise UserError(f"the task {self.name} is asked of clips: expected a run on pictures")
+    @property
+    def fewest_pictures(self) -> int:
+        """The frames of a clip."""
+        return clips.FRAMES
+
+    @property
+    def most_pictures(self) -> int:
+        """The frames of a clip."""
+        return clips.FRAMES
