@@ -50,7 +50,7 @@ import sys, time, urllib.error, urllib.request
 
 body = b""
 for name in ("3.png", "4.png"):
-    head = f'--edge\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
+    head = f'--edge\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
     body += head.encode() + open(name, "rb").read() + b"\r\n"
 request = urllib.request.Request(
     f"http://127.0.0.1:{sys.argv[1]}/predict",
@@ -84,7 +84,7 @@ import json
 
 predicted, served = (json.load(open(f"{name}.json")) for name in ("predicted", "served"))
 lines = open("answered.txt").read().replace("[", "").replace("]", "").splitlines()
-answered = dict(line.split(" ", 1) for line in lines)
+answered = dict(line.split(" ", 1) for line in lines if line)
 for name, step in enumerate(predicted["steps"]):
     assert int(answered["answer"].split()[name]) == int(step["answer"]), (answered, step)
     for kind in ("estimate", "confidence"):
