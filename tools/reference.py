@@ -134,7 +134,7 @@ def _code(value: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"([|*<])", r"\\\1", text)
+    return re.sub(r"([|*])", r"\\\1", text).replace("<", "&lt;")
 
 
 def main(argv: Sequence[str]) -> int:
