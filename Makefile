@@ -3,8 +3,10 @@
 #             Python: make clean test PYTHON=python3.12.
 # make test-fast: checks style and the tests that compile little, in a minute.
 # make types: checks the types alone.
-# make release-check: builds the package into dist/, checks it, installs it in a fresh environment
-#             and trains there for some seconds, in an empty folder and without network.
+# make release-check: builds the package into dist/, checks it, installs it in a fresh environment,
+#             and goes all the way from training to an ONNX answer there (tests/stranger.sh).
+# make docs:  builds the pages of docs/ as a site into build/site.
+# make test-docs: runs every command of the documents and the notebook, on small data (minutes).
 # make test-cluster: installs Open MPI, Slurm, shellcheck and Chromium (Debian), then tests launch/
 #             and the page with them.
 # make torture: does to sum8 what happens to jobs, and prints how it was survived (half an hour).
@@ -16,7 +18,7 @@ PYTHON ?= python3
 CONFIG ?= configs/sum8.py
 ARGS ?=
 
-.PHONY: train test test-fast types release-check test-cluster torture bench bench-gpu bench-smoke clean
+.PHONY: train test test-fast types release-check docs test-docs test-cluster torture bench bench-gpu bench-smoke clean
 
 train: .venv/installed
 	.venv/bin/python -m crnn_jax.main --config=$(CONFIG) $(ARGS)
@@ -40,8 +42,6 @@ types: .venv/installed
 
 # Two environments: what the tools bring must not hide what the package forgets to ask for.
 RELEASE = .venv-release
-OFFLINE = cd $(RELEASE)/empty && env -u PYTHONPATH JAX_PLATFORMS=cpu XDG_CACHE_HOME=$$PWD/cache \
-	http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9
 
 release-check:
 	rm -rf dist $(RELEASE)
@@ -49,15 +49,14 @@ release-check:
 	$(RELEASE)/tools/bin/pip install --quiet --constraint constraints.txt build twine
 	$(RELEASE)/tools/bin/python -m build
 	$(RELEASE)/tools/bin/twine check --strict dist/*
-	$(PYTHON) -m venv $(RELEASE)/user
-	$(RELEASE)/user/bin/pip install --quiet --constraint constraints.txt dist/*.whl
-	$(RELEASE)/user/bin/pip check
-	du --summarize --human-readable $(RELEASE)/user
-	mkdir $(RELEASE)/empty
-	$(OFFLINE) ../user/bin/crnn-jax --version
-	$(OFFLINE) ../user/bin/python -m crnn_jax.main \
-		--config=sum8:quick,smoke --config.data.name=mnist-5k --workdir=run
-	$(OFFLINE) ../user/bin/crnn-jax --mode=evaluate --workdir=run --json
+	PYTHON=$(PYTHON) tests/stranger.sh dist/*.whl $(RELEASE)
+
+docs: .venv/installed
+	.venv/bin/mkdocs build --strict
+
+test-docs: .venv/installed
+	CRNN_JAX_TEST_CLUSTER=1 .venv/bin/python -m pytest tests/docs_test.py tests/commands_test.py \
+		tests/recipes_test.py tests/site_test.py tests/notebook_test.py $(ARGS)
 
 # Root starts Slurm's services; nothing it makes stays behind.
 test-cluster: SUDO = $(if $(filter 0,$(shell id -u)),,sudo)

@@ -4,8 +4,8 @@ python -m crnn_jax.main --mode=data --config=configs/lines.py --config.data.path
 python -m crnn_jax.main --config=configs/lines.py --config.data.path=FOLDER
 
 FOLDER holds labels.csv, with the columns path and answer, as in `1.png,a line of text`; other ways
-are in docs/data.md. Lines are scaled to 32 pixels of height. What another run has learned helps,
-whatever its alphabet is: --config.init.workdir=runs/rows --config.init.part=all.
+are in docs/data.md. Lines are scaled to 32 pixels of height. What another run of this config has
+learned helps, whatever its alphabet is: --config.init.workdir=RUN --config.init.part=all.
 """
 
 from ml_collections import ConfigDict

@@ -14,45 +14,13 @@ from PIL import Image
 from crnn_jax import main
 from crnn_jax.config import default, load_config
 from crnn_jax.pictures import filters
+from tests.documents import DOCS, ROOT, code_spans, commands, text_of
 
-ROOT = Path(__file__).parents[1]
 CONFIGS = {path.stem for path in (ROOT / "configs").glob("*.py")}
-PLACEHOLDERS = {"NAME": "sum8", "SEED": "0", "STEP": "100"}
-
-DOCS = [  # recipes_test.py follows extend.md, whose files are not there yet
-    path for path in (ROOT / "docs").glob("*.md") if path.name != "extend.md"
-]
 
 BESIDE = [ROOT / name for name in ("README.md", "CHANGELOG.md", "benchmarks/NOTES.md")]
 
-document = pytest.mark.parametrize(
-    "path",
-    [*BESIDE, *sorted(DOCS)],
-    ids=lambda path: path.name,
-)
-
-
-def text_of(path):
-    text = path.read_text()
-    for placeholder, value in PLACEHOLDERS.items():
-        text = re.sub(rf"\b{placeholder}\b", value, text)
-    return text
-
-
-def code_spans(text):
-    """Code within lines, and the lines of shell blocks."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    within = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", within)]
-    return spans + "".join(blocks).replace("\\\n", " ").splitlines()
-
-
-def commands(text, module):
-    """The arguments of each call of a module."""
-    for span in code_spans(text):
-        _, called, arguments = span.partition(f"python -m {module} ")
-        if called:
-            yield shlex.split(arguments, comments=True)
+document = pytest.mark.parametrize("path", [*BESIDE, *DOCS], ids=lambda path: path.name)
 
 
 def headings(path):
@@ -121,7 +89,7 @@ def test_commands_and_flags_are_those_of_the_program(path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(main, "_do", lambda *_: None)
     monkeypatch.setattr(main, "_with_others", lambda _: contextlib.nullcontext())
-    text = text_of(path)
+    text = text_of(path).replace("mine.py", "configs/sum8.py")
     flags = [
         shlex.split(span) for span in code_spans(text) if re.match(r"--(config[.=]|mode=)", span)
     ]

@@ -87,6 +87,13 @@ def test_a_layout_of_your_own_data(follow, tmp_path):
     assert re.search(r"cat +2\d train", done.stdout)
 
 
+def test_a_task(follow, data_dir):
+    corpus = ("--config.data.name=optdigits", f"--config.data.data_dir={data_dir}")
+    done = follow("A task", *corpus)
+    assert done.returncode == 0, done.stderr
+    assert "exact" in done.stdout
+
+
 def test_a_head(follow, data_dir):
     done = follow("A head", "--config.data.name=optdigits", f"--config.data.data_dir={data_dir}")
     assert done.returncode == 0, done.stderr
