@@ -25,6 +25,9 @@ def missing(network: CRNN) -> str | None:
     """Which part of a network cannot be written as ONNX; None where all can."""
     known = (GRU, BidirectionalGRU, RunningMean, Last, Cumulative, Classes, Marginal, Decoder)
     parts = (*network.layers, network.answer_head)
+    head = network.answer_head
+    if isinstance(head, Cumulative) and head.recurrence.first:
+        return "Cumulative of products"
     return next((type(part).__name__ for part in parts if not isinstance(part, known)), None)
 
 
