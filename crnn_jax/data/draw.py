@@ -163,5 +163,5 @@ class TwoNumbers(Draw):
 
     def image_indices(self, step: int | Array, sequences_B: Array) -> Array:
         """See `Draw`; the blank image has the index `images`."""
-        blank_BxL = np.arange(self.max_length) == 1 + sequences_B[:, None] % self.digits
+        blank_BxL = np.arange(self.max_length)[None] == 1 + sequences_B[:, None] % self.digits
         return jnp.where(blank_BxL, self.images, super().image_indices(step, sequences_B))

@@ -61,7 +61,7 @@ class WrittenSum:
         )
 
     def _nothing_carried(self) -> Array:
-        return self.ways_BxW[..., None] + jnp.array([0.0, IMPOSSIBLE])
+        return self.ways_BxW[..., None] + jnp.array([[[0.0, IMPOSSIBLE]]])
 
 
 def _likeliest(log_probs_BxV: Array) -> tuple[Array, Array]:
@@ -134,26 +134,30 @@ class Carry(nn.Module):
 
     def _parted(self, log_probs_TxNxG: Array, lanes: Lanes) -> WrittenSum:
         """Numbers with a blank between them, which may be behind 1 to `digits` frames."""
-        digits, place_D = self.addends.digits, jnp.arange(self.addends.digits)
+        digits, place_1xD = self.addends.digits, jnp.arange(self.addends.digits)[None]
         steps = log_probs_TxNxG.shape[0]
+        shown_TxNx1 = jax.nn.logsumexp(log_probs_TxNxG[..., :BASE], axis=-1, keepdims=True)
+        digit_TxNxV = log_probs_TxNxG[..., :BASE] - shown_TxNx1  # given that it is one
 
-        def of_frames(frame_BxD: Array) -> Array:
+        def of_frames(frame_BxD: Array) -> tuple[Array, Array, Array]:
+            """Log-probabilities of frames: which digit is there, a digit at all, the blank."""
             step_BxD = jnp.clip(jnp.asarray(lanes.first_B)[:, None] + frame_BxD, 0, steps - 1)
-            return log_probs_TxNxG[step_BxD, jnp.asarray(lanes.lane_B)[:, None]]
+            place = (step_BxD, jnp.asarray(lanes.lane_B)[:, None])
+            return digit_TxNxV[place], shown_TxNx1[..., 0][place], log_probs_TxNxG[..., -1][place]
 
         length_Bx1 = jnp.asarray(lanes.length_B)[:, None]
-        from_start_BxDxG = of_frames(0 * length_Bx1 + jnp.arange(digits + 1))
-        from_end_BxDxG = of_frames(length_Bx1 - 1 - place_D)
-        nothing_V = jnp.where(jnp.arange(BASE) == 0, 0.0, IMPOSSIBLE)
+        start_BxDxV, start_BxD, blank_BxD = of_frames(0 * length_Bx1 + jnp.arange(digits + 1)[None])
+        end_BxDxV, end_BxD, _ = of_frames(length_Bx1 - 1 - place_1xD)
+        nothing_1x1xV = jnp.where(jnp.arange(BASE) == 0, 0.0, IMPOSSIBLE)[None, None]
         ways, columns = [], []
         for count in range(1, digits + 1):  # of digits before the blank
-            before = from_start_BxDxG[:, count - 1 :: -1, :BASE][:, :count]
+            missing = jnp.broadcast_to(nothing_1x1xV, (lanes.count, digits - count, BASE))
+            first_BxDxV = jnp.concatenate([start_BxDxV[:, count - 1 :: -1], missing], axis=1)
             behind_Bx1 = length_Bx1 - 1 - count
-            missing = jnp.broadcast_to(nothing_V, (lanes.count, digits - count, BASE))
-            first_BxDxV = jnp.concatenate([before, missing], axis=1)
-            there_BxD = place_D < behind_Bx1
-            second_BxDxV = jnp.where(there_BxD[..., None], from_end_BxDxG[..., :BASE], nothing_V)
+            there_BxD = place_1xD < behind_Bx1
+            second_BxDxV = jnp.where(there_BxD[..., None], end_BxDxV, nothing_1x1xV)
+            shown_B = start_BxD[:, :count].sum(axis=1) + (end_BxD * there_BxD).sum(axis=1)
             fits_B = (behind_Bx1[:, 0] >= 1) & (behind_Bx1[:, 0] <= digits)
-            ways.append(jnp.where(fits_B, from_start_BxDxG[:, count, -1], IMPOSSIBLE))
+            ways.append(jnp.where(fits_B, shown_B + blank_BxD[:, count], IMPOSSIBLE))
             columns.append(totals(first_BxDxV, second_BxDxV))
         return WrittenSum(jnp.stack(ways, axis=1), jnp.stack(columns).transpose(2, 1, 0, 3))

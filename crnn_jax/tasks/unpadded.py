@@ -66,7 +66,7 @@ class UnpaddedAddition(Addition):
 
         def number(begin_B: Array, end_B: Array) -> Array:
             """Digits DxB of the frames from `begin_B` to `end_B`, the units first."""
-            frame_BxD = end_B[:, None] - 1 - jnp.arange(self.max_length // 2)
+            frame_BxD = end_B[:, None] - 1 - jnp.arange(self.max_length // 2)[None]
             digits_BxD = jnp.take_along_axis(labels_BxL, jnp.maximum(frame_BxD, 0), axis=1)
             return jnp.where(frame_BxD >= begin_B[:, None], digits_BxD, 0).T
 
