@@ -24,12 +24,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.gru_units = ()
     c.model.encoder_dropout = 0.3
 
-    c.train.steps = 1500
+    c.train.steps = 600
     c.train.learning_rate = 3e-3
     c.train.schedule = "one_cycle"
     c.train.clip_norm = 1.0
 
-    c.eval.every = 500
+    c.eval.every = 300
     c.eval.validation_sequences = 2000
     c.eval.test_sequences = 10_000
     c.eval.lengths = (1, 10, 100, 1000)

@@ -28,12 +28,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.gru_units = ()
     c.model.encoder_dropout = 0.3
 
-    c.train.steps = 7500
+    c.train.steps = 3000
     c.train.learning_rate = 3e-3
     c.train.schedule = "one_cycle"
     c.train.clip_norm = 1.0
 
-    c.eval.every = 2500
+    c.eval.every = 1500
     c.eval.validation_sequences = 5000
     c.eval.test_sequences = 10_000
     c.eval.lengths = (2, 4, 5, 8, 10, 12, 16, 20)

@@ -84,22 +84,20 @@ def chosen(only: str) -> dict[str, int]:
     """Configs to train, with the seeds that their protocols ask for.
 
     Args:
-      only: names of some, with or without variants; "" for all.
+      only: names of some, with or without variants, in the order in which to train; "" for all.
 
     Raises:
       UserError: a name is none of theirs.
     """
     seeds = {config: p.seeds for p in PROTOCOLS for config in p.configs}
-    names = [name for name in only.split(",") if name]
-    found = {
-        config: count
-        for config, count in seeds.items()
-        if not names or config in names or config.partition(":")[0] in names
-    }
-    stems = {config.partition(":")[0] for config in seeds}
-    for name in names:
-        if name not in seeds and name not in stems:
+    if not only:
+        return seeds
+    found = {}
+    for name in only.split(","):
+        fitting = {c: n for c, n in seeds.items() if name in (c, c.partition(":")[0])}
+        if not fitting:
             raise UserError(f"--only={name}: expected some of {', '.join(seeds)}")
+        found |= fitting
     return found
 
 
