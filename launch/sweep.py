@@ -11,13 +11,10 @@ go on: a complete run is not trained again, and one that was interrupted resumes
 """
 
 import json
-import signal
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from absl import flags
@@ -28,6 +25,7 @@ from crnn_jax.config import load_config, load_sweep
 from crnn_jax.runs.folder import RunFolder
 from crnn_jax.runs.metrics import read_lines
 from crnn_jax.runs.progress import print_table
+from crnn_jax.runs.stop import status_of
 
 
 def main(argv: Sequence[str]) -> int:
@@ -80,7 +78,7 @@ def _train_all(
             command = [sys.executable, "-m", "crnn_jax.main", f"--config={config}", *overrides]
             command += [f"--config.seed={seed}", f"--workdir={folder}"]
             print(" ".join(command[1:]), file=sys.stderr, flush=True)
-            if status := _status(command):
+            if status := status_of(command):
                 sys.exit(status)
     results = {
         name: [json.loads(RunFolder(folder).results.read_text()) for folder in of_seeds]
@@ -90,21 +88,6 @@ def _train_all(
     picture = runs / f"{stem}-sweep.png"
     draw_curves({name: curve(of_seeds[0]) for name, of_seeds in folders.items()}, picture)
     print(f"curves: {picture}")
-
-
-def _status(command: Sequence[str]) -> int:
-    """Run a command to its end, also where a signal has it stop early, and return its status."""
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-
-    def pass_on(number: int, _: FrameType | None) -> None:
-        if number != signal.SIGINT:  # Ctrl-C has reached the run already
-            run.send_signal(number)
-
-    before = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
-    status = run.wait()
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    return status
 
 
 def row(results: Sequence[dict[str, Any]]) -> str:

@@ -39,6 +39,17 @@ def test_what_is_known_of_a_data_set_goes_through_json():
         known_info("svhn:0123")
 
 
+def test_of_a_subset_only_some_classes_are_kept(optdigits, data_dir, monkeypatch):
+    part = dataclasses.replace(SOURCES["optdigits"], subset_of="optdigits", first=3)
+    monkeypatch.setitem(SOURCES, "optdigits-3-9", part)
+    found = load_dataset("optdigits-3-9", data_dir=data_dir, manual_dir="", fallback=False)
+    assert found.info.classes == optdigits.info.classes
+    assert found.identity.startswith("optdigits-3-9:")
+    for name in ("train", "validation", "test"):
+        labels = getattr(optdigits, name).labels_I
+        np.testing.assert_array_equal(getattr(found, name).labels_I, labels[labels >= 3])
+
+
 def test_optdigits(optdigits, data_dir):
     assert optdigits.info == known_info("optdigits:b2a2a4fa33228682")
     # Renew it, and the store's VERSION, when the data set is changed on purpose.

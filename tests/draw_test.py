@@ -1,4 +1,5 @@
 import dataclasses
+from collections import Counter
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from crnn_jax.config import default
 from crnn_jax.data.augment import augment
 from crnn_jax.data.augment_lines import augment_lines
 from crnn_jax.data.clips import Clips
-from crnn_jax.data.draw import AUGMENTATION, DROPOUT, IMAGES, Draw
+from crnn_jax.data.draw import AUGMENTATION, DROPOUT, IMAGES, Draw, Once, TwoNumbers
 from crnn_jax.data.lanes import lay_out, padded_lanes
 from crnn_jax.data.rows import Rows
 from crnn_jax.model.dropout import lane_dropout
@@ -55,6 +56,38 @@ def test_packed_lanes_hold_every_frame_once_and_nothing_else(min_length, max_len
     assert len(set(counts)) == 1
     assert lanes.real_TxN.all()
     check(lanes, lengths)
+
+
+@pytest.mark.parametrize("digits", [1, 2, 5])
+def test_two_numbers_and_a_blank_are_packed_too_each_pair_of_lengths_equally_often(digits):
+    draw = TwoNumbers(0, 3, 2 * digits + 1, images=7)
+    lengths, lanes = draw.lengths(2 * draw.period), draw.lanes(2 * draw.period)
+    assert lanes.real_TxN.all()
+    check(lanes, lengths)
+    indices_BxL = np.asarray(draw.image_indices(3, np.arange(len(lengths))))
+    found = [
+        (np.flatnonzero(row[:length] == 7).tolist(), length)
+        for row, length in zip(indices_BxL, lengths, strict=True)
+    ]
+    counts = Counter((blank, length - 1 - blank) for (blank,), length in found)
+    of_each = 2 * draw.period // digits**2
+    assert counts == {(a + 1, b + 1): of_each for a, b in np.ndindex(digits, digits)}
+    assert set(indices_BxL.ravel().tolist()) <= set(range(8))
+
+
+def test_dealt_out_once_each_image_stands_in_one_sequence():
+    draw = Once.of(Draw(seed=3, min_length=4, max_length=4, images=22))
+    rows = [tuple(row) for row in draw.table.tolist()]
+    assert len(rows) == 5
+    assert len(set(sum(rows, ()))) == 20  # two are left over
+    drawn = [
+        [tuple(row) for row in np.asarray(draw.image_indices(step, np.arange(40))).tolist()]
+        for step in (0, 1)
+    ]
+    assert set(drawn[0]) == set(drawn[1]) == set(rows)
+    assert drawn[0] != drawn[1]
+    np.testing.assert_array_equal(Once.of(draw).table, draw.table)
+    assert not np.array_equal(dataclasses.replace(draw, seed=4).table, draw.table)
 
 
 @pytest.mark.parametrize("lengths", [[3], [1, 4, 2, 4], [2, 2]])

@@ -17,14 +17,27 @@ def build(config):
     return crnn.build(config.model, question_of(config))
 
 
-@pytest.mark.parametrize("lengths", [(9, ()), (2, (1, 9))])
-def test_products_must_fit_into_32_bits(tiny_config, lengths):
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [((9, ()), "exceed 32 bits, expected 9"), ((2, (1, 40)), "a float of 32 bits, expected 40")],
+)
+def test_products_must_fit_into_32_bits(tiny_config, lengths, expected):
+    """As whole numbers to train on, as floats to test."""
     tiny_config.task.name = "product"
     tiny_config.task.max_length, tiny_config.eval.lengths = lengths
     build(tiny_config)
     tiny_config.task.max_length += 1
     tiny_config.eval.lengths = tuple(length + 1 for length in tiny_config.eval.lengths)
-    with pytest.raises(UserError, match=r"a product over 10 frames .* expected 9 frames or fewer$"):
+    with pytest.raises(UserError, match=rf"a product over .* {expected} or fewer$"):
+        build(tiny_config)
+
+
+def test_images_stand_in_one_sequence_only_if_all_have_one_length(tiny_config):
+    tiny_config.data.once = True
+    tiny_config.task.min_length = tiny_config.task.max_length = 4
+    build(tiny_config)
+    tiny_config.task.min_length = 3
+    with pytest.raises(UserError, match=r"data\.once=True with sequences of 3 to 4 images"):
         build(tiny_config)
 
 
@@ -36,12 +49,18 @@ def test_products_must_fit_into_32_bits(tiny_config, lengths):
         ("class", "last", "marginal or class"),
         ("class", "cumulative", "marginal or class"),
         ("caption", "marginal", "decoder"),
+        ("caption", "carry", "decoder"),
+        ("addition", "last", "decoder or carry"),
+        ("addition_unpadded", "decoder", "carry"),
     ],
 )
 def test_the_head_must_be_able_to_answer(tiny_config, task, head, expected):
     tiny_config.task.name, tiny_config.model.head = task, head
-    if task == "caption":
-        tiny_config.task.max_length = 1
+    tiny_config.task.min_length, tiny_config.task.max_length = {
+        "caption": (1, 1),
+        "addition": (4, 4),
+        "addition_unpadded": (3, 5),
+    }.get(task, (1, 4))
     with pytest.raises(UserError, match=f"^--config.model.head={head} .* expected {expected}$"):
         build(tiny_config)
 

@@ -21,10 +21,18 @@ def test_last_is_a_dense_unit():
 
 
 def test_cumulative_sums_a_dense_unit_from_each_start():
-    output, params = apply_head(Cumulative())
+    output, params = apply_head(Cumulative(SUM))
     shares = dense(params["value"])[..., 0]
     for t, n, steps in sequences_so_far():
         expected = sum(shares[s, n] for s in steps)
+        np.testing.assert_allclose(output.value_TxN[t, n], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_cumulative_multiplies_where_products_are_asked():
+    output, params = apply_head(Cumulative(PRODUCT))
+    factors = dense(params["value"])[..., 0]
+    for t, n, steps in sequences_so_far():
+        expected = np.prod([factors[s, n] for s in steps])
         np.testing.assert_allclose(output.value_TxN[t, n], expected, rtol=1e-5, atol=1e-6)
 
 
@@ -42,7 +50,7 @@ def test_a_value_is_its_estimate_and_answers_the_nearest_whole_number():
 
 @pytest.mark.parametrize(
     "head",
-    [Last(), Cumulative(), *(Marginal(x, 3, 4) for x in (SUM, PRODUCT, LAST)), Classes(3)],
+    [Last(), Cumulative(SUM), *(Marginal(x, 3, 4) for x in (SUM, PRODUCT, LAST)), Classes(3)],
     ids=["last", "cumulative", "sum", "product", "last class", "class"],
 )
 def test_reads_bfloat16_states_in_float32(head):

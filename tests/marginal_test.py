@@ -35,6 +35,22 @@ def posterior(name, log_probs, starts=STARTS_TxN, max_length=4):
     return Posterior(found, tuple(numbers.tolist()))
 
 
+def test_numbers_beyond_32_bits_are_those_of_the_likeliest_classes_and_their_exact_mean():
+    exact, params = apply_head(Marginal(PRODUCT, 10, 4))
+    read, _ = apply_head(Marginal(PRODUCT, 10, 10))
+    answers = read.answers()
+    np.testing.assert_allclose(answers.estimate, exact.answers().estimate, rtol=1e-4)
+    logits = random_hidden() @ params["digit"]["kernel"] + params["digit"]["bias"]
+    probs = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    for t, n, steps in sequences_so_far():
+        likeliest = [int(probs[s, n].argmax()) for s in steps]
+        assert answers.answer[t, n] == math.prod(likeliest)
+        sure = np.prod([probs[s, n].max() for s in steps])
+        np.testing.assert_allclose(answers.confidence[t, n], sure, rtol=1e-5)
+    with pytest.raises(TypeError, match="not trained on"):
+        read.loss(answers.answer)
+
+
 @pytest.mark.parametrize("max_length", [4, 2])
 @pytest.mark.parametrize("name", RECURRENCES)
 def test_marginal_is_the_likelihood_of_all_ways_of_the_digits(name, max_length):

@@ -1,6 +1,7 @@
 """Tasks of numbers: what is right, what it costs to be wrong, and what people are told."""
 
 import dataclasses
+import itertools
 import math
 
 import jax
@@ -14,6 +15,7 @@ from crnn_jax.data.draw import Draw, EachImage
 from crnn_jax.data.lanes import padded_lanes
 from crnn_jax.model.heads import Answers, Value
 from crnn_jax.tasks.number import Class, Product, Sum
+from crnn_jax.tasks.scores import ROUNDING
 from crnn_jax.tasks.task import Account, Mark
 from tests.networks import answered, digits
 
@@ -32,11 +34,35 @@ def test_targets_after_every_frame_begin_anew_at_each_start(name):
     labels = rng.integers(0, 10, (9, 5)).astype(np.int32)
     starts = rng.random((9, 5)) < 0.3
     starts[0] = True
-    found = jax.jit(build(name, 9).targets)(labels, starts)
+    lanes = padded_lanes(np.full(5, 9)).replace(starts_TxN=starts)
+    found = jax.jit(build(name, 9).targets)(labels, lanes)
     assert found.dtype == np.int32
     for t, n in np.ndindex(9, 5):
         first = max(s for s in range(t + 1) if starts[s, n])
         assert found[t, n] == ANSWER[name](labels[first : t + 1, n].tolist())
+
+
+def test_long_products_are_numbers_of_32_bits_that_are_told_apart():
+    """Exact to their rounding, and no two are nearer to each other than that."""
+    task = dataclasses.replace(build("product", 9), min_length=20, max_length=20)
+    labels = np.random.default_rng(0).integers(1, 10, (20, 3)).astype(np.int32)
+    labels[:, 0] = 9
+    found = jax.jit(task.targets)(labels, padded_lanes(np.full(3, 20)))
+    assert found.dtype == np.float32
+    exact = [[math.prod(row[: t + 1]) for row in labels.T.tolist()] for t in range(20)]
+    np.testing.assert_allclose(found, exact, rtol=ROUNDING / 2)
+
+    exponents = np.zeros((1, 4), int)  # of 2, 3, 5 and 7
+    factors = [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [2, 0, 0, 0], [0, 0, 1, 0]]
+    factors += [[1, 1, 0, 0], [0, 0, 0, 1], [3, 0, 0, 0], [0, 2, 0, 0]]
+    for _ in range(20):
+        all_of_them = (exponents[:, None] + np.array(factors)[None]) @ [1, 100, 10**4, 10**6]
+        codes = np.unique(all_of_them)
+        exponents = np.stack([codes // 100**i % 100 for i in range(4)], axis=1)
+    products = sorted(2**a * 3**b * 5**c * 7**d for a, b, c, d in exponents.tolist())
+    assert products[-1] == 9**20
+    nearest = min((y - x) / x for x, y in itertools.pairwise(products))
+    assert nearest > 2 * ROUNDING
 
 
 @pytest.mark.parametrize("every_step", [False, True])

@@ -23,7 +23,7 @@ CAPTION = Caption("caption", digits(), 1, 1, False)
 def test_a_sum_is_written_from_the_units_on():
     labels_TxN = np.random.default_rng(0).integers(0, 10, (6, 500)).astype(np.int32)
     task = dataclasses.replace(ADDITION, min_length=6, max_length=6)
-    found = np.asarray(jax.jit(task.targets)(labels_TxN, None))
+    found = np.asarray(jax.jit(task.targets)(labels_TxN, padded_lanes(np.full(500, 6))))
     assert found.shape == (500, task.symbols)
     numbers = [100, 10, 1] @ labels_TxN.reshape(2, 3, -1)
     np.testing.assert_array_equal(found @ [1, 10, 100, 1000], numbers.sum(axis=0))

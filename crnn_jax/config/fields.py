@@ -149,6 +149,9 @@ FIELDS: dict[str, Field] = {
     "data.data_dir": Field("~/.cache/crnn_jax", folder, "where prepared data sets are kept"),
     "data.manual_dir": Field("", folder_or_none, "folder of the published files of a data set"),
     "data.fallback": Field(True, switch, "train on mnist-5k where mnist is not available"),
+    "data.once": Field(
+        False, switch, "put each training image into one sequence only, dealt out by the seed"
+    ),
     "data.feed": Field("resident", one_of("data.feed.FEEDS"), "images on the device, or streamed"),
     "data.augment.shift": Field(0.0, amount, "largest shift of a training frame, in pixels"),
     "data.augment.turn": Field(0.0, amount, "largest rotation of a training frame, in radians"),

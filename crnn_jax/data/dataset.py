@@ -137,6 +137,7 @@ def load_dataset(name: str, *, data_dir: str, manual_dir: str, fallback: bool) -
         say(f"warning: {reason}. GOING ON WITH {found} INSTEAD. For MNIST, {remedy}.")
         return load_dataset(found, data_dir=data_dir, manual_dir=manual_dir, fallback=False)
     if source.subset_of:
-        splits = {part: split.first_classes(len(source.classes)) for part, split in splits.items()}
+        kept = (source.first, len(source.classes))
+        splits = {part: split.classes(*kept) for part, split in splits.items()}
         found = identity(name, splits)
     return Dataset(known_info(found), **splits)

@@ -16,6 +16,7 @@ import dataclasses
 from typing import Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -50,10 +51,14 @@ class Draw:
     images: int
 
     @property
+    def kinds(self) -> int:
+        """Sequences in which each kind of layout is there once: here, each length."""
+        return self.max_length - self.min_length + 1
+
+    @property
     def period(self) -> int:
-        """A batch of a multiple of this many sequences holds each length equally often, packed."""
-        lengths = self.max_length - self.min_length + 1
-        return lengths if lengths == 1 or lengths % 2 == 0 else 2 * lengths
+        """A batch of a multiple of this many sequences holds each kind equally often, packed."""
+        return self.kinds if self.kinds == 1 or self.kinds % 2 == 0 else 2 * self.kinds
 
     def lengths(self, sequences: int) -> np.ndarray:
         """Lengths in frames of the first `sequences` sequences of any batch."""
@@ -105,3 +110,58 @@ class EachImage(Draw):
         """Sequence i is image i; beyond the last image it begins anew."""
         del step
         return sequences_B[:, None] % self.images
+
+
+@dataclasses.dataclass(frozen=True)
+class Once(Draw):
+    """Each image in one sequence only, of `max_length`: fixed sequences, drawn again and again."""
+
+    @classmethod
+    def of(cls, draw: Draw) -> Self:
+        """The images that a draw is from, dealt out to sequences by its seed."""
+        return cls(draw.seed, draw.min_length, draw.max_length, draw.images)
+
+    @property
+    def table(self) -> np.ndarray:
+        """Images of all fixed sequences; what is left over is in none."""
+        # Raw bits: how NumPy makes other numbers of them may change.
+        order = np.argsort(np.random.Philox(key=self.seed).random_raw(self.images))
+        count = self.images // self.max_length
+        return order[: count * self.max_length].reshape(count, -1).astype(np.int32)
+
+    def image_indices(self, step: int | Array, sequences_B: Array) -> Array:
+        """See `Draw`: those of one of the fixed sequences, drawn with replacement."""
+        table = self.table
+        chosen_B = jax.vmap(
+            lambda i: jax.random.randint(self.key(step, i, IMAGES), (), 0, len(table), np.int32)
+        )(sequences_B)
+        return jnp.asarray(table)[chosen_B]
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoNumbers(Draw):
+    """A number, the blank image behind all others, and a number; each of 1 to `digits` images.
+
+    Both numbers of digits are stratified, each pair of them equally often. Complements share a
+    lane: a and b images, and `digits` + 1 - a and `digits` + 1 - b.
+    """
+
+    @property
+    def digits(self) -> int:
+        """Images of the longest number."""
+        return self.max_length // 2
+
+    @property
+    def kinds(self) -> int:
+        """Pairs of numbers of digits."""
+        return self.digits**2
+
+    def lengths(self, sequences: int) -> np.ndarray:
+        """See `Draw`; the blank counts."""
+        i = np.arange(sequences)
+        return 3 + i % self.digits + i // self.digits % self.digits
+
+    def image_indices(self, step: int | Array, sequences_B: Array) -> Array:
+        """See `Draw`; the blank image has the index `images`."""
+        blank_BxL = np.arange(self.max_length)[None] == 1 + sequences_B[:, None] % self.digits
+        return jnp.where(blank_BxL, self.images, super().image_indices(step, sequences_B))

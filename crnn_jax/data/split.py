@@ -13,9 +13,9 @@ class Split(NamedTuple):
     images_IxHxWxC: np.ndarray  # uint8, C is 1 or 3
     labels_I: np.ndarray  # int32
 
-    def first_classes(self, count: int) -> "Split":
-        """Return the images with labels below `count`."""
-        chosen_I = self.labels_I < count
+    def classes(self, first: int, count: int) -> "Split":
+        """Return the images with labels of at least `first` and below `count`."""
+        chosen_I = (first <= self.labels_I) & (self.labels_I < count)
         return Split(self.images_IxHxWxC[chosen_I], self.labels_I[chosen_I])
 
 

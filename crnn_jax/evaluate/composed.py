@@ -62,7 +62,8 @@ class Evaluation:
           sequences: how many to draw.
           baseline: the mean answer of training (`Task.baseline`).
         """
-        self.network, self.task, self.split, self.draw = network, task, split, draw
+        self.network, self.task, self.draw = network, task, draw
+        self.split = task.images(split)
         self.sequences, self.baseline = sequences, baseline
         mean_length = (draw.min_length + draw.max_length) / 2
         share = 1 if jax.default_backend() == "cpu" else ACCELERATED
@@ -164,7 +165,8 @@ def test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str, Any]:
     """The results on drawn sequences of the test images; see `evaluate_test`.
 
     Of each length in `eval.lengths` so many sequences are drawn that they hold about as many frames
-    as the test does, but 100 at least.
+    as the test does, but 100 at least. Where every frame is asked, their RMSE over all frames is
+    given too.
     """
     split = dataset.test
 
@@ -180,6 +182,10 @@ def test(config: ConfigDict, dataset: Dataset, params: Any) -> dict[str, Any]:
     rows = []
     for length in config.eval.lengths:
         count = max(100, config.eval.test_sequences // length)
-        (row,) = evaluate_task(length, count)["per_length"]
+        found = evaluate_task(length, count)
+        (row,) = found["per_length"]
+        if config.task.every_step and "rmse" in row:
+            squares = [step["rmse"] ** 2 for step in found["per_step"]]
+            row["rmse_every_step"] = float(np.sqrt(np.mean(squares)))
         rows.append(row)
     return {**results, "lengths": rows}

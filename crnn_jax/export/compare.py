@@ -72,7 +72,7 @@ def _drawn(restored: Restored, config: ConfigDict, dataset: Dataset) -> Rows:
         frames = batch.lanes.rows(batch.frames_TxNxHxWxC, task.question.steps)
         return frames, jnp.asarray(batch.lanes.length_B)
 
-    return Rows(*(np.asarray(x)[:SEQUENCES] for x in rows(*dataset.test)))
+    return Rows(*(np.asarray(x)[:SEQUENCES] for x in rows(*task.images(dataset.test))))
 
 
 def _stored(restored: Restored, config: ConfigDict, dataset: Dataset) -> Iterator[Rows]:

@@ -28,6 +28,8 @@ def missing(network: CRNN) -> str | None:
     head = network.answer_head
     if isinstance(head, CTC) and head.beam > 1:
         return "a beam search (model.beam)"
+    if isinstance(head, Cumulative) and head.recurrence.first:
+        return "a Cumulative of products"
     known = (GRU, BidirectionalGRU, RunningMean, Last, Cumulative, Classes, Marginal, Decoder, CTC)
     names = (type(x).__name__ for x in (*network.layers, head) if not isinstance(x, known))
     return next((f"a {name}" for name in names), None)

@@ -108,7 +108,7 @@ def drawn_frames(task: Composed, split: Split, draw: Draw, i: int) -> np.ndarray
     """The frames of drawn sequence i, of images of a split."""
     length = draw.lengths(i + 1)[i]
     indices_L = np.asarray(draw.image_indices(0, jnp.array([i])))[0, :length]
-    images, labels = (jnp.asarray(x[indices_L][:, None]) for x in split)
+    images, labels = (jnp.asarray(x[indices_L][:, None]) for x in task.images(split))
     keys_1 = jax.vmap(lambda i: draw.key(0, i, SCENE))(jnp.array([i]))
     lanes = padded_lanes(np.array([length]))
     frames, _, lanes = task.composition.render(images, labels, lanes, keys_1)

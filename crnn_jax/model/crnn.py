@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from crnn_jax import UserError
 from crnn_jax.data.lanes import Lanes, padded_lanes
 from crnn_jax.model.aggregators import AGGREGATORS
+from crnn_jax.model.carry import Carry
 from crnn_jax.model.classes import Classes
 from crnn_jax.model.columns import Columns, check_columns
 from crnn_jax.model.ctc import CTC
@@ -33,22 +34,35 @@ class Head(NamedTuple):
       kinds: of questions that it can answer.
       build: makes it, from a config's `model` section and the question.
       by_rule: whether it needs the rule by which frames lead to the answer.
+      alone: whether it answers about one sequence in a lane only.
     """
 
     kinds: tuple[str, ...]
     build: Callable[[ConfigDict, Question], nn.Module]
     by_rule: bool = False
+    alone: bool = False
 
     def fits(self, question: Question) -> bool:
         """Whether it can answer a question."""
-        return question.kind in self.kinds and not (self.by_rule and question.recurrence is None)
+        addends = question.addends
+        ruled = question.recurrence is not None or addends is not None
+        several = addends is not None and addends.parted
+        return (
+            question.kind in self.kinds
+            and (ruled or not self.by_rule)
+            and not (several and self.alone)
+        )
 
 
 HEADS = {
     "last": Head(
         ("number", "value"), lambda model, question: Last(question.mean, question.deviation)
     ),
-    "cumulative": Head(("number",), lambda model, question: Cumulative(unrolled(model.unroll))),
+    "cumulative": Head(
+        ("number",),
+        lambda model, question: Cumulative(question.recurrence, unrolled(model.unroll)),
+        by_rule=True,
+    ),
     "marginal": Head(
         ("number", "class"),
         lambda model, question: Marginal(
@@ -70,6 +84,12 @@ HEADS = {
             question.steps,
             unrolled(model.unroll),
         ),
+        alone=True,
+    ),
+    "carry": Head(
+        ("symbols",),
+        lambda model, question: Carry(question.addends, question.classes),
+        by_rule=True,
     ),
     "ctc": Head(
         ("line",),
@@ -200,10 +220,10 @@ def build(model: ConfigDict, question: Question) -> CRNN:
             f"--config.model.head={model.head} gives no {question.kind}, which the task asks for: "
             f"expected {fitting}"
         )
-    if (model.decoder_units > 0) != (question.kind == "symbols"):
+    if (model.decoder_units > 0) != (model.head == "decoder"):
         raise UserError(
             f"--config.model.decoder_units={model.decoder_units} with the head {model.head}: "
-            "expected units, as in 128, to write symbols, and 0 with other heads"
+            "expected units, as in 128, for the head decoder, and 0 with other heads"
         )
     encoder = ENCODERS[model.encoder](
         tuple(tuple(layer) for layer in model.convs),

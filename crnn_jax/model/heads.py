@@ -9,10 +9,11 @@ from typing import Any, Protocol
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.memory import keep, recall
+from crnn_jax.model.question import Recurrence
 
 
 @flax.struct.dataclass
@@ -89,29 +90,23 @@ class Last(nn.Module):
 
 
 class Cumulative(nn.Module):
-    """The sum over the steps so far of a dense unit: a value that grows frame by frame.
+    """What a dense unit leads to over the steps so far: its sum, or its product.
 
     Attributes:
+      recurrence: how each unit changes the value.
       unroll: steps that one turn of the loop over time makes.
     """
 
+    recurrence: Recurrence
     unroll: int = 1
 
     @nn.compact
     def __call__(self, hidden_TxNxU: Array, lanes: Lanes, targets: Array | None = None) -> Value:
-        """Read a `Value` off hidden states; the sum begins anew where a sequence starts."""
+        """Read a `Value` off hidden states; it begins anew where a sequence starts."""
         del targets
-        shares_TxN = nn.Dense(1, name="value")(hidden_TxNxU.astype(jnp.float32))[..., 0]
-
-        def add(total_N: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-            share_N, starts_N = inputs
-            total_N = jnp.where(starts_N, 0, total_N) + share_N
-            return total_N, total_N
-
-        nothing_N, inputs = (
-            jnp.zeros_like(shares_TxN[0]),
-            (shares_TxN, jnp.asarray(lanes.starts_TxN)),
+        units_TxN = nn.Dense(1, name="value")(hidden_TxNxU.astype(jnp.float32))[..., 0]
+        value_TxN = self.recurrence.after_each(
+            units_TxN, lanes.starts_TxN, self.unroll, recall(self, None)
         )
-        carry, value_TxN = lax.scan(add, recall(self, nothing_N), inputs, unroll=self.unroll)
-        keep(self, carry)
+        keep(self, value_TxN[-1])
         return Value(value_TxN)

@@ -46,6 +46,30 @@ class Posterior:
         )
 
 
+@flax.struct.dataclass
+class Read:
+    """Numbers too large for a posterior over all of them: what the frames are read as leads to.
+
+    Attributes:
+      answer_TxN: float32, what the most likely class of each frame leads to.
+      mean_TxN: the posterior's mean; exact, for `Recurrence.combine` is linear and the frames'
+        classes are independent.
+      confidence_TxN: probability that all frames so far are of these classes.
+    """
+
+    answer_TxN: Array
+    mean_TxN: Array
+    confidence_TxN: Array
+
+    def loss(self, targets: Array) -> Array:
+        """Nothing: tasks refuse to train on such numbers."""
+        raise TypeError("numbers beyond 32 bits are tested, not trained on")
+
+    def answers(self) -> Answers:
+        """See `Read`."""
+        return Answers(self.answer_TxN, self.mean_TxN, self.confidence_TxN)
+
+
 class Marginal(nn.Module):
     """A posterior over classes at every step, and the exact posterior of what they lead to.
 
@@ -71,12 +95,17 @@ class Marginal(nn.Module):
     @nn.compact
     def __call__(
         self, hidden_TxNxU: Array, lanes: Lanes, targets: Array | None = None
-    ) -> Posterior:
-        """Read a `Posterior` over all reachable numbers off hidden states."""
+    ) -> Posterior | Read:
+        """Read a `Posterior` over all reachable numbers off hidden states, where int32 holds them.
+
+        Where it does not, `Read`.
+        """
         del targets
         logits = hidden_TxNxU
         if not self.given:
             logits = nn.Dense(self.classes, name="digit")(hidden_TxNxU.astype(jnp.float32))
+        if self.recurrence.longest(self.classes, self.max_length) < self.max_length:
+            return self._read(nn.softmax(logits), lanes)
         numbers = self.recurrence.numbers(self.classes, self.max_length)
         log_probs_TxNxK = number_log_probs(
             nn.log_softmax(logits),
@@ -88,6 +117,18 @@ class Marginal(nn.Module):
         )
         keep(self, log_probs_TxNxK[-1])
         return Posterior(log_probs_TxNxK, tuple(numbers.tolist()))
+
+    def _read(self, probs_TxNxG: Array, lanes: Lanes) -> Read:
+        best_TxN = jnp.argmax(probs_TxNxG, axis=-1).astype(jnp.float32)
+        mean_TxN = probs_TxNxG @ jnp.arange(self.classes, dtype=jnp.float32)
+        rules = (self.recurrence, self.recurrence, Recurrence(1, jnp.multiply))
+        values = (best_TxN, mean_TxN, jnp.max(probs_TxNxG, axis=-1))
+        return Read(
+            *(
+                rule.after_each(value_TxN, lanes.starts_TxN, self.unroll)
+                for rule, value_TxN in zip(rules, values, strict=True)
+            )
+        )
 
 
 def before(recurrence: Recurrence, classes: int, numbers: np.ndarray) -> np.ndarray:

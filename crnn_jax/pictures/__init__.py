@@ -74,6 +74,7 @@ def frames_of(
     shape: tuple[int, int, int] = (FRAME, FRAME, 1),
     glyphs: bool = True,
     split: bool = False,
+    blank: bool = False,
 ) -> np.ndarray:
     """Make frames for a network of pictures, one of each page.
 
@@ -86,6 +87,7 @@ def frames_of(
       glyphs: makes frames such as MNIST's, of one glyph each; otherwise the pictures themselves,
         stretched to the shape.
       split: the one picture given shows several glyphs in a row: makes a frame of each.
+      blank: a picture of one shade makes an empty frame, and is not refused.
 
     Returns:
       uint8 (F, H, W, C), in the order of the pictures and their pages, or of the glyphs from left
@@ -109,7 +111,7 @@ def frames_of(
     elif split:
         raise UserError("split needs a network that reads glyphs: give one picture a frame")
     else:
-        frames = [_frame_of_grey(page, name) if glyphs else page for name, page in pages]
+        frames = [_frame_of_grey(page, name, blank) if glyphs else page for name, page in pages]
     if not frames:
         raise UserError("found 0 pictures, expected at least one; name a picture or a folder")
     return np.stack(frames).reshape(-1, *shape)
@@ -134,7 +136,9 @@ def _frames_of_row(pages: Sequence[tuple[str, np.ndarray]]) -> list[np.ndarray]:
     return [center_glyph(glyph) for name, grey_HxW in pages for glyph in row.split(grey_HxW, name)]
 
 
-def _frame_of_grey(grey_HxW: np.ndarray, name: str) -> np.ndarray:
+def _frame_of_grey(grey_HxW: np.ndarray, name: str, blank: bool) -> np.ndarray:
+    if blank and np.ptp(grey_HxW) == 0:
+        return np.zeros((FRAME, FRAME), np.uint8)
     frame_HxW = _frame_within(grey_HxW)
     if frame_HxW is not None:
         return frame_HxW

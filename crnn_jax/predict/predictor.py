@@ -107,7 +107,8 @@ class Predictor:
         form = info.form
         if form is None or (not self.stored and not task.composition.keeps_images):
             shape, glyphs = task.question.frame_shape, task.reads_glyphs
-            frames = frames_of(pictures, shape=shape, glyphs=glyphs, split=split)
+            kind = {"shape": shape, "glyphs": glyphs, "split": split}
+            frames = frames_of(pictures, **kind, blank=self._parted)
         elif split:
             raise UserError("split needs a network that reads glyphs: give one picture a frame")
         elif self.stored:
@@ -167,6 +168,12 @@ class Predictor:
             line = Line(frames, 0.0, 1.0, 1) if self.lines else None
             self.answer(Frames(frames, 1 + np.arange(count), cut=False, line=line))
 
+    @property
+    def _parted(self) -> bool:
+        """Whether a blank frame parts the numbers in a sequence."""
+        addends = self.restored.task.question.addends
+        return addends is not None and addends.parted
+
     def _steps(self, count: int) -> int:
         """How many so many frames are filled up to, so that hardly anything is compiled twice.
 
@@ -192,8 +199,8 @@ class Predictor:
         task.check_frames(count)
 
     def _lanes(self, steps: int, count: int) -> Lanes:
-        """One lane; of a composed sequence of images it does not matter where it ends."""
-        if not self.stored and not self.lines:
+        """One lane; of most composed sequences of images it does not matter where they end."""
+        if not self.stored and not self.lines and not self._parted:
             return padded_lanes(np.array([steps]))
         return pack(np.array([steps]), 1).lanes(0, np.array([count], np.int32))
 

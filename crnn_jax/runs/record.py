@@ -1,5 +1,6 @@
 """run.json: what else a result depends on besides the config."""
 
+import contextlib
 import platform
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import jax
 
 from crnn_jax import UserError
-from crnn_jax.distributed import processes
+from crnn_jax.distributed import devices, processes
 
 PACKAGES = ("crnn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 PACKAGES += ("tensorflow-datasets", "grain", "numpy")
@@ -43,6 +44,8 @@ def describe(corpus: str, *, deterministic: bool) -> dict[str, Any]:
         "numerics": {name: getattr(jax.config, name) for name in NUMERICS},
         "deterministic": deterministic or jax.default_backend() != "gpu",
         "devices": [device.device_kind for device in jax.devices()],
+        "processor": _processor(),
+        "cores": devices.core_count(),
         "processes": processes.count(),
         "platform": platform.platform(),
     }
@@ -87,6 +90,16 @@ def git_revision() -> str:
         return git("rev-parse", "HEAD") + changes
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _processor() -> str:
+    """What the CPU is called, as far as the system tells."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str:

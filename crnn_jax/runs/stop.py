@@ -1,6 +1,8 @@
 """Stopping a run from outside, without losing what it has learned."""
 
 import signal
+import subprocess
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Self
 
@@ -77,6 +79,21 @@ class Stop:
         if self.signal is None:
             self.signal, self._unsaid = number, True  # the main thread may be printing: not here
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def status_of(command: Sequence[str]) -> int:
+    """Run a command to its end, also where a signal has it stop early, and return its status."""
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        if number != signal.SIGINT:  # Ctrl-C has reached the run already
+            run.send_signal(number)
+
+    before = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
+    status = run.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return status
 
 
 def _ignored(number: int) -> bool:

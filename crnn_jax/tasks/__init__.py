@@ -1,6 +1,6 @@
 """Tasks: what is asked of a sequence, and how an answer is judged and shown."""
 
-from collections.abc import Callable
+import dataclasses
 
 from ml_collections import ConfigDict
 
@@ -13,13 +13,15 @@ from crnn_jax.tasks.stored import ClassOfSequence, NumberOfFrame, NumberOfSequen
 from crnn_jax.tasks.stored_line import LineOfPicture
 from crnn_jax.tasks.task import Task
 from crnn_jax.tasks.text import TextOfSequence
+from crnn_jax.tasks.unpadded import UnpaddedAddition
 from crnn_jax.tasks.written import Addition, Caption
 
-COMPOSED: dict[str, Callable[..., Composed]] = {
+COMPOSED: dict[str, type[Composed]] = {
     "sum": Sum,
     "product": Product,
     "class": Class,
     "addition": Addition,
+    "addition_unpadded": UnpaddedAddition,
     "caption": Caption,
     "line": LineOfImages,
 }
@@ -91,7 +93,14 @@ def build(config: ConfigDict, dataset: DatasetInfo, length: int | None = None) -
     if is_stored(config):
         unit = (task.unit,) if task.name == "text" else ()
         return STORED[task.name](task.name, dataset, config.train.class_weights, *unit)
-    lengths = (task.min_length, task.max_length) if length is None else (length, length)
-    built = COMPOSED[task.name](task.name, dataset, *lengths, task.every_step)
+    lengths, once = (task.min_length, task.max_length), config.data.once
+    built = COMPOSED[task.name](task.name, dataset, *lengths, task.every_step, once)
+    if once and task.min_length != task.max_length:
+        raise UserError(
+            f"--config.data.once=True with sequences of {task.min_length} to {task.max_length} "
+            "images: expected task.min_length and max_length to be the same"
+        )
     built.check(tuple(config.eval.lengths))
-    return built
+    if length is None:
+        return built
+    return dataclasses.replace(built, min_length=length, max_length=length)

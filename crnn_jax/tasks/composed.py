@@ -9,9 +9,10 @@ from jax import Array
 
 from crnn_jax import UserError
 from crnn_jax.data.batch import Batch, Composition
-from crnn_jax.data.draw import Draw
+from crnn_jax.data.draw import Draw, Once
 from crnn_jax.data.feed import FEEDS, Feed, Plan
 from crnn_jax.data.lanes import Lanes
+from crnn_jax.data.split import Split
 from crnn_jax.model.heads import Answers
 from crnn_jax.tasks.task import Answered, Task
 
@@ -24,13 +25,16 @@ class Composed(Task):
       min_length: images of the shortest sequence.
       max_length: images of the longest sequence.
       every_step: whether the answer after every frame is asked, or only the last.
+      once: whether each training image stands in one sequence only (`Once`).
     """
 
     min_length: int
     max_length: int
     every_step: bool
+    once: bool = False
 
     composition: ClassVar[Composition] = Composition()
+    drawn: ClassVar[type[Draw]] = Draw
 
     @abc.abstractmethod
     def check(self, tested: tuple[int, ...]) -> None:
@@ -44,12 +48,12 @@ class Composed(Task):
         """
 
     @abc.abstractmethod
-    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
-        """The right answers: TxN int32 after every frame, or NxS int32 symbols.
+    def targets(self, labels: Array, lanes: Lanes) -> Array:
+        """The right answers: TxN int32 after every frame, or BxS int32 symbols.
 
         Args:
           labels: of the images TxN, or what else the composition gives.
-          starts_TxN: bool, true where a sequence starts.
+          lanes: where the sequences stand.
         """
 
     @abc.abstractmethod
@@ -83,17 +87,21 @@ class Composed(Task):
         return images * self.question.steps / self.max_length
 
     def feed(self, name: str, part: Any, plan: Plan, seed: int) -> Feed:
-        return FEEDS[name](part, self.draw(seed, len(part.labels_I)), plan)
+        draw = self.draw(seed, len(part.labels_I))
+        return FEEDS[name](self.images(part), Once.of(draw) if self.once else draw, plan)
 
     def batch(self, images: Array, labels: Array, lanes: Lanes, keys_B: Array | None) -> Batch:
         """See `Task`."""
         frames, shown, lanes = self.composition.render(images, labels, lanes, keys_B)
-        targets = self.targets(shown, lanes.starts_TxN)
-        return Batch(frames, lanes, targets)
+        return Batch(frames, lanes, self.targets(shown, lanes))
+
+    def images(self, part: Split) -> Split:
+        """The images to put sequences together from: those of a part, and what else they show."""
+        return part
 
     def draw(self, seed: int, images: int) -> Draw:
         """The task's sequences, drawn with a seed from so many images."""
-        return Draw(seed, self.min_length, self.max_length, images)
+        return self.drawn(seed, self.min_length, self.max_length, images)
 
     def baseline(self, labels_I: np.ndarray) -> float | None:
         """The mean right answer, where answers have one.

@@ -217,9 +217,9 @@ class LineOfImages(Lines, Composed):
         images = (self.min_length + self.max_length) / 2
         return self.composition.mean_steps(images, self.dataset.frame_shape)
 
-    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
+    def targets(self, labels: Array, lanes: Lanes) -> Array:
         """See `Composed`: the labels of each line."""
-        del starts_TxN
+        del lanes
         return labels
 
     def scores(

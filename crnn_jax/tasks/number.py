@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from crnn_jax import UserError
 from crnn_jax.data.batch import Batch
@@ -68,7 +68,10 @@ class Number(Composed):
         )
 
     def check(self, tested: tuple[int, ...]) -> None:
-        """See `Composed`: classes that are numbers are those; a number must fit into 32 bits."""
+        """See `Composed`: classes that are numbers are those; a number must fit into 32 bits.
+
+        Those of longer sequences, which are tested alone, must be numbers of float32.
+        """
         names = self.dataset.classes
         numbers = tuple(str(number) for number in range(len(names)))
         if names != numbers and any(map(_is_number, names)):
@@ -76,24 +79,27 @@ class Number(Composed):
                 f"{self.dataset.name} has the classes {', '.join(names)}: expected "
                 f"{', '.join(numbers)}, or names that are no numbers, which count so in their order"
             )
-        longest = max(self.max_length, *tested, 1)
-        most = self.recurrence.longest(len(self.dataset.classes), longest)
-        if most < longest:
+        if (most := self._longest(self.max_length)) < self.max_length:
             raise UserError(
-                f"--config.task.max_length={self.max_length} and eval.lengths: a {self.name} over "
-                f"{longest} frames can exceed 32 bits, expected {most} frames or fewer"
+                f"--config.task.max_length={self.max_length}: a {self.name} over so many frames "
+                f"can exceed 32 bits, expected {most} or fewer"
+            )
+        longest = max(tested, default=1)
+        if (most := self._longest(longest, most=float(np.finfo(np.float32).max))) < longest:
+            raise UserError(
+                f"--config.eval.lengths={tested}: a {self.name} over {longest} frames can exceed "
+                f"a float of 32 bits, expected {most} or fewer"
             )
 
-    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
+    def targets(self, labels: Array, lanes: Lanes) -> Array:
+        """See `Composed`; float32 where numbers do not fit into int32."""
+        fits = self._longest(self.max_length) == self.max_length
+        labels = labels if fits else labels.astype(jnp.float32)
+        return self.recurrence.after_each(labels, lanes.starts_TxN, unrolled())
 
-        def step(number_N: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
-            labels_N, starts_N = inputs
-            number_N = jnp.where(starts_N, self.recurrence.first, number_N)
-            number_N = self.recurrence.combine(number_N, labels_N)
-            return number_N, number_N
-
-        nothing_N, inputs = jnp.zeros_like(labels[0]), (labels, jnp.asarray(starts_TxN))
-        return lax.scan(step, nothing_N, inputs, unroll=unrolled())[1]
+    def _longest(self, length: int, **most: float) -> int:
+        """The most frames, up to `length`, that lead to no larger number; see `Recurrence`."""
+        return self.recurrence.longest(len(self.dataset.classes), length, **most)
 
     def loss(self, output: Output, batch: Batch) -> Array:
         lanes = batch.lanes

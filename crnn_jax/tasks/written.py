@@ -14,7 +14,7 @@ from crnn_jax.data import clips
 from crnn_jax.data.batch import Batch, Composition
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.heads import Answers, Output
-from crnn_jax.model.question import Question
+from crnn_jax.model.question import Addends, Question
 from crnn_jax.tasks.composed import Composed
 from crnn_jax.tasks.scores import text_scores
 from crnn_jax.tasks.task import Account, Answered, Mark
@@ -107,6 +107,16 @@ class Written(Composed):
         return answered.targets.reshape(-1), answered.answers.reshape(-1), self.vocabulary
 
 
+def written_sum(first_DxB: Array, second_DxB: Array) -> Array:
+    """The digits of the sum of two numbers, the units first: BxS, one more than theirs."""
+    carry_B, symbols = jnp.zeros_like(first_DxB[0]), []
+    for first_B, second_B in zip(first_DxB, second_DxB, strict=True):
+        total_B = first_B + second_B + carry_B
+        symbols.append(total_B % 10)
+        carry_B = total_B // 10
+    return jnp.stack([*symbols, carry_B], axis=1)
+
+
 def _rows(x_MxNxS: Any, sequences: int) -> np.ndarray:
     return x_MxNxS.reshape(-1, x_MxNxS.shape[-1])[:sequences]
 
@@ -128,6 +138,11 @@ class Addition(Written):
         return self.max_length // 2 + 1
 
     @property
+    def question(self) -> Question:
+        addends = Addends(self.max_length // 2, parted=False)
+        return dataclasses.replace(super().question, addends=addends)
+
+    @property
     def fewest_pictures(self) -> int:
         return self.max_length
 
@@ -139,16 +154,11 @@ class Addition(Written):
                 "expected the same even number, the frames of two numbers of as many digits"
             )
 
-    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
+    def targets(self, labels: Array, lanes: Lanes) -> Array:
         """See `Task`; a lane holds one sequence."""
-        del starts_TxN
+        del lanes
         digits = labels.shape[0] // 2
-        carry_N, symbols = jnp.zeros_like(labels[0]), []
-        for i in reversed(range(digits)):
-            total_N = labels[i] + labels[digits + i] + carry_N
-            symbols.append(total_N % 10)
-            carry_N = total_N // 10
-        return jnp.stack([*symbols, carry_N], axis=1)
+        return written_sum(labels[:digits][::-1], labels[digits:][::-1])
 
     def text(self, symbols_S: Sequence[int]) -> str:
         return "".join(self.vocabulary[symbol] for symbol in reversed(symbols_S))
@@ -189,9 +199,9 @@ class Caption(Written):
                 "image"
             )
 
-    def targets(self, labels: Array, starts_TxN: Array | np.ndarray) -> Array:
+    def targets(self, labels: Array, lanes: Lanes) -> Array:
         """The captions of what the clips show."""
-        del starts_TxN
+        del lanes
         return jnp.asarray(clips.CAPTIONS)[labels]
 
     def text(self, symbols_S: Sequence[int]) -> str:

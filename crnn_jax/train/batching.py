@@ -4,7 +4,6 @@ from ml_collections import ConfigDict
 
 from crnn_jax import UserError, tasks
 from crnn_jax.data.dataset import Dataset
-from crnn_jax.data.draw import Draw
 
 
 def micro_batch_size(config: ConfigDict, devices: int, backend: str) -> int:
@@ -95,4 +94,5 @@ def _period(config: ConfigDict) -> int:
     """The sequences that hold each length equally often; stored ones hold what they hold."""
     if tasks.is_stored(config):
         return 1
-    return Draw(0, config.task.min_length, config.task.max_length, 1).period
+    drawn = tasks.COMPOSED[config.task.name].drawn
+    return drawn(0, config.task.min_length, config.task.max_length, 1).period

@@ -1,5 +1,6 @@
 """MNIST: 70,000 handwritten digits in four official files."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +43,6 @@ def read(folder: Path) -> dict[str, Split]:
 
 
 MNIST = Source(DIGITS, frame_shape=(28, 28, 1), glyphs=True, read=read, published=PUBLISHED)
+
+MNIST_1_9 = dataclasses.replace(MNIST, subset_of="mnist", first=1)
+"""Without zeros, with which most long products would be 0."""

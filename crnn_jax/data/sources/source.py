@@ -19,4 +19,5 @@ class Source:
     glyphs: bool  # bright ink on black, centred as in MNIST
     read: Callable[[Path], dict[str, Split]]  # train, validation, test, from a folder of the files
     published: Published | None = None  # the files; None where a package brings the data along
-    subset_of: str = ""  # the source to read instead, of which only the first classes are kept
+    subset_of: str = ""  # the source to read instead, of which only some classes are kept:
+    first: int = 0  # those from this label on, up to the last of `classes`
