@@ -70,6 +70,14 @@ def test_the_answer_is_that_of_predict(predictor, post, files, digits):
     assert post(*reversed(files[:3])).json()["steps"] != expected["steps"]
 
 
+def test_files_may_have_one_name(predictor, post, files, digits):
+    same = [("image.png", content) for _, content in files[:3]]
+    expected = predictor.explain(list(digits[:3]), split=False, names=["image.png"] * 3)
+    assert post(*same).json() == expected
+    error = post(*same[:2], ("image.png", b"none")).json()["error"]
+    assert error.startswith("image.png: cannot be read")
+
+
 def test_frames_are_those_that_the_network_got(post, files, digits):
     found = post(*files[:3], frames="true").json()["frames"]
     np.testing.assert_array_equal(decoded(found), digits[:3])

@@ -85,12 +85,14 @@ def _only_files(items: Sequence[tuple[str, UploadFile | str]]) -> list[UploadFil
 
 @contextlib.contextmanager
 def saved(files: Sequence[UploadFile]) -> Iterator[list[Path]]:
-    """Files on disk by the names that they came with, each in a folder of its own."""
+    """Files on disk by the names that they came with; those of one name in folders of their own."""
     with tempfile.TemporaryDirectory(prefix="crnn_jax-") as folder:
-        paths = []
+        paths: list[Path] = []
         for i, file in enumerate(files):
-            path = Path(folder, f"{i}", plain_name(file.filename or ""))
-            path.parent.mkdir()
+            path = Path(folder, "0", plain_name(file.filename or ""))
+            if path.exists():
+                path = Path(folder, f"{i}", path.name)
+            path.parent.mkdir(exist_ok=True)
             with path.open("xb") as out:
                 shutil.copyfileobj(file.file, out)
             paths.append(path)
