@@ -199,7 +199,7 @@ class NumberOfFrame(NumberOfSequence):
 
     answer: ClassVar[str] = "numbers"
     per_frame: ClassVar[bool] = True
-    asks: ClassVar[str] = "frame"
+    asks: ClassVar[str] = "number for each frame"
 
     @property
     def question(self) -> Question:

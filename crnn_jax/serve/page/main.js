@@ -56,8 +56,10 @@ async function update() {
   pad.show(state.strokes);
   showNote();
   showTools();
+  showHint();
   const pictures = [...state.pictures, ...drawing()];
   if (!pictures.length) return show(null, pictures);
+  element("answer").ariaBusy = "true";
   try {
     show(await ask(pictures, { signal }), pictures);
   } catch (error) {
@@ -66,6 +68,7 @@ async function update() {
 }
 
 function show(found, pictures) {
+  element("answer").ariaBusy = "false";
   const got = found?.frames?.images ?? [];
   const read = several && found && got.length === pictures.length;
   if (read) state.pictures.forEach((each, i) => (each.blob = blobAt(got[i]))); // from now on as they were read
@@ -92,9 +95,11 @@ function showHint(missing = 0) {
     picture: "Drop a picture",
   };
   const drops = { pictures: "Drop pictures, one a frame", line: "Drop a picture of a line" };
-  const empty = !state.strokes.length && !state.pictures.length;
-  const more = missing > 0 ? `${missing} more to come` : "";
-  element("hint").textContent = empty ? (draws || !drops[takes] ? hints : drops)[takes] : more;
+  const { pictures, strokes } = state;
+  const names = several ? [] : pictures.map(({ name }) => name);
+  const given = names.length > 3 ? `${names[0]} and ${names.length - 1} more` : names.join(", ");
+  const empty = (draws || !drops[takes] ? hints : drops)[takes];
+  element("hint").textContent = missing > 0 ? `${missing} more to come` : pictures.length || strokes.length ? given : empty;
 }
 
 // Put what is drawn into the row.
@@ -179,7 +184,7 @@ function start() {
   element("about").textContent = `step ${step.toLocaleString("en")}`;
   element("asks").textContent = asks[0].toUpperCase() + asks.slice(1);
   const main = document.querySelector("main");
-  main.classList.toggle("wide", takes === "line" || !draws);
+  main.classList.toggle("wide", takes === "line");
   main.classList.toggle("closed", !draws);
   element("next").hidden = element("pausing").hidden = !several || !draws || most === 1;
   element("moving").hidden = !films;

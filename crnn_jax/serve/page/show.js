@@ -85,10 +85,13 @@ function lineOf(address, steps, { left, pixel }) {
   const image = make("img", { src: address, alt: "the line as it is read" });
   const strip = make("div", { className: "strip" }, image);
   image.addEventListener("load", () => {
-    const room = strip.clientWidth / steps.length > 44; // pixels that a percentage takes
-    for (const { answer, confidence, pixels: [from, to] } of steps) {
-      const symbol = make("span", { className: "symbol" }, make("strong", { text: answer }), room ? percent(confidence) : "");
-      symbol.style.left = percent(((from + to) / 2 - left) / pixel / image.naturalWidth);
+    const places = steps.map(({ pixels: [from, to] }) => ((from + to) / 2 - left) / pixel / image.naturalWidth);
+    const nearest = Math.min(...places.slice(1).map((place, i) => place - places[i]));
+    const room = nearest * strip.clientWidth > 36; // pixels that a percentage takes
+    for (const [i, { answer, confidence }] of steps.entries()) {
+      const sure = room ? `${Math.round(100 * confidence)}%` : "";
+      const symbol = make("span", { className: "symbol", title: percent(confidence) }, make("strong", { text: answer }), sure);
+      symbol.style.left = percent(places[i]);
       strip.append(symbol);
     }
   });
