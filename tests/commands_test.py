@@ -24,6 +24,8 @@ NOT_RUN = {
     r"launch/local\.sh \[|launch/local\.sh --processes=2$": "a form of a command",
     r".*--coordinator=a:1234": "needs a second machine of that name: tests/processes_test.py",
     r"JAX_PLATFORMS=cuda": "needs a GPU",
+    r"python -m crnn_jax\.serve|python -m benchmarks\.serve|curl ": "serves: tests/serve_test.py",
+    r"python tools/records\.py": "trains for hours: tests/records_test.py",
 }
 """What is not run, and why."""
 
@@ -193,6 +195,8 @@ def test_a_command_runs(place, command):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_python_programs_run(place, path):
     for program in python_blocks(path):
+        if "http://127.0.0.1" in program:  # needs a server: tests/serve_test.py
+            continue
         if "exported/" in program:
             place.run(
                 "python -m crnn_jax.main --mode=export --workdir=runs/sum8 --format=onnx "
