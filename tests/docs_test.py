@@ -97,7 +97,9 @@ def test_commands_and_flags_are_those_of_the_program(path, monkeypatch, capsys):
         given = {argument.partition("=")[0] for argument in argv}
         config = [] if given & {"--config", "--mode"} else ["--config=configs/sum8.py"]
         workdir = ["--workdir=runs/sum8"] if "--workdir" not in given else []
-        assert main.main([*config, *argv, *workdir]) == 0, (argv, capsys.readouterr().err)
+        bare = argv in flags and "--mode=predict" in argv
+        more = [*workdir, *(["three.png"] if bare else [])]
+        assert main.main([*config, *argv, *more]) == 0, (argv, capsys.readouterr().err)
 
 
 @document

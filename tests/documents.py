@@ -13,7 +13,9 @@ PLACEHOLDERS = {
     "FIELD": "train.class_weights",
     "VALUE": "true",
 }
-PROGRAMS = r"(?:[A-Z_]+=\S+ )*(?:\./)?(?:python3?|crnn-jax|pip|make|sbatch|kubectl|launch/\w+\.sh) "
+PROGRAMS = (
+    r"(?:[A-Z_]+=\S+ )*(?:\./)?(?:python3?|crnn-jax|curl|pip|make|sbatch|kubectl|launch/\w+\.sh) "
+)
 
 DOCS = [  # recipes_test.py follows extend.md, whose files are not there yet
     path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "extend.md"

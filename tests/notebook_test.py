@@ -18,6 +18,6 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     notebook = nbformat.read(ROOT / "docs" / "sum8.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=300).execute(cwd=str(tmp_path))
+    nbclient.NotebookClient(notebook, timeout=900).execute(cwd=str(tmp_path))
     images = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in str(o)]
     assert len(images) >= 6

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tiny import environment
+from tests.tiny import environment, takes_long
 
 QUICK = (  # of every command: a network that compiles in seconds
     "--config.task.max_length=2",
@@ -87,6 +87,7 @@ def test_a_layout_of_your_own_data(follow, tmp_path):
     assert re.search(r"cat +2\d train", done.stdout)
 
 
+@takes_long
 def test_a_task(follow, data_dir):
     corpus = ("--config.data.name=optdigits", f"--config.data.data_dir={data_dir}")
     done = follow("A task", *corpus)

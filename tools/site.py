@@ -40,10 +40,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Takes the addresses of other servers out of the theme's scripts."""
+    """Takes the addresses of other servers out of the theme's scripts, which need none of them."""
     for path in Path(config.site_dir).glob("assets/javascripts/*.js"):
-        script = path.read_text(encoding="utf-8")
-        path.write_text(re.sub(r"https://unpkg\.com/", "assets/", script), encoding="utf-8")
+        script = re.sub(r"([\"'`])https://[\w.]+/", r"\1assets/", path.read_text(encoding="utf-8"))
+        path.write_text(script, encoding="utf-8")
 
 
 def notebook_page(notebook: dict[str, Any], name: str) -> str:
