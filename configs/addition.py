@@ -31,7 +31,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.head = "carry"
 
     c.train.batch_size = 50
-    c.train.steps = 5000
+    c.train.steps = 3000
     c.train.learning_rate = 3e-3
     c.train.schedule = "one_cycle"
     c.train.weight_decay = 0.4

@@ -27,7 +27,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
     c.train.batch_size = 60
     c.train.micro_batch_size = 30
-    c.train.steps = 6000
+    c.train.steps = 5000
     c.train.learning_rate = 3e-3
     c.train.schedule = "one_cycle"
     c.train.weight_decay = 0.4

@@ -57,14 +57,14 @@ def n4(c: ConfigDict) -> None:
     """Two numbers of four digits: 6,875 pairs."""
     digits(c, 4)
     c.train.batch_size = 32
-    c.train.steps = 4000
+    c.train.steps = 3000
 
 
 def n15(c: ConfigDict) -> None:
     """Two numbers of fifteen digits: 1,833 pairs."""
     digits(c, 15)
     c.train.batch_size = 16
-    c.train.steps = 2500
+    c.train.steps = 2000
 
 
 def digits(c: ConfigDict, count: int) -> None:

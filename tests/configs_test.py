@@ -18,6 +18,7 @@ from crnn_jax.train.trainer import Trainer
 from tests.golden_test import LOSSES_AND_FIRST_GRADIENT_NORM
 from tests.networks import random_state
 from tests.sequences import dataset
+from tests.tiny import takes_long
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -96,7 +97,16 @@ def test_every_variant_changes_something():
     assert len(found) == len(EXPERIMENTS) - 2
 
 
-@pytest.mark.parametrize("experiment", TRIED, ids=lambda experiment: Path(experiment).name)
+SUMS_LIKE_OTHERS = ("nau.py", "nau.py:reference", "nmu.py:reference", "deep_sets.py")
+
+
+def marked(experiment):
+    """An experiment to try: what is made of the parts of others by make test-cluster alone."""
+    name = Path(experiment).name
+    return pytest.param(experiment, marks=takes_long if name in SUMS_LIKE_OTHERS else (), id=name)
+
+
+@pytest.mark.parametrize("experiment", map(marked, TRIED))
 def test_smoke_trains_two_dispatches(experiment, optdigits, monkeypatch):
     """One experiment of those that differ in sizes alone, but for those of golden_test.py."""
     config = smoke(experiment)
