@@ -167,3 +167,22 @@ def test_files_are_read_like_arrays(make_predictor, images, tmp_path):
 def test_json_holds_what_is_returned(task, head, make_predictor, images):
     found = make_predictor(task, head)(images[:4])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_clip_is_described_as_it_is(make_predictor):
+    predictor = make_predictor("caption", "decoder", 1)
+    clip = np.random.default_rng(0).integers(0, 256, (8, 40, 40), np.uint8)
+    found = predictor(list(clip))
+    (symbols_S,) = np.asarray(network_on(predictor, clip).logits_NxSxV).argmax(-1)
+    words = predictor.restored.task.vocabulary
+    assert parts(found, "answer") == [words[symbol] for symbol in symbols_S]
+    np.testing.assert_array_equal(predictor.read(list(clip)).frames_LxHxWxC[..., 0], clip)
+
+
+def test_after_a_warm_up_nothing_is_compiled(make_predictor, images):
+    predictor = make_predictor()
+    predictor.warm_up()
+    compiled = predictor._ask._cache_size()
+    for count in (1, 4):
+        predictor(images[:count])
+    assert predictor._ask._cache_size() == compiled == 1

@@ -118,10 +118,11 @@ def test_two_numbers_of_as_many_digits_are_added():
             wrong.check(())
 
 
-def test_pictures_are_added_all_of_them_and_not_filmed():
+def test_as_many_pictures_as_an_addition_or_a_clip_has():
     ADDITION.check_pictures(4)
     for count in (2, 3, 5):
         with pytest.raises(UserError, match="expected 4 for this network"):
             ADDITION.check_pictures(count)
-    with pytest.raises(UserError, match="expected a run on pictures"):
+    CAPTION.check_pictures(8)
+    with pytest.raises(UserError, match="expected 8 for this network"):
         CAPTION.check_pictures(1)
