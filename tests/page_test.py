@@ -199,6 +199,33 @@ def test_pictures_are_read_and_a_row_is_cut_apart(page, digits, tmp_path):
     assert len(page.answers()) == 1
 
 
+DROP = """
+const done = arguments[0];
+const canvas = document.createElement("canvas");
+const context = canvas.getContext("2d");
+context.fillStyle = "white";
+context.fillRect(0, 0, 300, 150);
+context.fillStyle = "black";
+context.fillRect(140, 20, 18, 110);
+canvas.toBlob((blob) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([blob], "one.png"));
+  document.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+  done();
+});
+"""
+"""Drops a picture of a 1."""
+
+
+def test_what_is_dropped_comes_after_what_is_drawn(page):
+    page.click("pause")
+    page.draw(3)
+    page.until(lambda: page.answers() == ["3"])
+    page.driver.execute_async_script(DROP)
+    page.until(lambda: page.answers() == ["3", "4"])
+    assert not page.drawn()
+
+
 @pytest.mark.parametrize("width", [1280, 390, 320])
 def test_nothing_is_cut_off(width, page):
     page.resize(width)
