@@ -5,6 +5,9 @@ python -m crnn_jax.main --config=configs/sum8.py --config.data.manual_dir=FOLDER
 98 s of training on 2 virtual cores (AVX-512); rmse 0.539 ± .014 and exact .9820 ± .0020 on the
 60,000 test sequences of MNIST (three seeds, 2026-11-27). `:quick` ends 13 s after its start with
 rmse 0.922 ± .065 and exact .9470 ± .0058, better than mnistCRNN (2016) with its rmse of 1.17.
+
+`:gpu` is deeper, sees stronger changes and trains longer, for minutes of one large GPU; it was not
+measured.
 """
 
 from ml_collections import ConfigDict
@@ -32,7 +35,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.train.schedule = "one_cycle"
     c.train.weight_decay = 0.4
     c.train.clip_norm = 1.0
-    return variant(c, arg, quick=quick)
+    return variant(c, arg, quick=quick, gpu=gpu)
 
 
 def quick(c: ConfigDict) -> None:
@@ -55,3 +58,16 @@ def quick(c: ConfigDict) -> None:
     c.train.weight_decay = 0.0
     c.eval.every = 700
     c.checkpoint.every = 700
+
+
+def gpu(c: ConfigDict) -> None:
+    """About 250 epochs of five convolutions, half of them before the first pool."""
+    c.data.augment.shift = 2.0
+    c.data.augment.turn = 0.17
+    c.data.augment.scale = 0.12
+    c.data.augment.elastic = 0.8
+    c.model.convs = ((32, 3, False), (32, 3, True), (64, 3, False), (64, 3, True), (128, 3, False))
+    c.model.dense = (256,)
+    c.model.encoder_dropout = 0.4
+    c.train.batch_size = 256
+    c.train.steps = 12_000
