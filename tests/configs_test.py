@@ -106,7 +106,7 @@ def marked(experiment):
     return pytest.param(experiment, marks=takes_long if name in SUMS_LIKE_OTHERS else (), id=name)
 
 
-@pytest.mark.parametrize("experiment", map(marked, TRIED))
+@pytest.mark.parametrize("experiment", [marked(experiment) for experiment in TRIED])
 def test_smoke_trains_two_dispatches(experiment, optdigits, monkeypatch):
     """One experiment of those that differ in sizes alone, but for those of golden_test.py."""
     config = smoke(experiment)
