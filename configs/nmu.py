@@ -22,18 +22,17 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.task.every_step = True
     c.data.name = "mnist-1-9"
 
-    c.model.convs = ((16, 5, True), (32, 3, True))
-    c.model.dense = (128,)
+    c.model.convs = ((8, 4, True), (16, 3, True))
+    c.model.dense = (64,)
     c.model.aggregator = "none"
     c.model.gru_units = ()
-    c.model.encoder_dropout = 0.3
 
-    c.train.steps = 3000
-    c.train.learning_rate = 3e-3
+    c.train.steps = 2000
+    c.train.learning_rate = 5e-3
     c.train.schedule = "one_cycle"
     c.train.clip_norm = 1.0
 
-    c.eval.every = 1500
+    c.eval.every = 1000
     c.eval.validation_sequences = 5000
     c.eval.test_sequences = 10_000
     c.eval.lengths = (2, 4, 5, 8, 10, 12, 16, 20)

@@ -97,13 +97,14 @@ def test_every_variant_changes_something():
     assert len(found) == len(EXPERIMENTS) - 2
 
 
-SUMS_LIKE_OTHERS = ("nau.py", "nau.py:reference", "nmu.py:reference", "deep_sets.py")
+OF_OTHERS_PARTS = ("addition.py", "deep_sets.py")
+OF_OTHERS_PARTS += ("nau.py", "nau.py:reference", "nmu.py", "nmu.py:reference")
 
 
 def marked(experiment):
     """An experiment to try: what is made of the parts of others by make test-cluster alone."""
     name = Path(experiment).name
-    return pytest.param(experiment, marks=takes_long if name in SUMS_LIKE_OTHERS else (), id=name)
+    return pytest.param(experiment, marks=takes_long if name in OF_OTHERS_PARTS else (), id=name)
 
 
 @pytest.mark.parametrize("experiment", [marked(experiment) for experiment in TRIED])

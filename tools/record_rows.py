@@ -184,7 +184,7 @@ PROTOCOLS = (
         "whose sums are exact. 55,000 images to train on, 5,000 for validation.",
         "The posterior of the sum is trained by its likelihood, not a number by its squared error. "
         "The bound is that of our own reference, which is trained as long as ours, on the same "
-        "encoder (two convolutions, a dense layer, dropout), and not for 1,000 epochs. At 1,000 "
+        "small encoder (two convolutions and a dense layer), and not for 1,000 epochs. At 1,000 "
         "images 100 sequences are tested, with replacement.",
         tuple(lengths("nau", NAU, succeeded)),
         seeds=10,
