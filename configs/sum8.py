@@ -6,7 +6,8 @@ python -m crnn_jax.main --config=configs/sum8.py --config.data.manual_dir=FOLDER
 60,000 test sequences of MNIST (three seeds, 2026-11-27). `:quick` ends 13 s after its start with
 rmse 0.922 ± .065 and exact .9470 ± .0058, better than mnistCRNN (2016) with its rmse of 1.17.
 
-`:gpu` is deeper, sees stronger changes and trains longer, for minutes of one large GPU; it was not
+`:best` trains for the five minutes that are often allowed on such cores: rmse 0.475 and exact .9863
+(one seed, 2026-11-28). `:gpu` is deeper, sees stronger changes and trains longer, for minutes of one large GPU; it was not
 measured.
 """
 
@@ -35,7 +36,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.train.schedule = "one_cycle"
     c.train.weight_decay = 0.4
     c.train.clip_norm = 1.0
-    return variant(c, arg, quick=quick, gpu=gpu)
+    return variant(c, arg, quick=quick, best=best, gpu=gpu)
 
 
 def quick(c: ConfigDict) -> None:
@@ -58,6 +59,16 @@ def quick(c: ConfigDict) -> None:
     c.train.weight_decay = 0.0
     c.eval.every = 700
     c.checkpoint.every = 700
+
+
+def best(c: ConfigDict) -> None:
+    """More than twice as long, with somewhat stronger changes and averaged parameters."""
+    c.data.augment.shift = 1.5
+    c.data.augment.turn = 0.15
+    c.data.augment.scale = 0.1
+    c.data.augment.elastic = 0.7
+    c.train.steps = 8000
+    c.train.ema = 0.998
 
 
 def gpu(c: ConfigDict) -> None:
