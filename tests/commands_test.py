@@ -25,11 +25,12 @@ NOT_RUN = {
     r".*--coordinator=a:1234": "needs a second machine of that name: tests/processes_test.py",
     r"JAX_PLATFORMS=cuda": "needs a GPU",
     r"python -m crnn_jax\.serve|python -m benchmarks\.serve|curl ": "serves: tests/serve_test.py",
+    r"python benchmarks/": "takes minutes: tests/benchmarks_test.py runs it on fewer sequences",
     r"python tools/records\.py": "trains for hours: tests/records_test.py",
 }
 """What is not run, and why."""
 
-SMALL = {  # by program, what makes it quick; tests/benchmarks_test.py runs the other benchmarks
+SMALL = {  # by program, what makes it quick
     r"python tools/make_": ["--count=60"],
     r"python -m benchmarks\.(row_|pictures)": ["--count=2"],
     r"python -m benchmarks\.streaming": ["--clips=4"],
