@@ -25,14 +25,15 @@ NOT_RUN = {
     r".*--coordinator=a:1234": "needs a second machine of that name: tests/processes_test.py",
     r"JAX_PLATFORMS=cuda": "needs a GPU",
     r"python -m crnn_jax\.serve|python -m benchmarks\.serve|curl ": "serves: tests/serve_test.py",
+    r"python benchmarks/": "takes minutes: tests/benchmarks_test.py runs it on fewer sequences",
+    r"python -m benchmarks\.streaming": "makes gigabytes of clips",
     r"python tools/records\.py": "trains for hours: tests/records_test.py",
 }
 """What is not run, and why."""
 
-SMALL = {  # by program, what makes it quick; tests/benchmarks_test.py runs the other benchmarks
+SMALL = {  # by program, what makes it quick
     r"python tools/make_": ["--count=60"],
     r"python -m benchmarks\.(row_|pictures)": ["--count=2"],
-    r"python -m benchmarks\.streaming": ["--clips=4"],
     r"python launch/sweep|launch/local|(?!.*--mode=).*--config=": [
         "--config.train.steps=4",
         "--config.train.steps_per_dispatch=2",
@@ -144,7 +145,8 @@ class Place:
             "crnn-jax ", "python -m crnn_jax.main "
         )
         for name in re.findall(r"(?<!\S)\S*runs/([\w-]+)", command):
-            written = "--mode=" not in command and f"--workdir=runs/{name}" in command
+            trains = "--mode=" not in command and "benchmarks" not in command
+            written = trains and f"--workdir=runs/{name}" in command
             if not written and not (self.folder / "runs" / name / "results.json").exists():
                 self.run(f"python -m crnn_jax.main --config={name.replace('-', ':', 1)}")
         for name in ("exported", "captchas", "letters", "made"):
