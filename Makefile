@@ -68,7 +68,8 @@ test-cluster: .venv/installed
 	$(SUDO) env CRNN_JAX_TEST_CLUSTER=1 PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest \
 		-p no:cacheprovider tests/launch_test.py tests/cluster_test.py \
 		tests/processes_test.py tests/torture_test.py tests/hosts_test.py \
-		tests/stored_train_test.py tests/page_test.py $(ARGS)
+		tests/stored_train_test.py tests/page_test.py tests/configs_test.py \
+		tests/train_test.py tests/benchmarks_test.py $(ARGS)
 
 torture: .venv/installed
 	.venv/bin/python -m tests.torture --config=$(CONFIG) --config.checkpoint.every=100 $(ARGS)

@@ -21,6 +21,7 @@ from crnn_jax.runs.checkpoint import Checkpoints
 from crnn_jax.runs.load import restore
 from crnn_jax.train.trainer import Trainer
 from tests.networks import random_state
+from tests.tiny import takes_long
 
 BATCH = 8
 
@@ -35,6 +36,7 @@ def folder(tmp_path_factory, optdigits):
     return folder
 
 
+@takes_long
 def test_this_project_and_plain_flax_agree_and_are_timed(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiling takes longest

@@ -19,6 +19,7 @@ from crnn_jax.tasks.number import Sum
 from crnn_jax.train.loop import train
 from crnn_jax.train.trainer import Trainer
 from tests.interrupting import interrupted_at
+from tests.tiny import takes_long
 
 
 @pytest.fixture
@@ -99,6 +100,7 @@ def test_feeds_train_the_same(config, optdigits, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, params["resident"], params["streamed"])
 
 
+@takes_long
 @pytest.mark.usefixtures("optimized")
 def test_learns_to_read_digits_from_sums_alone(config, optdigits, tmp_path):
     config.model.convs = ((4, 5, True), (8, 3, True))
