@@ -119,5 +119,5 @@ def test_every_config_that_is_named_is_there():
         file, colon, variant = config.partition(":")
         load_config(f"{records.ROOT / 'configs' / file}.py{colon}{variant}", [])
     assert records.chosen("nau") == {"nau": 10, "nau:reference": 10}
-    with pytest.raises(UserError, match="--only=nua: expected some of sum8, "):
+    with pytest.raises(UserError, match="--only=nua: expected some of sum8:best, "):
         records.chosen("sum8,nua")
