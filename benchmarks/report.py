@@ -15,7 +15,7 @@ from benchmarks.worker import BETWEEN_TESTS, TESTED
 from configs.sum8_2016 import get_config
 from crnn_jax.distributed.devices import core_count
 from crnn_jax.model.flops import frame_flops
-from crnn_jax.runs.record import git_revision
+from crnn_jax.runs.record import git_revision, processor
 
 MEAN_LENGTH = 4.5
 
@@ -39,19 +39,10 @@ def machine(corpus: str) -> dict[str, str]:
     return {
         "date": datetime.date.today().isoformat(),
         "revision": revision[:7] + plus + changes,
-        "processor": f"{_processor()}, {core_count()} cores",
+        "processor": f"{processor()}, {core_count()} cores",
         "versions": f"Python {platform.python_version()}, " + ", ".join(versions),
         "corpus": corpus,
     }
-
-
-def _processor() -> str:
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return names[0] if names else platform.processor()
 
 
 def training_flops(config: ConfigDict) -> float:

@@ -10,6 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError, tasks, user_path
+from crnn_jax.config import is_own
 from crnn_jax.data.dataset import Dataset, DatasetInfo, as_images
 from crnn_jax.data.epochs import Epochs
 from crnn_jax.data.packing import pack
@@ -86,7 +87,7 @@ def _read(
 ) -> tuple[DatasetInfo, dict[str, Sequences], Sequence[Problem], dict[str, str]]:
     """What is known, the parts, the problems, and what else people want to know, in words."""
     data = config.data
-    if not tasks.is_own(data):
+    if not is_own(data):
         dataset = load_configured(config, data.name, fallback=data.fallback)
         kind = {"kind": "published images with labels, of which sequences are made"}
         return dataset.info, parts_of(dataset), (), kind
@@ -105,7 +106,7 @@ def _misfits(
     """What of the config does not go with the data, as far as there is data to tell by."""
     dataset = Dataset(info, **parts)
     try:
-        if tasks.is_own(config.data) and not tasks.is_stored(config):
+        if is_own(config.data) and not tasks.is_stored(config):
             info = as_images(dataset).info
         if not any(problem.fatal for problem in problems):
             run.network_of(config, info)

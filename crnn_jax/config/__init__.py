@@ -14,7 +14,7 @@ tuned stands in the file of its experiment alone.
 """
 
 from crnn_jax.config.checks import check
-from crnn_jax.config.fields import FIELDS, default
+from crnn_jax.config.fields import FIELDS, default, is_own
 from crnn_jax.config.files import load_config, load_sweep, shipped, variant
 from crnn_jax.config.stored import differences, read_config, validation_draw
 
@@ -23,6 +23,7 @@ __all__ = [
     "check",
     "default",
     "differences",
+    "is_own",
     "load_config",
     "load_sweep",
     "read_config",

@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError, shown
-from crnn_jax.config.fields import FIELDS, refusal
+from crnn_jax.config.fields import FIELDS, is_own, refusal
 
 
 def check(config: ConfigDict) -> None:
@@ -31,7 +31,7 @@ def _check_parts(config: ConfigDict) -> None:
         raise UserError(
             f"--config.task.max_length={longest}: expected task.min_length={shortest} or more"
         )
-    own = bool(config.data.path) or config.data.name.startswith("tfds:")
+    own = is_own(config.data)
     for name, unused, needed, fits in (
         ("task.unit", "words", "the task text", config.task.name == "text"),
         (

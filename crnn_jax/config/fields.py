@@ -255,6 +255,11 @@ def default() -> ConfigDict:
     return make({})
 
 
+def is_own(data: ConfigDict) -> bool:
+    """Whether a config's `data` section names data of the user's own, or any that TFDS prepared."""
+    return bool(data.path) or data.name.startswith("tfds:")
+
+
 def make(values: Mapping[str, Any]) -> ConfigDict:
     """A locked config of values by field; the other fields have their defaults."""
     defaults = {name: field.default for name, field in FIELDS.items()}

@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError, say, tasks, user_path
-from crnn_jax.config import check, differences, read_config
+from crnn_jax.config import check, differences, is_own, read_config
 from crnn_jax.data.dataset import Dataset, DatasetInfo, as_images, known_info, load_dataset
 from crnn_jax.distributed import devices
 from crnn_jax.model import crnn
@@ -197,7 +197,7 @@ def load_configured(config: ConfigDict, name: str, *, fallback: bool) -> Dataset
     Raises:
       UserError: see `load_dataset` and `load_own`.
     """
-    if tasks.is_own(config.data):
+    if is_own(config.data):
         return _own(config)
     return load_dataset(
         name,

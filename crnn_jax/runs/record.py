@@ -44,7 +44,7 @@ def describe(corpus: str, *, deterministic: bool) -> dict[str, Any]:
         "numerics": {name: getattr(jax.config, name) for name in NUMERICS},
         "deterministic": deterministic or jax.default_backend() != "gpu",
         "devices": [device.device_kind for device in jax.devices()],
-        "processor": _processor(),
+        "processor": processor(),
         "cores": devices.core_count(),
         "processes": processes.count(),
         "platform": platform.platform(),
@@ -92,7 +92,7 @@ def git_revision() -> str:
         return "unknown"
 
 
-def _processor() -> str:
+def processor() -> str:
     """What the CPU is called, as far as the system tells."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():

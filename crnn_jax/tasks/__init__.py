@@ -5,6 +5,7 @@ import dataclasses
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError
+from crnn_jax.config import is_own
 from crnn_jax.data.dataset import DatasetInfo
 from crnn_jax.tasks.composed import Composed
 from crnn_jax.tasks.line import LineOfImages
@@ -57,11 +58,6 @@ def is_stored(config: ConfigDict) -> bool:
             f"{' or '.join(COMPOSED)}"
         )
     return False
-
-
-def is_own(data: ConfigDict) -> bool:
-    """Whether a config's `data` section names data of the user's own, or any that TFDS prepared."""
-    return bool(data.path) or data.name.startswith("tfds:")
 
 
 def wanted_answer(config: ConfigDict) -> str:

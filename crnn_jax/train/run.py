@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from crnn_jax import UserError, evaluate, say, tasks
-from crnn_jax.config import check, differences
+from crnn_jax.config import check, differences, is_own
 from crnn_jax.data.dataset import STAND_INS, Dataset, DatasetInfo, known_info
 from crnn_jax.data.report import short_form
 from crnn_jax.distributed import devices, processes
@@ -46,7 +46,7 @@ def train(workdir: Path, config: ConfigDict, *, profile: bool) -> None:
         the signal's number where one came. What was saved before stays.
     """
     check_start(config)
-    own = tasks.is_own(config.data)
+    own = is_own(config.data)
     # What does not fit is refused before any data is prepared.
     network = None if own else network_of(config, known_info(config.data.name))
     folder = RunFolder(workdir)
@@ -159,7 +159,7 @@ def _is_complete(folder: RunFolder, config: ConfigDict, dataset: Dataset, *, pro
     """
     begun_on = stored_corpus(folder, config)
     if begun_on not in (None, dataset.identity):
-        places = "data.path" if tasks.is_own(config.data) else "data_dir and manual_dir"
+        places = "data.path" if is_own(config.data) else "data_dir and manual_dir"
         raise UserError(
             f"--workdir={folder.path} holds a run on the data {begun_on}, not {dataset.identity}: "
             f"name another folder, or have {places} lead to that"
