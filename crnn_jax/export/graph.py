@@ -51,6 +51,13 @@ class Graph:
         """The array in another shape; 0 keeps a dimension, -1 is what remains."""
         return self.op("Reshape", array, self.ints(*shape))
 
+    def places(self, array: str, axis: int) -> str:
+        """The places along an axis of an array: int64 from 0 on."""
+        shape = self.op("Shape", array)
+        count = self.op("Squeeze", self.op("Gather", shape, self.ints(axis)))
+        zero, one = self.constant(0, "int64"), self.constant(1, "int64")
+        return self.op("Range", zero, count, one)
+
     def dense(self, array: str, weights: Any) -> str:
         """The product with a Flax layer's kernel, over the last axis, and its bias."""
         product = self.op("MatMul", array, self.constant(weights["kernel"]))

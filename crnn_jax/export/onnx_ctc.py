@@ -27,8 +27,7 @@ def read_line(g: Graph, weights: Any, hidden_BxLxU: str) -> dict[str, str]:
     temperature = g.constant(np.exp(weights["log_temperature"]))
     log_probs = g.op("LogSoftmax", g.op("Div", logits, temperature), axis=-1)
     path = g.op("ArgMax", logits, axis=-1, keepdims=0)
-    steps = g.op("Squeeze", g.op("Slice", g.op("Shape", path), g.ints(1), g.ints(2)), g.ints(0))
-    step_L = g.op("Range", g.constant(0, "int64"), steps, g.constant(1, "int64"))
+    step_L = g.places(path, 1)
     length_Bx1 = g.op("Unsqueeze", g.cast("lengths", "int64"), g.ints(1))
     real = g.op("Less", g.op("Unsqueeze", step_L, g.ints(0)), length_Bx1)
 
@@ -95,10 +94,7 @@ def _log_likelihood(g: Graph, log_probs_BxLxV: str, text: str, there: str, blank
     class_BxLxR = g.op("Expand", g.op("Unsqueeze", classes, g.ints(1)), shape)
     emitted = g.op("GatherElements", log_probs_BxLxV, class_BxLxR, axis=2)
 
-    state_R = g.op(
-        "Range", g.constant(0, "int64"), g.op("Squeeze", states, g.ints(0)), g.constant(1, "int64")
-    )
-    state_1xR = g.op("Unsqueeze", state_R, g.ints(0))
+    state_1xR = g.op("Unsqueeze", g.places(classes, 1), g.ints(0))
     first = g.op("Equal", state_1xR, g.constant(0, "int64"))
     start = g.op("Where", first, g.constant(0), g.constant(IMPOSSIBLE))
     start = g.op("Expand", start, g.op("Shape", classes))

@@ -64,7 +64,6 @@ class Network:
             self.state["frames"] = g.op("Add", "state.frames", g.constant(1, "int32"))
         else:
             frames = "frames"
-        self.shape_BL = g.op("Slice", g.op("Shape", frames), g.ints(0), g.ints(2))
         weights, lengths = self.params.get("encoder", {}), None if step else "lengths"
         x = encode(g, network.encoder, weights, frames, lengths)
         if network.encoder.classes and network.layers:
@@ -124,13 +123,7 @@ class Network:
         """The mean of the features so far, BxLxD."""
         g, name = self.graph, "running_mean.carry"
         total = self._sum(x, f"{name}.0")
-        steps = g.op("Squeeze", g.op("Gather", self.shape_BL, g.ints(1)))
-        count_L = g.op(
-            "Range",
-            g.constant(1, "int64"),
-            g.op("Add", steps, g.constant(1, "int64")),
-            g.constant(1, "int64"),
-        )
+        count_L = g.op("Add", g.places(x, 1), g.constant(1, "int64"))
         count_BxL = g.op("Unsqueeze", g.cast(count_L, "float32"), g.ints(0))
         if self.stepwise:
             count_BxL = g.op("Add", count_BxL, g.op("Unsqueeze", f"state.{name}.1", g.ints(1)))
@@ -195,7 +188,7 @@ class Network:
             fresh = g.op("Unsqueeze", self.fresh_B, g.ints(1))
             begin = g.op("Where", fresh, g.constant(start), "state.answer_head.carry")
         else:
-            count = g.op("Slice", self.shape_BL, g.ints(0), g.ints(1))
+            count = g.op("Slice", g.op("Shape", logits), g.ints(0), g.ints(1))
             shape = g.op("Concat", count, g.ints(len(numbers)), axis=0)
             begin = g.op("Expand", g.constant(start), shape)
         b, before_GxK = Graph(g), before(head.recurrence, head.classes, numbers)
@@ -226,7 +219,5 @@ class Network:
         )
         if self.question.reads == "whole":
             return g.op("GatherND", x, last_Bx1, batch_dims=1)
-        steps = g.op("Squeeze", g.op("Gather", self.shape_BL, g.ints(1)))
-        each_L = g.op("Range", g.constant(0, "int64"), steps, g.constant(1, "int64"))
-        frame_BxL = g.op("Min", g.op("Unsqueeze", each_L, g.ints(0)), last_Bx1)
+        frame_BxL = g.op("Min", g.op("Unsqueeze", g.places(x, 1), g.ints(0)), last_Bx1)
         return g.op("GatherND", x, g.op("Unsqueeze", frame_BxL, g.ints(2)), batch_dims=1)
