@@ -5,12 +5,11 @@ written down instead of learned. Here they go through the same code as the netwo
 `crnn_jax.model.conv`, as kernels (height, width, input channels, output channels).
 """
 
-import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 from uuid import uuid4
 
 import jax
@@ -20,6 +19,7 @@ from jax import Array
 from PIL import Image
 
 from crnn_jax import UserError, did_you_mean, exit_status
+from crnn_jax.arguments import Parser
 from crnn_jax.data.pages import on_white, read_pages, unit
 from crnn_jax.model.conv import conv, max_pool
 
@@ -183,18 +183,11 @@ def main(argv: Sequence[str]) -> int:
     return exit_status(_run, argv)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
-
-
 def _run(argv: Sequence[str]) -> None:
-    parser = _Parser(
-        prog="python -m crnn_jax.pictures.filters",
-        description="Filter an image by convolutions with fixed kernels.",
-        epilog=NOTES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = Parser(
+        "python -m crnn_jax.pictures.filters",
+        "Filter an image by convolutions with fixed kernels.",
+        NOTES,
     )
     parser.add_argument("image", metavar="IMAGE", type=Path, help="a picture")
     parser.add_argument("--filters", metavar="NAMES", required=True, help="separated by commas")

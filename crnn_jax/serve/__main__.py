@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from crnn_jax import UserError, exit_status, user_path
+from crnn_jax.arguments import Parser
 
 NOTES = """\
 examples:
@@ -31,18 +32,11 @@ def main(argv: Sequence[str]) -> int:
     return exit_status(_run, argv)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
-
-
 def _run(argv: Sequence[str]) -> None:
-    parser = _Parser(
-        prog="python -m crnn_jax.serve",
-        description="Try a trained network on a page in your browser, or by POST /predict.",
-        epilog=NOTES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = Parser(
+        "python -m crnn_jax.serve",
+        "Try a trained network on a page in your browser, or by POST /predict.",
+        NOTES,
     )
     parser.add_argument("--workdir", metavar="RUN", required=True, help="folder of a run")
     parser.add_argument("--step", default="latest", help="number, best or latest (default)")
