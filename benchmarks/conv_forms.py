@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from crnn_jax.model.conv import max_pool, pooled_conv, row_conv, xla_conv
+from crnn_jax.model import winograd
+from crnn_jax.model.conv import max_pool, pooled_conv, row_conv, winograd_conv, xla_conv
 from crnn_jax.model.encoder import FRAMES_AT_ONCE
 
 REPEATS = 100
@@ -44,6 +45,11 @@ def report(layer: str, form: str, conv: Callable, frames: Array, kernel: Array) 
     print(f"| {layer} | {form} | " + " | ".join(f"{t:.2f}" for t in times) + " |")
 
 
+def winograd_form(frame_HxWxC: Array, kernel: Array) -> Array:
+    """Winograd's form, with what it makes of the kernel: in a network, once for many frames."""
+    return winograd_conv(frame_HxWxC, winograd.transform(kernel))
+
+
 def main() -> None:
     """Run the benchmark."""
     print("| layer | form | forward, ms | + kernel's gradient | + frames' gradient |")
@@ -55,12 +61,15 @@ def main() -> None:
     report(first, "XLA's", lambda x, k: max_pool(xla_conv(x, k)), frames, kernel)
     report(first, "rows", lambda x, k: max_pool(row_conv(x, k)), frames, kernel)
     report(first, "pooled", pooled_conv, frames, kernel)
-    for size, channels, features in ((12, 8, 8), (12, 16, 32), (5, 32, 64)):
-        frames = jax.random.normal(key, (FRAMES_AT_ONCE, size, size, channels))
+    layers = ((12, 12, 8, 8), (12, 12, 16, 32), (5, 5, 32, 64), (10, 70, 48, 96), (6, 70, 96, 96))
+    for height, width, channels, features in layers:
+        count = FRAMES_AT_ONCE if width == height else 1  # a lane of lines
+        frames = jax.random.normal(key, (count, height, width, channels))
         kernel = jax.random.normal(key, (3, 3, channels, features))
-        layer = f"{features}@3×3 on {size}×{size}×{channels}"
+        layer = f"{features}@3×3 on {height}×{width}×{channels}"
         report(layer, "XLA's", xla_conv, frames, kernel)
         report(layer, "rows", row_conv, frames, kernel)
+        report(layer, "Winograd's", winograd_form, frames, kernel)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 from jax import lax
 
 from crnn_jax.model import conv as conv_module
+from crnn_jax.model import winograd
 from crnn_jax.model.conv import (
     conv,
     conv_max_pool,
@@ -18,7 +19,9 @@ from crnn_jax.model.conv import (
     max_pool,
     pad_same,
     pooled_conv,
+    ready,
     row_conv,
+    winograd_conv,
     xla_conv,
 )
 from tests.jaxprs import products
@@ -71,6 +74,34 @@ def test_row_conv_is_the_convolution(frame_shape, size):
     frames, kernel = frames_and_kernel(frame_shape, size)
     found = output_and_gradients(row_conv, frames, kernel)
     assert_all_equal(found, output_and_gradients(xla_conv, frames, kernel))
+
+
+def winograd_form(frame, kernel):
+    """`winograd_conv` with the kernel that `xla_conv` takes."""
+    return winograd_conv(frame, winograd.transform(kernel))
+
+
+@pytest.mark.parametrize("frame_shape", [(8, 6, 3), (7, 8, 3), (6, 5, 2), (3, 3, 1), (3, 4, 2)])
+def test_winograd_conv_is_the_convolution(frame_shape):
+    frames, kernel = frames_and_kernel(frame_shape, (3, 3))
+    found = output_and_gradients(winograd_form, frames, kernel)
+    assert_all_equal(found, output_and_gradients(xla_conv, frames, kernel))
+
+
+def test_winograd_conv_is_about_as_exact_as_the_sum_in_float32():
+    rng = np.random.default_rng(0)
+    frames = np.maximum(rng.standard_normal((4, 12, 11, 64)), 0)
+    kernel = rng.standard_normal((3, 3, 64, 8)) / 17
+    sums = np.zeros((4, 10, 9, 8))
+    for i, j in np.ndindex(3, 3):
+        sums += frames[:, i : i + 10, j : j + 9] @ kernel[i, j]
+    arguments = frames.astype(np.float32), kernel.astype(np.float32)
+    errors = [
+        np.abs(jax.jit(over_frames(form))(*arguments) - sums).max() / sums.std()
+        for form in (winograd_form, xla_conv)
+    ]
+    assert errors[0] < 3e-6
+    assert errors[0] < 4 * errors[1]
 
 
 @pytest.mark.parametrize(
@@ -217,6 +248,34 @@ def test_each_backend_gets_the_form_that_is_fast_there(monkeypatch):
     assert forms() == ["row", "row", "xla", "pooled", "row", "xla"]
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
     assert forms() == ["xla"] * 6
+
+
+def test_kernels_of_many_channels_and_outputs_are_made_ready_on_a_cpu(monkeypatch):
+    def is_transformed(channels=48, outputs=64, size=3, dtype=np.float32):
+        return isinstance(ready(jnp.ones((size, size, channels, 2), dtype), outputs), tuple)
+
+    assert is_transformed()
+    assert not is_transformed(channels=47)
+    assert not is_transformed(outputs=63)
+    assert not is_transformed(size=5)
+    assert not is_transformed(dtype=jnp.bfloat16)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not is_transformed()
+
+
+def test_winograd_conv_multiplies_less_than_half_as_often():
+    frames, kernel = frames_and_kernel((10, 10, 8), (3, 3), 8)
+    rows, tiles = (
+        [tuple(x.aval.shape for x in dot.invars) for dot in products(over_frames(form), *arguments)]
+        for form, arguments in (
+            (row_conv, (frames, kernel)),
+            (winograd_conv, (frames, winograd.transform(kernel))),
+        )
+    )
+    assert len(tiles) == 16
+    counts = [sum(a[0] * a[1] * b[1] for a, b in shapes) for shapes in (rows, tiles)]
+    assert counts[0] == 3 * 10 * 8 * 3 * 8 * 3 * 8  # of ten rows, for eight
+    assert counts[1] == 3 * 16 * 16 * 8 * 8
 
 
 @pytest.mark.parametrize("form", [row_conv, pooled_conv])

@@ -55,8 +55,9 @@ def layers(params, frames, encoder):
         (build((6,), activation="sigmoid", convs=()), 6),
         (build((), activation="sigmoid", convs=((4, 2, False, "same"), (5, 5, True, "same"))), 100),
         (build((), convs=((4, 4, True, "same"), (5, 3, False))), 2 * 3 * 5),
+        (build((), convs=((48, 2, False, "same"), (5, 3, True, "same"))), 4 * 5 * 5),
     ],
-    ids=["two dense", "tanh", "no convolution", "same", "same and valid"],
+    ids=["two dense", "tanh", "no convolution", "same", "same and valid", "many channels"],
 )
 def test_agrees_with_flax_layers(encoder, features, backend, monkeypatch):
     params, frames = random_params(encoder), random_frames(3, 2)

@@ -65,7 +65,7 @@ def _columns(g: Graph, encoder: Columns, weights: Any, x_BxLxHxWxC: str, lengths
 
 
 def _convolve(g: Graph, encoder: Encoder, weights: Any, x: str, real_Bx1x1xW: Any) -> str:
-    """See `FrameCNN`; `real` is 1 in the columns of lines, 0 in others, and None of frames."""
+    """See `frame_features`; `real` is 1 in the columns of lines, 0 in others; None of frames."""
     for i, (_, size, pool, *same) in enumerate(encoder.convs):
         kernel = weights[f"conv{i}_kernel"] / (1 if i else 255)
         kernel = g.constant(kernel.transpose(3, 2, 0, 1))

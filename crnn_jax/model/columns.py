@@ -8,32 +8,34 @@ of them is set to zero, so that each line gives exactly what it gives alone, zer
 
 from collections.abc import Sequence
 
-import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
 from crnn_jax import UserError
 from crnn_jax.data.lanes import Lanes
 from crnn_jax.data.packing import GAP
-from crnn_jax.model.encoder import Encoder, in_chunks
+from crnn_jax.model.encoder import Convolutions, Encoder, in_chunks
 from crnn_jax.model.flops import conv_sizes
 from crnn_jax.model.question import Question
 
-PIXELS_AT_ONCE = 2 * 32 * 336
-"""Pixels of lanes that a CPU convolves together, at most: a lane or two of 32 rows."""
+PIXELS_AT_ONCE = 32 * 336
+"""Pixels of lanes that a CPU convolves together, at most: a lane of 32 rows."""
 
 
 class Columns(Encoder):
-    """`FrameCNN` over the lines of each lane, then dense layers, as `Encoder` has them."""
+    """Convolutions over the lines of each lane, then dense layers, as `Encoder` has them."""
 
-    def convolve(self, convs: nn.Module, frames_TxNxHxWxC: Array, lanes: Lanes | None) -> Array:
+    def convolve(
+        self, convolutions: Convolutions, frames_TxNxHxWxC: Array, lanes: Lanes | None
+    ) -> Array:
         """Features TxNxD of the strips, each in its line."""
         assert lanes is not None, "where lines are must be known"
         steps, count, height, strip, channels = frames_TxNxHxWxC.shape
         pictures = frames_TxNxHxWxC.transpose(1, 2, 0, 3, 4)
         pictures_NxHxWxC = pictures.reshape(count, height, steps * strip, channels)
         real_NxW = jnp.repeat(jnp.asarray(lanes.real_TxN).T, strip, axis=1)
-        columns_NxTxD = in_chunks(convs, pictures_NxHxWxC, real_NxW, pixels=PIXELS_AT_ONCE)
+        features = convolutions(*pictures_NxHxWxC.shape[1:])
+        columns_NxTxD = in_chunks(features, pictures_NxHxWxC, real_NxW, pixels=PIXELS_AT_ONCE)
         return columns_NxTxD.swapaxes(0, 1)
 
 

@@ -1,8 +1,8 @@
 """Convolution and max pooling of one frame, in the form that is fast where it runs.
 
 Every function takes one frame HxWxC and a kernel in XLA's own layout (height, width, input
-channels, output channels), so parameters move freely between machines. `nn.vmap` in `encoder.py`
-makes them work on many frames.
+channels, output channels), so parameters move freely between machines. `vmap` in `encoder.py` makes
+them work on many frames.
 
 Where that is faster (`MATRIX_CHANNELS`), a convolution is written as one matrix product. On a CPU
 it takes a fifth of the time of XLA's own for one input channel, and for others a twentieth to a
@@ -18,17 +18,22 @@ half less, forward and backward (benchmarks/NOTES.md):
 
 Patches are several times as large as the frames. They are recomputed for the gradient
 (`jax.checkpoint`), which is cheaper than reading them back from beyond the cache.
+
+For a 3x3 kernel with many channels there is a form with fewer multiplications (`winograd.py`). What
+it makes of the kernel is the same for all frames, so `ready` makes it before they are mapped over.
 """
 
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from crnn_jax.model import winograd
 from crnn_jax.model.backend import backend
 
 MATRIX_CHANNELS = {"cpu": math.inf, "gpu": 8}
@@ -39,33 +44,63 @@ CPU: benchmarks/NOTES.md. GPU (an H200, docs/speed.md): at 1,024 sequences a ste
 times as fast, and for 24 and 48 it makes sum8 1.22 times slower. Other backends: XLA's own.
 """
 
+WINOGRAD_CHANNELS = 48
+WINOGRAD_OUTPUTS = 64
+"""The least input channels and outputs of a frame, of each feature, of a 3x3 layer for which
+Winograd's form is the faster one on a CPU.
 
-def conv(frame_HxWxC: Array, kernel: Array) -> Array:
+With few channels its 16 products are narrow, with few outputs they are short; such are slow
+(benchmarks/NOTES.md).
+"""
+
+Kernel = Array | tuple[Array, ...]
+"""An array (height, width, C, features), or what `winograd.transform` made of it."""
+
+
+def ready(kernel: Array, outputs: int) -> Kernel:
+    """The kernel as `conv` and `conv_max_pool` take it, for any number of frames.
+
+    Args:
+      kernel: (height, width, C, features).
+      outputs: places of a frame where it is applied.
+    """
+    height, width, channels, _ = kernel.shape
+    large = channels >= WINOGRAD_CHANNELS and outputs >= WINOGRAD_OUTPUTS
+    # In bfloat16 the sums of the products would lose what tells the outputs apart.
+    exact = kernel.dtype == jnp.float32
+    if backend() == "cpu" and (height, width) == (3, 3) and large and exact:
+        return winograd.transform(kernel)
+    return kernel
+
+
+def conv(frame_HxWxC: Array, kernel: Kernel) -> Array:
     """Valid convolution (no padding, stride 1) of one frame.
 
     Args:
       frame_HxWxC: one frame, which is converted to the kernel's dtype.
-      kernel: (height, width, C, features).
+      kernel: (height, width, C, features), or what `ready` made of it.
 
     Returns:
       (H - height + 1, W - width + 1, features).
     """
+    if isinstance(kernel, tuple):
+        return winograd_conv(frame_HxWxC, kernel)
     if kernel.shape[2] <= MATRIX_CHANNELS.get(backend(), 0):
         return row_conv(frame_HxWxC, kernel)
     return xla_conv(frame_HxWxC, kernel)
 
 
-def conv_max_pool(frame_HxWxC: Array, kernel: Array) -> Array:
+def conv_max_pool(frame_HxWxC: Array, kernel: Kernel) -> Array:
     """Valid convolution and 2x2 max pooling with stride 2; an odd last row or column is dropped.
 
     Args:
       frame_HxWxC: one frame, which is converted to the kernel's dtype.
-      kernel: (height, width, C, features).
+      kernel: (height, width, C, features), or what `ready` made of it.
 
     Returns:
       ((H - height + 1) // 2, (W - width + 1) // 2, features).
     """
-    if frame_HxWxC.shape[-1] == 1 and backend() in MATRIX_CHANNELS:
+    if isinstance(kernel, Array) and frame_HxWxC.shape[-1] == 1 and backend() in MATRIX_CHANNELS:
         return pooled_conv(frame_HxWxC, kernel)
     return max_pool(conv(frame_HxWxC, kernel))
 
@@ -88,7 +123,7 @@ def xla_conv(frame_HxWxC: Array, kernel: Array) -> Array:
     )[0]
 
 
-def _over_frames(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+def _over_frames(function: Callable[[Array, Any], Array]) -> Callable[[Array, Any], Array]:
     """Turn a function of frames into one of a single frame, to which `vmap` gives all at once.
 
     vmap's own rule would keep the frames as an axis of their own in the matrix product, and XLA
@@ -96,20 +131,28 @@ def _over_frames(function: Callable[[Array, Array], Array]) -> Callable[[Array, 
     """
 
     @jax.custom_batching.custom_vmap
-    def of_frame(frame_HxWxC: Array, kernel: Array) -> Array:
+    def of_frame(frame_HxWxC: Array, kernel: Kernel) -> Array:
         return function(frame_HxWxC[None], kernel)[0]
 
     @of_frame.def_vmap
     def of_frames(
-        _: int, batched: list[bool], frames_FxHxWxC: Array, kernel: Array
+        _: int, batched: list[Any], frames_FxHxWxC: Array, kernel: Kernel
     ) -> tuple[Array, bool]:
-        assert batched == [True, False], "frames are mapped over, the kernel is shared"
+        frames_are, kernel_is = batched
+        assert frames_are, "frames are mapped over"
+        assert not any(jax.tree.leaves(kernel_is)), "the kernel is shared"
         return function(frames_FxHxWxC, kernel), True
 
     return functools.wraps(function)(of_frame)
 
 
 _recomputed = functools.partial(jax.checkpoint, prevent_cse=False)
+
+
+@_over_frames
+def winograd_conv(frames_FxHxWxC: Array, matrices: tuple[Array, ...]) -> Array:
+    """`conv` as `winograd.convolve` has it."""
+    return winograd.convolve(frames_FxHxWxC.astype(matrices[0].dtype), matrices)
 
 
 @_over_frames
