@@ -23,13 +23,16 @@ def main() -> None:
     run = restore(options.workdir)
     given = {"data_dir": run.config.data.data_dir, "manual_dir": options.manual_dir}
     data = load_dataset(options.data, **given, fallback=False)
+    if data.info.classes != run.dataset.classes:
+        parser.error(f"--data={options.data}: expected the classes of the run's own data")
     test, baseline = data.test, run.task.baseline(data.train.labels_I)
     draw = run.task.draw(run.config.eval.seed, len(test.labels_I))
     count = run.config.eval.test_sequences
     evaluation = Evaluation(run.network, run.task, test, draw, count, baseline=baseline)
     scores = evaluation(run.params)
     print(f"{len(test.labels_I):,} images of {options.data}, {scores['n']:,} sequences")
-    print(f"exact {scores['exact']:.4f}  rmse {scores['rmse']:.3f}")
+    rmse = f"  rmse {scores['rmse']:.3f}" if "rmse" in scores else ""
+    print(f"exact {scores['exact']:.4f}{rmse}")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
 
 def best(c: ConfigDict) -> None:
-    """Twice as long, with somewhat stronger changes and averaged parameters."""
+    """As many frames as `sum8:best`, with its changes and averaged parameters."""
     c.data.augment.shift = 1.5
     c.data.augment.turn = 0.15
     c.data.augment.scale = 0.1

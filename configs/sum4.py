@@ -2,7 +2,7 @@
 
 python -m crnn_jax.main --config=configs/sum4.py
 python -m crnn_jax.main --config=configs/sum4.py:relu   # what diverged in 2016
-python -m crnn_jax.main --config=configs/sum4.py:best   # the network found for sum8
+python -m crnn_jax.main --config=configs/sum4.py:best   # with the network of sum8:best
 
 Published: mean squared error .61 after 20 epochs. Network, dropout, optimizer and epochs are as
 published. The learning rate falls here: with a constant one the error swings from epoch to epoch.
@@ -41,7 +41,7 @@ def relu(c: ConfigDict) -> None:
 
 
 def best(c: ConfigDict) -> None:
-    """The network, head and training found for `sum8:best`."""
+    """The network of `sum8:best` and as many frames, with its changes and averaged parameters."""
     c.data.augment.shift = 1.5
     c.data.augment.turn = 0.15
     c.data.augment.scale = 0.1

@@ -191,7 +191,7 @@ def test_lines_are_encoded_as_by_the_network():
     from crnn_jax.export.graph import Graph
     from crnn_jax.export.onnx_encoder import encode
 
-    convs = ((3, 5, True, "same"), (4, 3, True, "same"), (5, 3, "tall", "same"))
+    convs = ((3, 5, True, "same"), (48, 3, True, "same"), (5, 3, "tall", "same"))
     encoder = Columns(convs, (6,), "relu", 0.0, jax.numpy.dtype("float32"))
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (3, 5, 16, 4, 1), np.uint8)

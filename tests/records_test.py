@@ -15,11 +15,11 @@ LENGTHS = (1, 10, 100, 1000)
 
 def results(config, exact=0.9, seconds=50.0, error=4.0):
     """What a complete run of a config left."""
-    asked = load_config(f"{records.ROOT / 'configs' / 'nau.py'}", []) if "nau" in config else None
-    lengths = asked.eval.lengths if asked else ()
+    asked = load_config(f"{records.ROOT / 'configs' / config.partition(':')[0]}.py", [])
+    lengths = asked.eval.lengths
     return {
-        "step": asked.train.steps if asked else 4000,
-        "n": asked.eval.test_sequences if asked else 20_000,
+        "step": asked.train.steps,
+        "n": asked.eval.test_sequences,
         "exact": exact,
         "rmse": 0.5,
         "per_symbol": 0.99,

@@ -175,7 +175,7 @@ PROTOCOLS = (
                 scored("sum4:best", lambda r: r["rmse"] ** 2, 3),
             ),
             Row(
-                "running sum after 10 digits, RMSE",
+                "running sums, RMSE after the tenth digit",
                 "–",
                 "cumsum10:best",
                 scored("cumsum10:best", lambda r: r["per_step"][9]["rmse"], 3),
@@ -249,10 +249,10 @@ PROTOCOLS = (
         "The depth study",
         "A multilayer perceptron with 1 to 3 hidden layers of 512 units, plain gradient descent at "
         ".01, batches of 128, dropout .2, 10 epochs: accuracy on MNIST's test images. Here: the "
-        "mean of ten seeds ± half of its 95 % confidence interval, and the range of the seeds.",
-        "5,000 of the training images are kept for validation; 10 epochs are 4,680 steps, as of "
-        "60,000. Three sigmoid layers are unstable: at the end some seeds have just left the "
-        "plateau on which all start, others have not, and where a seed stands is chance.",
+        "mean of ten seeds ± half the width of its 95 % confidence interval, and the range.",
+        "5,000 of the training images are kept for validation; the 10 epochs are counted over "
+        "60,000: 4,680 steps. Three sigmoid layers are unstable: at the end some seeds have just "
+        "left the plateau on which all start, and others have not; which is chance.",
         tuple(
             Row(
                 f"{cell[-1]} hidden layer{'s' * (cell[-1] > '1')}, {cell[:-1]}",

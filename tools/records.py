@@ -37,9 +37,10 @@ HEAD = """# Records
 
 Published figures, and what this project reaches on the same protocol. Written by
 `python tools/records.py`, from its own runs alone; a figure that is not better than the published
-one stands here as it is. Mean ± standard deviation over n seeds, tested once on MNIST's test
-images. Rows that train for more than ten minutes have one seed. Time is training time, without
-compilation, evaluation and checkpoints; other work may have run beside, so it is an upper bound.
+one stands here as it is. Mean ± standard deviation over n seeds where a section says nothing else,
+tested once on MNIST's test images. Rows that train for more than ten minutes have one seed. Time is
+training time, without compilation, evaluation and checkpoints; other work may have run beside, so
+it is an upper bound.
 """
 
 

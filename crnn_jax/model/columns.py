@@ -19,7 +19,7 @@ from crnn_jax.model.flops import conv_sizes
 from crnn_jax.model.question import Question
 
 PIXELS_AT_ONCE = 32 * 336
-"""Pixels of lanes that a CPU convolves together, at most: a lane of 32 rows."""
+"""Pixels that a CPU convolves together, at most: of a lane 32 pixels high and 336 wide."""
 
 
 class Columns(Encoder):

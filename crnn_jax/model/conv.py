@@ -46,8 +46,8 @@ times as fast, and for 24 and 48 it makes sum8 1.22 times slower. Other backends
 
 WINOGRAD_CHANNELS = 48
 WINOGRAD_OUTPUTS = 64
-"""The least input channels and outputs of a frame, of each feature, of a 3x3 layer for which
-Winograd's form is the faster one on a CPU.
+"""From this many input channels and this many outputs (height x width) of a frame on, Winograd's
+form of a 3x3 layer is the faster one on a CPU.
 
 With few channels its 16 products are narrow, with few outputs they are short; such are slow
 (benchmarks/NOTES.md).
@@ -62,15 +62,15 @@ def ready(kernel: Array, outputs: int) -> Kernel:
 
     Args:
       kernel: (height, width, C, features).
-      outputs: places of a frame where it is applied.
+      outputs: positions in a frame at which it is applied.
     """
+    # In bfloat16 the sums would cancel most of its 8 bits. In an export, which is for any backend,
+    # lines have any width, so that `outputs` is no number.
+    if backend() != "cpu" or kernel.dtype != jnp.float32:
+        return kernel
     height, width, channels, _ = kernel.shape
     large = channels >= WINOGRAD_CHANNELS and outputs >= WINOGRAD_OUTPUTS
-    # In bfloat16 the sums of the products would lose what tells the outputs apart.
-    exact = kernel.dtype == jnp.float32
-    if backend() == "cpu" and (height, width) == (3, 3) and large and exact:
-        return winograd.transform(kernel)
-    return kernel
+    return winograd.transform(kernel) if (height, width) == (3, 3) and large else kernel
 
 
 def conv(frame_HxWxC: Array, kernel: Kernel) -> Array:
@@ -100,7 +100,11 @@ def conv_max_pool(frame_HxWxC: Array, kernel: Kernel) -> Array:
     Returns:
       ((H - height + 1) // 2, (W - width + 1) // 2, features).
     """
-    if isinstance(kernel, Array) and frame_HxWxC.shape[-1] == 1 and backend() in MATRIX_CHANNELS:
+    if (
+        not isinstance(kernel, tuple)
+        and frame_HxWxC.shape[-1] == 1
+        and backend() in MATRIX_CHANNELS
+    ):
         return pooled_conv(frame_HxWxC, kernel)
     return max_pool(conv(frame_HxWxC, kernel))
 

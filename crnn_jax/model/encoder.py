@@ -36,7 +36,7 @@ class Layer:
     Attributes:
       kernel: (size, size, input channels, features), or what `conv.ready` made of it.
       bias: one number a feature.
-      border: the kernel's size, to pad the frame so that it keeps height and width; 0 for none.
+      same: the kernel's size, if the frame is padded to keep its height and width; 0 if not.
       pool: False, True for 2x2, or "tall" for 2x1, of the height alone.
       activation: a name in `ACTIVATIONS`. All are monotone, so pooling before them is the same
         as after them, and cheaper.
@@ -44,14 +44,14 @@ class Layer:
 
     kernel: Kernel
     bias: Array
-    border: int = flax.struct.field(pytree_node=False)
+    same: int = flax.struct.field(pytree_node=False)
     pool: bool | str = flax.struct.field(pytree_node=False)
     activation: str = flax.struct.field(pytree_node=False)
 
     def __call__(self, frame_HxWxC: Array) -> Array:
         """Features of one frame, H'xW'xD."""
-        if self.border:
-            frame_HxWxC = pad_same(frame_HxWxC, self.border)
+        if self.same:
+            frame_HxWxC = pad_same(frame_HxWxC, self.same)
         apply = conv_max_pool if self.pool is True else conv
         x = apply(frame_HxWxC, self.kernel)
         x = tall_max_pool(x) if self.pool == "tall" else x
@@ -59,11 +59,11 @@ class Layer:
 
 
 class Convolutions(nn.Module):
-    """What convolves frames, with its parameters.
+    """The parameters of the convolutions, and the function of frames that they make.
 
     Attributes:
       convs: one (features, kernel size, pool) a layer, or (features, kernel size, pool, "same")
-        for one that is padded; kernels are square.
+        for one that is padded; kernels are square. Of pools see `Layer`.
       activation: see `Layer`.
       dtype: what is computed in; parameters are float32.
     """
@@ -86,8 +86,8 @@ class Convolutions(nn.Module):
                 height, width = height - size + 1, width - size + 1
             # Made ready before frames are mapped over: once for all of them.
             kernel = ready(kernel.astype(self.dtype), height * width)
-            border = size if same else 0
-            layers.append(Layer(kernel, bias.astype(self.dtype), border, pool, self.activation))
+            padded = size if same else 0
+            layers.append(Layer(kernel, bias.astype(self.dtype), padded, pool, self.activation))
             height, width = height // (2 if pool else 1), width // (2 if pool is True else 1)
             channels = features
         return jax.vmap(functools.partial(frame_features, layers, self.dtype))
@@ -96,10 +96,10 @@ class Convolutions(nn.Module):
 def frame_features(
     layers: Sequence[Layer], dtype: jnp.dtype, frame_HxWxC: Array, real_W: Array | None = None
 ) -> Array:
-    """Convolve one uint8 frame: its features D, in `dtype`.
+    """Features D of one uint8 frame, in `dtype`.
 
     Args:
-      layers: one behind the other; without any, features are the pixels.
+      layers: in order; without any, the features are the pixels.
       dtype: what is computed in.
       frame_HxWxC: the frame; or a lane of lines side by side.
       real_W: of such a lane, which columns belong to lines. Around each line every layer sees
