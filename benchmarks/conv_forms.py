@@ -1,6 +1,6 @@
 """Times the forms of a convolution on one core, forward and with gradients.
 
-XLA_FLAGS=--xla_cpu_multi_thread_eigen=false python benchmarks/conv_forms.py
+XLA_FLAGS=--xla_cpu_multi_thread_eigen=false python -m benchmarks.conv_forms
 """
 
 import statistics

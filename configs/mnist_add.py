@@ -40,7 +40,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
 
 def n1(c: ConfigDict) -> None:
-    """Two numbers of one digit: 27,500 pairs. A minute on two cores."""
+    """Two numbers of one digit: 27,500 pairs. 34 s of training on two cores."""
     digits(c, 1)
     c.train.batch_size = 64
     c.train.steps = 2800

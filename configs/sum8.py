@@ -6,8 +6,8 @@ python -m crnn_jax.main --config=configs/sum8.py --config.data.manual_dir=FOLDER
 60,000 test sequences of MNIST (three seeds, 2026-11-27). `:quick` ends 13 s after its start with
 rmse 0.922 ± .065 and exact .9470 ± .0058, better than mnistCRNN (2016) with its rmse of 1.17.
 
-`:best` trains more than twice as long, 419 s on one core: rmse 0.475 and 0.507, exact .9863 and
-.9862 (two seeds, 2026-11-28). `:gpu` is deeper, sees stronger changes and trains longer,
+`:best` trains more than twice as long, 444 s on one core: rmse 0.496 ± .018 and exact .9856 ± .0012
+(three seeds, 2026-11-28). `:gpu` is deeper, sees stronger changes and trains longer,
 for minutes of one large GPU; it was not measured.
 """
 
