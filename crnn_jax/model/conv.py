@@ -100,11 +100,7 @@ def conv_max_pool(frame_HxWxC: Array, kernel: Kernel) -> Array:
     Returns:
       ((H - height + 1) // 2, (W - width + 1) // 2, features).
     """
-    if (
-        not isinstance(kernel, tuple)
-        and frame_HxWxC.shape[-1] == 1
-        and backend() in MATRIX_CHANNELS
-    ):
+    if frame_HxWxC.shape[-1] == 1 and backend() in MATRIX_CHANNELS:
         return pooled_conv(frame_HxWxC, kernel)
     return max_pool(conv(frame_HxWxC, kernel))
 
@@ -154,6 +150,7 @@ _recomputed = functools.partial(jax.checkpoint, prevent_cse=False)
 
 
 @_over_frames
+@_recomputed
 def winograd_conv(frames_FxHxWxC: Array, matrices: tuple[Array, ...]) -> Array:
     """`conv` as `winograd.convolve` has it."""
     return winograd.convolve(frames_FxHxWxC.astype(matrices[0].dtype), matrices)

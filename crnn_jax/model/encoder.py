@@ -13,6 +13,7 @@ from crnn_jax.data.lanes import Lanes
 from crnn_jax.model.backend import backend
 from crnn_jax.model.conv import Kernel, conv, conv_max_pool, pad_same, ready, tall_max_pool
 from crnn_jax.model.dropout import fold_lanes, lane_dropout
+from crnn_jax.model.flops import conv_positions
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
@@ -76,19 +77,17 @@ class Convolutions(nn.Module):
     def __call__(self, height: int, width: int, channels: int) -> Callable[..., Array]:
         """`frame_features` of many frames of this shape."""
         layers = []
+        positions = conv_positions(self.convs, height, width)
         for i, (features, size, pool, *same) in enumerate(self.convs):
             shape = (size, size, channels, features)
             kernel = self.param(f"conv{i}_kernel", INITIALIZERS[self.activation](), shape)
             bias = self.param(f"conv{i}_bias", nn.initializers.zeros, (features,))
             if i == 0:
                 kernel = kernel / 255  # and not the pixels: a CPU keeps bytes for the gradient
-            if not same:
-                height, width = height - size + 1, width - size + 1
             # Made ready before frames are mapped over: once for all of them.
-            kernel = ready(kernel.astype(self.dtype), height * width)
+            kernel = ready(kernel.astype(self.dtype), positions[i])
             padded = size if same else 0
             layers.append(Layer(kernel, bias.astype(self.dtype), padded, pool, self.activation))
-            height, width = height // (2 if pool else 1), width // (2 if pool is True else 1)
             channels = features
         return jax.vmap(functools.partial(frame_features, layers, self.dtype))
 

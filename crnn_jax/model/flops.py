@@ -17,6 +17,16 @@ def conv_sizes(convs: Sequence[tuple], height: int, width: int) -> list[tuple[in
     return sizes
 
 
+def conv_positions(convs: Sequence[tuple], height: int, width: int) -> list[int]:
+    """Positions in a frame at which the kernel of each convolution is applied."""
+    return [
+        high * wide if same else (high - size + 1) * (wide - size + 1)
+        for (_, size, _, *same), (high, wide) in zip(
+            convs, conv_sizes(convs, height, width), strict=False
+        )
+    ]
+
+
 def frame_flops(model: ConfigDict, frame_shape: tuple[int, int, int]) -> int:
     """Floating-point operations that a frame costs forward: two for each multiply-add.
 
@@ -30,8 +40,8 @@ def frame_flops(model: ConfigDict, frame_shape: tuple[int, int, int]) -> int:
     multiply_adds = 0
     height, width, channels = frame_shape
     sizes = conv_sizes(model.convs, height, width)
-    for (features, size, _, *same), (high, wide) in zip(model.convs, sizes, strict=False):
-        positions = high * wide if same else (high - size + 1) * (wide - size + 1)
+    layer_positions = conv_positions(model.convs, height, width)
+    for (features, size, *_), positions in zip(model.convs, layer_positions, strict=True):
         multiply_adds += positions * size * size * channels * features
         channels = features
     inputs = sizes[-1][0] * sizes[-1][1] * channels

@@ -10,7 +10,6 @@ once for a kernel, halving. In float32 its rounding errors are as small as those
 import functools
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -30,11 +29,8 @@ def transform(kernel: Array) -> tuple[Array, ...]:
     return tuple(place for row in rows for place in _sums(OF_KERNEL, list(row)))
 
 
-@functools.partial(jax.checkpoint, prevent_cse=False)
 def convolve(frames_FxHxWxC: Array, matrices: tuple[Array, ...]) -> Array:
     """Valid convolution of frames with what `transform` made of a kernel.
-
-    The tiles are made anew for the gradient: 4 numbers for each pixel would not stay in the cache.
 
     Returns:
       (F, H - 2, W - 2, features).
