@@ -114,6 +114,14 @@ def test_success_is_an_error_below_the_bound_of_the_references(tmp_path):
     assert "no bound" in record_rows.succeeded("nau", 100)(found)
 
 
+def test_an_interval_is_of_the_mean_and_the_range_of_the_seeds():
+    found = {"depth:relu1": [results("depth:relu1", exact=exact) for exact in (0.90, 0.92, 0.97)]}
+    # Of two degrees of freedom, 97.5 % of Student's t are below 4.3027; the deviation is .03606.
+    assert record_rows.interval("depth:relu1")(found) == "0.9300 ± 0.0896 (0.9000 to 0.9700)"
+    found["depth:relu1"] = found["depth:relu1"][:1]
+    assert record_rows.interval("depth:relu1")(found) == "0.9000"
+
+
 def test_every_config_that_is_named_is_there():
     for config in records.chosen(""):
         file, colon, variant = config.partition(":")

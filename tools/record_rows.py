@@ -88,11 +88,19 @@ def bound(references: Sequence[Results], length: int) -> float:
     The upper end of a one-sided 99 % confidence interval of the mean of the reference's errors,
     by Student's t (stable-nalu, export/sequential_mnist_sum_long.r).
     """
+    errors = [square_error(results, length) for results in references]
+    return statistics.mean(errors) + margin(errors, 0.99)
+
+
+def margin(values: Sequence[float], share: float) -> float:
+    """From a mean to the end of its interval, below which the true mean is with this probability.
+
+    By Student's t; of two values or more.
+    """
     from scipy import stats  # takes half a second
 
-    errors = [square_error(results, length) for results in references]
-    quantile = float(stats.t.ppf(0.99, len(errors) - 1))
-    return statistics.mean(errors) + quantile * statistics.stdev(errors) / math.sqrt(len(errors))
+    quantile = float(stats.t.ppf(share, len(values) - 1))
+    return quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def succeeded(config: str, length: int) -> Callable[[Runs], str]:
@@ -128,14 +136,11 @@ def interval(config: str) -> Callable[[Runs], str]:
     """What says the mean of the exact answers, its 95 % interval by Student's t, and the range."""
 
     def here(runs: Runs) -> str:
-        from scipy import stats  # takes half a second
-
         exact = [results["exact"] for results in runs[config]]
         mean = statistics.mean(exact)
         if len(exact) < 2:
             return f"{mean:.4f}"
-        quantile = float(stats.t.ppf(0.975, len(exact) - 1))
-        within = quantile * statistics.stdev(exact) / math.sqrt(len(exact))
+        within = margin(exact, 0.975)
         return f"{mean:.4f} ± {within:.4f} ({min(exact):.4f} to {max(exact):.4f})"
 
     return here
